@@ -1,0 +1,199 @@
+//! What stands between a guest and every effect.
+//!
+//! One gate for each term. Candidacy opens, closes and ends it; every capability that changes anything passes it, and
+//! puts [`Gate::check`] into the multi of its write, so that ZooKeeper itself refuses the write of a deposed leader.
+//! It doesn't know how leadership is won.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::coordinator::{Op, Session};
+
+/// How long a session's heartbeats still vouch for its terms. One for each session, shared by its gates.
+///
+/// Over at `stop_at` on the boot clock, which is before the ensemble can expire the session; every proven heartbeat moves
+/// it on.
+pub struct Lease {
+    clock: Arc<dyn Clock>,
+    stop_at_ns: AtomicU64,
+}
+
+impl Lease {
+    /// Nothing proven yet: over until the first heartbeat.
+    pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Lease { clock, stop_at_ns: AtomicU64::new(0) })
+    }
+
+    /// Moves the end to `stop_at` (boot clock), never backwards.
+    pub fn extend(&self, stop_at: Duration) {
+        self.stop_at_ns.fetch_max(stop_at.as_nanos() as u64, Ordering::AcqRel);
+    }
+
+    /// The end, on the boot clock.
+    pub fn stop_at(&self) -> Duration {
+        Duration::from_nanos(self.stop_at_ns.load(Ordering::Acquire))
+    }
+
+    /// What is left, zero when it is over.
+    pub fn remaining(&self) -> Duration {
+        self.stop_at().saturating_sub(self.clock.boot())
+    }
+
+    /// True when nothing is left.
+    pub fn is_over(&self) -> bool {
+        self.remaining().is_zero()
+    }
+}
+
+/// Whether effects pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateState {
+    /// They do.
+    Open,
+    /// Not now: the session is disconnected, or was and its contender is not yet seen again.
+    Closed,
+    /// Never again: the term has ended. Terminal.
+    Over,
+}
+
+/// Why an effect did not pass.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Refusal {
+    /// The term has ended.
+    #[error("leadership is lost")]
+    Over,
+    /// The connection to the ensemble did not come back in time.
+    #[error("the ensemble can't be reached, leadership is not known")]
+    Unproven,
+}
+
+/// The gate of one term.
+pub struct Gate {
+    session: Arc<dyn Session>,
+    contender: String,
+    token: i64,
+    identifier: String,
+    lease: Arc<Lease>,
+    state: watch::Sender<GateState>,
+    stop_asked: watch::Sender<bool>,
+}
+
+impl Gate {
+    /// Open, for the term that `contender` (a path) leads with `token`.
+    pub fn new(
+        session: Arc<dyn Session>,
+        contender: String,
+        token: i64,
+        identifier: String,
+        lease: Arc<Lease>,
+    ) -> Arc<Self> {
+        let (state, _) = watch::channel(GateState::Open);
+        let (stop_asked, _) = watch::channel(false);
+        Arc::new(Gate { session, contender, token, identifier, lease, state, stop_asked })
+    }
+
+    // ---- for candidacy ----
+
+    /// Lets effects pass again, unless the term is over.
+    pub fn open(&self) {
+        self.state.send_if_modified(|state| {
+            *state == GateState::Closed && {
+                *state = GateState::Open;
+                true
+            }
+        });
+    }
+
+    /// Holds effects back, unless the term is over.
+    pub fn close(&self) {
+        self.state.send_if_modified(|state| {
+            *state == GateState::Open && {
+                *state = GateState::Closed;
+                true
+            }
+        });
+    }
+
+    /// Ends the term: nothing passes any more, and whatever waits at the gate is refused at once.
+    pub fn end(&self) {
+        self.state.send_replace(GateState::Over);
+        self.ask_stop();
+    }
+
+    /// Asks the guests of this term to return: `should-stop` becomes true and their waits end.
+    pub fn ask_stop(&self) {
+        self.stop_asked.send_replace(true);
+    }
+
+    // ---- for capabilities ----
+
+    /// Returns when an effect may pass; waits at most `patience` while the gate is closed.
+    ///
+    /// # Errors
+    /// [`Refusal::Over`] when the term or its lease has ended, [`Refusal::Unproven`] after `patience`.
+    pub async fn pass(&self, patience: Duration) -> Result<(), Refusal> {
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|state| *state != GateState::Closed);
+        let settled = match tokio::time::timeout(patience, settled).await {
+            Ok(Ok(state)) => *state,
+            Ok(Err(_)) => GateState::Over,
+            Err(_) => return Err(Refusal::Unproven),
+        };
+        if settled == GateState::Over || self.lease.is_over() { Err(Refusal::Over) } else { Ok(()) }
+    }
+
+    /// The first operation of every fenced multi: it fails unless this term's contender still stands.
+    pub fn check(&self) -> Op {
+        Op::Check { path: self.contender.clone(), version: None }
+    }
+
+    /// True while effects may pass.
+    pub fn leads(&self) -> bool {
+        *self.state.borrow() == GateState::Open && !self.lease.is_over()
+    }
+
+    /// True when the term is over, by word or by time.
+    pub fn is_over(&self) -> bool {
+        *self.state.borrow() == GateState::Over || self.lease.is_over()
+    }
+
+    /// How long the term could last without another heartbeat; zero when it is over.
+    pub fn remaining(&self) -> Duration {
+        if *self.state.borrow() == GateState::Over { Duration::ZERO } else { self.lease.remaining() }
+    }
+
+    /// Follows the gate's state.
+    pub fn state(&self) -> watch::Receiver<GateState> {
+        self.state.subscribe()
+    }
+
+    /// Follows whether the guests were asked to stop.
+    pub fn stop_asked(&self) -> watch::Receiver<bool> {
+        self.stop_asked.subscribe()
+    }
+
+    /// The session the term belongs to.
+    pub fn session(&self) -> &Arc<dyn Session> {
+        &self.session
+    }
+
+    /// The path of the term's contender.
+    pub fn contender(&self) -> &str {
+        &self.contender
+    }
+
+    /// The fencing token.
+    pub fn token(&self) -> i64 {
+        self.token
+    }
+
+    /// Who leads.
+    pub fn identifier(&self) -> &str {
+        &self.identifier
+    }
+}

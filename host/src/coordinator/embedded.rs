@@ -1,0 +1,3 @@
+//! One process, durable in a redb file.
+/// See the module.
+pub struct Embedded;

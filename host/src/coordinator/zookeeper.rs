@@ -1,0 +1,3 @@
+//! ZooKeeper, through the crate zookeeper-client.
+/// See the module.
+pub struct ZooKeeper;

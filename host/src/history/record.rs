@@ -1,0 +1,100 @@
+//! The records of a run. Their field names are a contract with whoever reads `--output json`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The function returned a result.
+    Succeeded,
+    /// The function returned an error, trapped, or went over a limit other than time.
+    Failed,
+    /// It ran longer than its limit and was stopped.
+    TimedOut,
+    /// The tick came and nothing ran; `detail` says why.
+    Skipped,
+    /// It was stopped since its host no longer led.
+    LostLeadership,
+    /// It was begun, and its host never said how it ended.
+    Unknown,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Outcome::Succeeded => "succeeded",
+            Outcome::Failed => "failed",
+            Outcome::TimedOut => "timed-out",
+            Outcome::Skipped => "skipped",
+            Outcome::LostLeadership => "lost-leadership",
+            Outcome::Unknown => "unknown",
+        })
+    }
+}
+
+/// One attempt at one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// `tenant/job/T`: T is the nominal time in UTC, or `term-TOKEN` for a leader job, or `manual-…` for a triggered run.
+    pub run: String,
+    /// From 1.
+    pub attempt: u32,
+    /// The nominal time; None for a term.
+    pub tick: Option<Timestamp>,
+    /// The host that ran it.
+    pub host: String,
+    /// The fencing token of the term it ran under.
+    pub token: i64,
+    /// When the guest was started, by the host's wall clock.
+    pub started: Timestamp,
+    /// None while it runs.
+    pub ended: Option<Timestamp>,
+    /// None while it runs.
+    pub outcome: Option<Outcome>,
+    /// What it returned (as text, cut), or why it ended as it did.
+    pub detail: String,
+}
+
+/// How weighty a line is: the levels of `wasi:logging`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Finest.
+    Trace,
+    /// For whoever debugs the component.
+    Debug,
+    /// Worth knowing. Also what a component writes to its standard output.
+    Info,
+    /// Worth a look. Also what a component writes to its standard error.
+    Warn,
+    /// Something failed.
+    Error,
+    /// The run can't go on.
+    Critical,
+}
+
+/// One line that a run said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// By the host's wall clock.
+    pub time: Timestamp,
+    /// The run that said it.
+    pub run: String,
+    /// The run's attempt.
+    pub attempt: u32,
+    /// How weighty.
+    pub level: LogLevel,
+    /// What the component gave as context; `stdout` or `stderr` for its standard streams; `silverback` for the host's
+    /// own remarks (lines dropped, leadership going).
+    pub context: String,
+    /// One line, cut to the host's limit.
+    pub message: String,
+}
+
+/// Takes a run's lines as they come. Called from the guest's threads: it must not block.
+pub type LogSink = Arc<dyn Fn(LogLine) + Send + Sync>;

@@ -1,0 +1,12 @@
+//! Silverback: leader election whose leader function is a sandboxed WebAssembly component.
+//!
+//! Arrows between the modules go down only: `cli` and `main` -> `daemon` -> `api` -> `candidacy`, `scheduler` -> `runtime` ->
+//! `capability`, `registry`, `artifact`, `history` -> `coordinator` -> `clock`, `config`, `telemetry`. ARCHITECTURE.md is the map.
+
+pub mod capability;
+pub mod clock;
+pub mod config;
+pub mod coordinator;
+pub mod history;
+pub mod registry;
+pub mod runtime;

@@ -1,0 +1,3 @@
+//! The `silverback` command.
+
+fn main() {}

@@ -1,0 +1,101 @@
+//! A job as it is stored.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A job's full name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobId {
+    /// Who ships it.
+    pub tenant: String,
+    /// Its name within the tenant.
+    pub name: String,
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.name)
+    }
+}
+
+/// A component's name: `sha256:` and 64 hexadecimal digits, lower case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+/// What a job is: a component, when it runs, and what it may use. Valid by construction once it came through
+/// the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Its name.
+    #[serde(flatten)]
+    pub id: JobId,
+    /// What runs.
+    pub component: Digest,
+    /// When it runs.
+    #[serde(flatten)]
+    pub trigger: Trigger,
+    /// What a run may use.
+    pub limits: Limits,
+    /// Handed to the component through `wasi:config/store`.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// Not contended for, or not ticking, while true.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// When a job runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "trigger", rename_all = "snake_case")]
+pub enum Trigger {
+    /// Once for each term of leadership.
+    Leader {
+        /// The election's path; None for the job's own under the cluster's root.
+        election: Option<String>,
+        /// What follows when the function returns while the host still leads.
+        on_return: OnReturn,
+    },
+    /// Once for each tick.
+    Schedule {
+        /// Cron of 5 or 6 fields, or `@every 10s`.
+        schedule: String,
+        /// An IANA name.
+        time_zone: String,
+    },
+}
+
+/// What follows when a leader function returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReturn {
+    /// Give leadership up and stand again at the end of the queue, after a back-off if it failed.
+    #[default]
+    Requeue,
+    /// Give leadership up and stand no more on this host until the job changes.
+    Stop,
+}
+
+/// What a run may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of linear memory and tables, summed over all of the run's.
+    pub memory_bytes: u64,
+    /// Wall time of a run, in milliseconds. None: until the term ends (leader jobs only).
+    pub time_ms: Option<u64>,
+}
+
+impl Limits {
+    /// 64 MiB, as long as the term.
+    pub const LEADER: Limits = Limits { memory_bytes: 64 << 20, time_ms: None };
+    /// 64 MiB, 30 s.
+    pub const SCHEDULED: Limits = Limits { memory_bytes: 64 << 20, time_ms: Some(30_000) };
+
+    /// The wall time of a run.
+    pub fn time(&self) -> Option<Duration> {
+        self.time_ms.map(Duration::from_millis)
+    }
+}

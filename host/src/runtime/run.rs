@@ -1,0 +1,155 @@
+//! What is asked of the runtime for one run, and what comes back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::capability::Gate;
+use crate::history::LogSink;
+use crate::registry::{JobId, Limits};
+
+/// One run: everything the guest is given.
+pub struct RunRequest {
+    /// Whose.
+    pub job: JobId,
+    /// The run's id.
+    pub run: String,
+    /// From 1.
+    pub attempt: u32,
+    /// The nominal time in milliseconds since 1970; None for a term.
+    pub tick_ms: Option<u64>,
+    /// The term it runs under.
+    pub gate: Arc<Gate>,
+    /// Where the job's keys live in the coordinator: the directory of `config::Layout::state`.
+    pub state_path: String,
+    /// What becomes of the run's state writes.
+    pub state_mode: StateMode,
+    /// For `wasi:config/store`.
+    pub config: BTreeMap<String, String>,
+    /// What it may use.
+    pub limits: Limits,
+    /// Takes its log lines.
+    pub log: LogSink,
+    /// How it is told to stop, and stopped.
+    pub interrupt: Interrupt,
+}
+
+/// What becomes of a run's state writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateMode {
+    /// Each commits at once, in a multi with the term's check: leader jobs.
+    Immediate,
+    /// They are kept, read back by the run itself, and handed to whoever finishes the run: scheduled jobs.
+    Buffered,
+}
+
+/// A write that a buffered run wants done with its outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateWrite {
+    /// The key's znode.
+    pub path: String,
+    /// None deletes it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Asks a run to stop, or stops it. Clones act on the same run.
+#[derive(Clone)]
+pub struct Interrupt {
+    ask: Arc<watch::Sender<bool>>,
+    kill: Arc<watch::Sender<bool>>,
+}
+
+impl Default for Interrupt {
+    fn default() -> Self {
+        Interrupt { ask: Arc::new(watch::channel(false).0), kill: Arc::new(watch::channel(false).0) }
+    }
+}
+
+impl Interrupt {
+    /// `should-stop` becomes true, waits end.
+    pub fn ask_stop(&self) {
+        self.ask.send_replace(true);
+    }
+
+    /// The guest is trapped at its next instruction, or its host call is dropped.
+    pub fn kill(&self) {
+        self.kill.send_replace(true);
+    }
+
+    /// Follows [`Interrupt::ask_stop`].
+    pub fn asked(&self) -> watch::Receiver<bool> {
+        self.ask.subscribe()
+    }
+
+    /// Follows [`Interrupt::kill`].
+    pub fn killed(&self) -> watch::Receiver<bool> {
+        self.kill.subscribe()
+    }
+}
+
+/// A run under way.
+pub struct Run {
+    pub(crate) ended: oneshot::Receiver<RunEnd>,
+}
+
+impl Run {
+    /// Waits for the run's end. When this returns, the guest executes nothing any more: its store is gone.
+    pub async fn ended(self) -> RunEnd {
+        self.ended.await.unwrap_or_else(|_| RunEnd {
+            end: End::Trapped { message: "the host's thread for this run ended early".to_owned() },
+            writes: Vec::new(),
+            usage: Usage::default(),
+        })
+    }
+}
+
+/// How a run ended, and what it leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// How.
+    pub end: End,
+    /// Its state writes, in key order, where they were buffered; one for each key.
+    pub writes: Vec<StateWrite>,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The function returned a result.
+    Returned(Vec<u8>),
+    /// The function returned an error.
+    Failed {
+        /// `retryable` rather than `permanent`.
+        retryable: bool,
+        /// The component's words, cut to a limit.
+        message: String,
+    },
+    /// It trapped, or went over a limit other than time; the message names the limit and its value.
+    Trapped {
+        /// What happened, in plain words.
+        message: String,
+    },
+    /// It ran longer than its limit.
+    TimedOut {
+        /// The limit, in milliseconds.
+        limit_ms: u64,
+    },
+    /// Its term ended under it: gate or lease over.
+    LostLeadership,
+    /// It was killed by [`Interrupt::kill`].
+    Killed,
+}
+
+/// What a run used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The most linear memory and tables it held, in bytes.
+    pub peak_memory_bytes: u64,
+    /// From start to end, in microseconds.
+    pub wall_us: u64,
+    /// Log lines that were dropped or cut.
+    pub log_lines_dropped: u64,
+}
