@@ -1,1 +1,4 @@
 //! Harness of the tests.
+
+pub mod child;
+pub mod zookeeper;
