@@ -6,6 +6,7 @@
 mod embedded;
 mod error;
 mod limits;
+mod request;
 mod sessions;
 mod tree;
 mod zookeeper;
@@ -121,16 +122,19 @@ pub enum SessionState {
 /// Fires once, at the first change after it was set, or when its session is lost. Carries nothing: read again.
 ///
 /// Dropping it removes the watch.
-pub struct Watch(Pin<Box<dyn Future<Output = ()> + Send>>);
+pub struct Watch(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 impl Watch {
     pub(crate) fn new(fired: impl Future<Output = ()> + Send + 'static) -> Self {
-        Watch(Box::pin(fired))
+        Watch(Some(Box::pin(fired)))
     }
 
-    /// Waits for the change. Cancel-safe as long as `self` is kept (`&mut`).
+    /// Waits for the change; returns at once where it has fired before. Cancel-safe as long as `self` is kept (`&mut`).
     pub async fn changed(&mut self) {
-        (&mut self.0).await;
+        if let Some(fired) = &mut self.0 {
+            fired.await;
+            self.0 = None;
+        }
     }
 }
 

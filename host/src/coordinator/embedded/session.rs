@@ -1,0 +1,196 @@
+//! A session of the embedded coordinator.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::engine::Engine;
+use super::watches::Watched;
+use super::world::{Arming, World};
+use crate::coordinator::request::{check_create, check_delete, check_multi, check_path, check_set};
+use crate::coordinator::tree::Node;
+use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
+
+/// See the module. Ends when closed or dropped.
+pub(super) struct EmbeddedSession {
+    id: i64,
+    timeout: Duration,
+    state: watch::Receiver<SessionState>,
+    engine: Arc<Engine>,
+}
+
+impl EmbeddedSession {
+    pub(super) fn new(id: i64, timeout: Duration, state: watch::Receiver<SessionState>, engine: Arc<Engine>) -> Self {
+        EmbeddedSession { id, timeout, state, engine }
+    }
+
+    /// Waits while it is disconnected.
+    async fn connected(&self) -> Result<(), Error> {
+        let mut state = self.state.clone();
+        match state.wait_for(|state| *state != SessionState::Disconnected).await.as_deref() {
+            Ok(SessionState::Connected | SessionState::Disconnected) => Ok(()),
+            Ok(SessionState::Lost) | Err(_) => Err(Error::Lost),
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut World) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.connected().await?;
+        let id = self.id;
+        self.engine.run(move |world| world.admit(id).and_then(|()| work(world))).await?
+    }
+
+    async fn write(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, MultiError> {
+        self.connected().await?;
+        let id = self.id;
+        self.engine.run(move |world| world.write(id, ops)).await?
+    }
+
+    async fn write_one(&self, op: Op) -> Result<Option<OpResult>, Error> {
+        self.write(vec![op]).await.map(|mut results| results.pop()).map_err(MultiError::into_error)
+    }
+
+    /// Reads and sets a watch, with nothing in between.
+    async fn read_and_arm<T: Send + 'static>(
+        &self,
+        watched: Watched,
+        path: &str,
+        read: impl FnOnce(&World, &str) -> Result<T, Error> + Send + 'static,
+    ) -> Result<(T, Watch), Error> {
+        check_path(path)?;
+        let (id, path) = (self.id, path.to_owned());
+        let (value, arming) = self
+            .read(move |world| {
+                let value = read(world, &path)?;
+                Ok((value, world.arm(id, watched, &path)))
+            })
+            .await?;
+        Ok((value, self.watch(arming)))
+    }
+
+    fn watch(&self, (id, fired): Arming) -> Watch {
+        let armed = Armed { id, engine: Arc::downgrade(&self.engine) };
+        Watch::new(async move {
+            let _armed = armed;
+            // Fired, or dropped with everything else.
+            let _ = fired.await;
+        })
+    }
+
+    fn end(&self) -> impl FnOnce(&mut World) + Send + use<> {
+        let id = self.id;
+        move |world| world.end_session(id)
+    }
+}
+
+impl Drop for EmbeddedSession {
+    fn drop(&mut self) {
+        self.engine.post(self.end());
+    }
+}
+
+/// Takes the watch away when it is dropped. Doesn't keep the file open.
+struct Armed {
+    id: u64,
+    engine: Weak<Engine>,
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.upgrade() {
+            let id = self.id;
+            engine.post(move |world| world.disarm(id));
+        }
+    }
+}
+
+#[async_trait]
+impl Session for EmbeddedSession {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn state(&self) -> watch::Receiver<SessionState> {
+        self.state.clone()
+    }
+
+    async fn create(&self, path: &str, data: &[u8], mode: CreateMode) -> Result<String, Error> {
+        check_create(path, data, mode)?;
+        let op = Op::Create { path: path.to_owned(), data: data.to_vec(), mode };
+        match self.write_one(op).await? {
+            Some(OpResult::Created(path)) => Ok(path),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Result<(Vec<u8>, Stat), Error> {
+        check_path(path)?;
+        let path = path.to_owned();
+        self.read(move |world| world.tree.get(&path)).await
+    }
+
+    async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
+        check_path(path)?;
+        let path = path.to_owned();
+        self.read(move |world| Ok(world.tree.node(&path).map(Node::stat))).await
+    }
+
+    async fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Result<Stat, Error> {
+        check_set(path, data)?;
+        let op = Op::Set { path: path.to_owned(), data: data.to_vec(), version };
+        match self.write_one(op).await? {
+            Some(OpResult::Set(stat)) => Ok(stat),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    async fn delete(&self, path: &str, version: Option<i32>) -> Result<(), Error> {
+        check_delete(path)?;
+        self.write_one(Op::Delete { path: path.to_owned(), version }).await.map(|_| ())
+    }
+
+    async fn list(&self, path: &str) -> Result<Vec<String>, Error> {
+        check_path(path)?;
+        let path = path.to_owned();
+        self.read(move |world| world.tree.list(&path)).await
+    }
+
+    async fn multi(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, MultiError> {
+        check_multi(&ops)?;
+        self.write(ops).await
+    }
+
+    async fn get_and_watch(&self, path: &str) -> Result<(Option<(Vec<u8>, Stat)>, Watch), Error> {
+        self.read_and_arm(Watched::Node, path, |world, path| Ok(world.tree.get(path).ok())).await
+    }
+
+    async fn stat_and_watch(&self, path: &str) -> Result<(Option<Stat>, Watch), Error> {
+        self.read_and_arm(Watched::Node, path, |world, path| Ok(world.tree.node(path).map(Node::stat))).await
+    }
+
+    async fn list_and_watch(&self, path: &str) -> Result<(Vec<String>, Watch), Error> {
+        self.read_and_arm(Watched::Children, path, |world, path| world.tree.list(path)).await
+    }
+
+    async fn sync(&self, path: &str) -> Result<(), Error> {
+        check_path(path)?;
+        self.read(|_| Ok(())).await
+    }
+
+    async fn close(&self) {
+        // Fails where the store has failed, and then the session is lost already.
+        let _ = self.engine.run(self.end()).await;
+    }
+}
+
+fn unexpected(result: Option<OpResult>) -> Error {
+    Error::Refused { detail: format!("the embedded store answered {result:?}") }
+}
