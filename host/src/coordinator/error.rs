@@ -64,6 +64,16 @@ pub enum Error {
         /// How many there may be.
         limit: usize,
     },
+    /// A watch more than a session can carry over a reconnect.
+    #[error("a watch on `{path}` would make {size} bytes of watched paths of this session, over the limit of {limit}")]
+    TooManyWatches {
+        /// The path of the request.
+        path: String,
+        /// In bytes, all watched paths of the session together.
+        size: usize,
+        /// In bytes.
+        limit: usize,
+    },
     /// The server's access list says no.
     #[error("access to `{path}` is denied")]
     Denied {

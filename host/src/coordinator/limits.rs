@@ -15,3 +15,7 @@ pub const MAX_PATH_BYTES: usize = 1024;
 
 /// The most children that a directory of ours is given.
 pub const MAX_CHILDREN: usize = 1000;
+
+/// The most that the paths of all watches of one session have together, in bytes. The client library breaks at 128 KiB;
+/// this leaves room for watches whose removal is still under way.
+pub const MAX_WATCHED_BYTES: usize = 96 * 1024;

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 pub use embedded::Embedded;
 pub use error::{Error, MultiError};
-pub use limits::{MAX_CHILDREN, MAX_MULTI_BYTES, MAX_MULTI_OPS, MAX_PATH_BYTES, MAX_VALUE_BYTES};
+pub use limits::{MAX_CHILDREN, MAX_MULTI_BYTES, MAX_MULTI_OPS, MAX_PATH_BYTES, MAX_VALUE_BYTES, MAX_WATCHED_BYTES};
 pub use sessions::Sessions;
 pub use zookeeper::ZooKeeper;
 
@@ -210,6 +210,9 @@ pub trait Session: Send + Sync + 'static {
 
     /// A node's value and a watch on its existence and value. None where it does not exist: the watch then fires when
     /// it is created.
+    ///
+    /// # Errors
+    /// [`Error::TooManyWatches`] past [`MAX_WATCHED_BYTES`]; so for the other two.
     async fn get_and_watch(&self, path: &str) -> Result<(Option<(Vec<u8>, Stat)>, Watch), Error>;
 
     /// A node's stat and a watch on its existence and value.
