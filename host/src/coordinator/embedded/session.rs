@@ -4,11 +4,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::engine::Engine;
 use super::watches::Watched;
-use super::world::{Arming, World};
+use super::world::World;
 use crate::coordinator::request::{check_create, check_delete, check_multi, check_path, check_set};
 use crate::coordinator::tree::Node;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
@@ -54,7 +54,8 @@ impl EmbeddedSession {
         self.write(vec![op]).await.map(|mut results| results.pop()).map_err(MultiError::into_error)
     }
 
-    /// Reads and sets a watch, with nothing in between.
+    /// Reads and sets a watch, with nothing in between. The watch is made where it is set, so that a caller who goes
+    /// before the answer takes it away.
     async fn read_and_arm<T: Send + 'static>(
         &self,
         watched: Watched,
@@ -62,23 +63,13 @@ impl EmbeddedSession {
         read: impl FnOnce(&World, &str) -> Result<T, Error> + Send + 'static,
     ) -> Result<(T, Watch), Error> {
         check_path(path)?;
-        let (id, path) = (self.id, path.to_owned());
-        let (value, arming) = self
-            .read(move |world| {
-                let value = read(world, &path)?;
-                Ok((value, world.arm(id, watched, &path)))
-            })
-            .await?;
-        Ok((value, self.watch(arming)))
-    }
-
-    fn watch(&self, (id, fired): Arming) -> Watch {
-        let armed = Armed { id, engine: Arc::downgrade(&self.engine) };
-        Watch::new(async move {
-            let _armed = armed;
-            // Fired, or dropped with everything else.
-            let _ = fired.await;
+        let (session, path, engine) = (self.id, path.to_owned(), Arc::downgrade(&self.engine));
+        self.read(move |world| {
+            let value = read(world, &path)?;
+            let (id, fired) = world.arm(session, watched, &path);
+            Ok((value, watch_of(fired, Armed { id, engine })))
         })
+        .await
     }
 
     fn end(&self) -> impl FnOnce(&mut World) + Send + use<> {
@@ -91,6 +82,14 @@ impl Drop for EmbeddedSession {
     fn drop(&mut self) {
         self.engine.post(self.end());
     }
+}
+
+fn watch_of(fired: oneshot::Receiver<()>, armed: Armed) -> Watch {
+    Watch::new(async move {
+        let _armed = armed;
+        // Fired, or dropped with everything else.
+        let _ = fired.await;
+    })
 }
 
 /// Takes the watch away when it is dropped. Doesn't keep the file open.

@@ -124,3 +124,20 @@ async fn a_dropped_watch_is_taken_away() {
     drop(kept);
     assert_eq!(embedded.engine.run(|world| world.watch_count()).await, Ok(0));
 }
+
+#[tokio::test]
+async fn a_watch_whose_caller_went_before_the_answer_is_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (embedded, session) = open(dir.path()).await;
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    // The writer stands still until the caller is gone.
+    embedded.engine.post(move |_| assert!(held.recv().is_err()));
+    {
+        let setting = session.stat_and_watch("/a");
+        tokio::pin!(setting);
+        assert!(futures::poll!(setting).is_pending());
+    }
+    drop(hold);
+    session.sync("/").await.unwrap();
+    assert_eq!(embedded.engine.run(|world| world.watch_count()).await, Ok(0));
+}

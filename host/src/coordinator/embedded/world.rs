@@ -18,9 +18,6 @@ pub(super) type Answer = Box<dyn FnOnce() + Send>;
 /// One request: changes the world and gives the answer for later.
 pub(super) type Command = Box<dyn FnOnce(&mut World) -> Answer + Send>;
 
-/// A watch was set: its number, and what it waits for.
-pub(super) type Arming = (u64, oneshot::Receiver<()>);
-
 /// See the module.
 pub(super) struct World {
     pub tree: Tree,
@@ -122,8 +119,8 @@ impl World {
         self.deliver(session).map(|()| results).map_err(MultiError::from)
     }
 
-    /// Sets a watch.
-    pub(super) fn arm(&mut self, session: i64, watched: Watched, path: &str) -> Arming {
+    /// Sets a watch: its number, and what it waits for.
+    pub(super) fn arm(&mut self, session: i64, watched: Watched, path: &str) -> (u64, oneshot::Receiver<()>) {
         self.watches.arm(session, watched, path)
     }
 
