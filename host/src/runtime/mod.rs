@@ -3,4 +3,5 @@
 
 mod run;
 
-pub use run::{End, Interrupt, Run, RunEnd, RunRequest, StateMode, StateWrite, Usage};
+pub use crate::capability::{Contenders, Interrupt, StateMode, StateWrite};
+pub use run::{End, Run, RunEnd, RunRequest, Usage};

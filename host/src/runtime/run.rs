@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
-use crate::capability::Gate;
+use crate::capability::{Contenders, Gate, Interrupt, StateMode, StateWrite};
 use crate::history::LogSink;
 use crate::registry::{JobId, Limits};
 
@@ -27,65 +27,14 @@ pub struct RunRequest {
     pub state_mode: StateMode,
     /// For `wasi:config/store`.
     pub config: BTreeMap<String, String>,
+    /// Asks for the queue of the election that the term belongs to.
+    pub contenders: Contenders,
     /// What it may use.
     pub limits: Limits,
     /// Takes its log lines.
     pub log: LogSink,
     /// How it is told to stop, and stopped.
     pub interrupt: Interrupt,
-}
-
-/// What becomes of a run's state writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StateMode {
-    /// Each commits at once, in a multi with the term's check: leader jobs.
-    Immediate,
-    /// They are kept, read back by the run itself, and handed to whoever finishes the run: scheduled jobs.
-    Buffered,
-}
-
-/// A write that a buffered run wants done with its outcome.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateWrite {
-    /// The key's znode.
-    pub path: String,
-    /// None deletes it.
-    pub value: Option<Vec<u8>>,
-}
-
-/// Asks a run to stop, or stops it. Clones act on the same run.
-#[derive(Clone)]
-pub struct Interrupt {
-    ask: Arc<watch::Sender<bool>>,
-    kill: Arc<watch::Sender<bool>>,
-}
-
-impl Default for Interrupt {
-    fn default() -> Self {
-        Interrupt { ask: Arc::new(watch::channel(false).0), kill: Arc::new(watch::channel(false).0) }
-    }
-}
-
-impl Interrupt {
-    /// `should-stop` becomes true, waits end.
-    pub fn ask_stop(&self) {
-        self.ask.send_replace(true);
-    }
-
-    /// The guest is trapped at its next instruction, or its host call is dropped.
-    pub fn kill(&self) {
-        self.kill.send_replace(true);
-    }
-
-    /// Follows [`Interrupt::ask_stop`].
-    pub fn asked(&self) -> watch::Receiver<bool> {
-        self.ask.subscribe()
-    }
-
-    /// Follows [`Interrupt::kill`].
-    pub fn killed(&self) -> watch::Receiver<bool> {
-        self.kill.subscribe()
-    }
 }
 
 /// A run under way.

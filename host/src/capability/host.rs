@@ -1,0 +1,105 @@
+//! All that one run can reach, put together: the data of its store, as far as capabilities are concerned.
+//!
+//! It doesn't know the engine, nor the limits on memory and time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmtime::Result;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::bindings::Leader;
+use super::gate::Gate;
+use super::interrupt::Interrupt;
+use super::leadership::{Contenders, Leadership};
+use super::logging::RunLog;
+use super::state::{State, StateMode, StateWrite};
+use super::stdio::LineStream;
+
+/// The most resources that the host keeps for one run: open buckets, streams, pollables.
+const MAX_RESOURCES: usize = 1000;
+/// The most random bytes that one call gives.
+const MAX_RANDOM_BYTES: u64 = 64 * 1024;
+
+/// What a run is given.
+pub struct Grants {
+    /// The term it runs under.
+    pub gate: Arc<Gate>,
+    /// The directory of the job's state in the coordinator.
+    pub state_path: String,
+    /// What becomes of its state writes.
+    pub state_mode: StateMode,
+    /// For `wasi:config/store`.
+    pub config: BTreeMap<String, String>,
+    /// Asks for the election's queue.
+    pub contenders: Contenders,
+    /// How it is told to stop.
+    pub interrupt: Interrupt,
+    /// Takes its lines.
+    pub log: Arc<RunLog>,
+}
+
+/// One run's side of every import.
+pub struct Host {
+    pub(super) table: ResourceTable,
+    pub(super) state: State,
+    pub(super) leadership: Leadership,
+    pub(super) config: BTreeMap<String, String>,
+    pub(super) log: Arc<RunLog>,
+    wasi: WasiCtx,
+    streams: [LineStream; 2],
+}
+
+impl Host {
+    /// Ready for one run.
+    pub fn new(grants: Grants) -> Self {
+        let Grants { gate, state_path, state_mode, config, contenders, interrupt, log } = grants;
+        let streams = [LineStream::stdout(log.clone()), LineStream::stderr(log.clone())];
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        Host {
+            table,
+            state: State::new(state_path, gate.clone(), state_mode),
+            leadership: Leadership::new(gate, &interrupt, contenders),
+            config,
+            log,
+            wasi: sealed_wasi(&streams),
+            streams,
+        }
+    }
+
+    /// Ends the run's output, and gives what it leaves: the writes that wait for its outcome, in key order, and the
+    /// number of log lines that were dropped or cut.
+    pub fn finish(self) -> (Vec<StateWrite>, u64) {
+        self.streams.iter().for_each(LineStream::end);
+        (self.state.into_writes(), self.log.end())
+    }
+}
+
+/// WASI that reaches nothing: input is closed, and there are no arguments, environment, folders, addresses or names.
+fn sealed_wasi([stdout, stderr]: &[LineStream; 2]) -> WasiCtx {
+    WasiCtx::builder()
+        .stdout(stdout.clone())
+        .stderr(stderr.clone())
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .max_random_size(MAX_RANDOM_BYTES)
+        .build()
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Links every import of the world, and all of `wasi:cli/imports`, to the [`Host`] in a store's data.
+///
+/// # Errors
+/// Where two of them have the same name.
+pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>, host: fn(&mut T) -> &mut Host) -> Result<()> {
+    Leader::add_to_linker::<T, HasSelf<Host>>(linker, host)?;
+    wasmtime_wasi::p2::add_to_linker_async(linker)
+}

@@ -1,0 +1,176 @@
+//! `wasi:logging`, and what stands between a run and its log: lines are cut, cleaned, counted and held to a rate.
+//!
+//! It hands lines on; it doesn't know where they are kept.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use wasmtime::Result;
+
+use super::bindings::wasi::logging::logging::{self, Level};
+use super::host::Host;
+use crate::clock::Clock;
+use crate::history::{LogLevel, LogLine, LogSink};
+
+/// The longest line, in bytes; what is over it is cut.
+pub const MAX_LINE_BYTES: usize = 8 * 1024;
+/// The longest context, in bytes; what is over it is cut.
+pub const MAX_CONTEXT_BYTES: usize = 64;
+/// How many lines a second a run may say in the long run.
+pub const LINES_PER_SECOND: u32 = 200;
+/// How many lines a run may say at once.
+pub const BURST_LINES: u32 = 2_000;
+
+/// The context of the host's own remarks.
+const OWN_CONTEXT: &str = "silverback";
+
+/// The log of one run.
+pub struct RunLog {
+    run: String,
+    attempt: u32,
+    sink: LogSink,
+    clock: Arc<dyn Clock>,
+    allowance: Mutex<Allowance>,
+}
+
+/// How many lines may still pass, and what did not.
+struct Allowance {
+    lines: f64,
+    refilled: Duration,
+    /// Dropped since the last remark on it.
+    dropped: u64,
+    /// Dropped or cut since the run began.
+    lost: u64,
+}
+
+impl RunLog {
+    /// The log of `run`, ending in `sink`.
+    pub fn new(run: String, attempt: u32, sink: LogSink, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let allowance = Allowance { lines: BURST_LINES.into(), refilled: clock.boot(), dropped: 0, lost: 0 };
+        Arc::new(RunLog { run, attempt, sink, clock, allowance: Mutex::new(allowance) })
+    }
+
+    /// Takes a message, as one line for each of its lines.
+    pub fn say(&self, level: LogLevel, context: &str, message: &str) {
+        let mut lines = message.lines();
+        // An empty message is an empty line.
+        self.say_line(level, context, lines.next().unwrap_or(""), false);
+        lines.for_each(|line| self.say_line(level, context, line, false));
+    }
+
+    /// Takes one line; `cut` where its end is missing already.
+    pub fn say_line(&self, level: LogLevel, context: &str, line: &str, cut: bool) {
+        let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        allowance.refill(self.clock.boot());
+        if allowance.lines < 1.0 {
+            allowance.dropped += 1;
+            allowance.lost += 1;
+            return;
+        }
+        allowance.lines -= 1.0;
+        allowance.lost += u64::from(cut || line.len() > MAX_LINE_BYTES);
+        let dropped = std::mem::take(&mut allowance.dropped);
+        drop(allowance);
+        self.remark_dropped(dropped);
+        self.pass(level, clean(context, MAX_CONTEXT_BYTES), clean(line, MAX_LINE_BYTES));
+    }
+
+    /// Ends the log: says what was dropped and not yet told, and gives the number of lines dropped or cut.
+    pub fn end(&self) -> u64 {
+        let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = std::mem::take(&mut allowance.dropped);
+        let lost = allowance.lost;
+        drop(allowance);
+        self.remark_dropped(dropped);
+        lost
+    }
+
+    fn remark_dropped(&self, dropped: u64) {
+        if dropped > 0 {
+            let message = format!("{dropped} log lines were dropped: more than {LINES_PER_SECOND} a second");
+            self.pass(LogLevel::Warn, OWN_CONTEXT.to_owned(), message);
+        }
+    }
+
+    fn pass(&self, level: LogLevel, context: String, message: String) {
+        let (run, attempt) = (self.run.clone(), self.attempt);
+        (self.sink)(LogLine { time: self.clock.wall(), run, attempt, level, context, message });
+    }
+}
+
+impl Allowance {
+    fn refill(&mut self, now: Duration) {
+        let earned = now.saturating_sub(self.refilled).as_secs_f64() * f64::from(LINES_PER_SECOND);
+        self.lines = (self.lines + earned).min(BURST_LINES.into());
+        self.refilled = now;
+    }
+}
+
+impl logging::Host for Host {
+    async fn log(&mut self, level: Level, context: String, message: String) -> Result<()> {
+        self.log.say(level.into(), &context, &message);
+        Ok(())
+    }
+}
+
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => LogLevel::Trace,
+            Level::Debug => LogLevel::Debug,
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+            Level::Error => LogLevel::Error,
+            Level::Critical => LogLevel::Critical,
+        }
+    }
+}
+
+/// At most `limit` bytes of `text`, with control characters replaced: what a tenant says must not steer the terminal of
+/// whoever reads it.
+fn clean(text: &str, limit: usize) -> String {
+    let cut = &text[..text.floor_char_boundary(limit)];
+    cut.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::fakes::{FakeClock, collect};
+
+    #[test]
+    fn a_message_becomes_clean_lines() {
+        let (sink, lines) = collect();
+        let log = RunLog::new("r".to_owned(), 1, sink, FakeClock::new());
+        log.say(LogLevel::Info, "main", "one\ntwo \u{1b}[31mred\r\n");
+        let said: Vec<_> = lines.lock().unwrap().iter().map(|line| line.message.clone()).collect();
+        assert_eq!(said, ["one", "two \u{fffd}[31mred"]);
+        assert_eq!(log.end(), 0);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_at_a_character_and_counted() {
+        let (sink, lines) = collect();
+        let log = RunLog::new("r".to_owned(), 1, sink, FakeClock::new());
+        log.say(LogLevel::Info, &"c".repeat(100), &"é".repeat(MAX_LINE_BYTES));
+        let line = lines.lock().unwrap()[0].clone();
+        assert_eq!((line.message.len(), line.context.len()), (MAX_LINE_BYTES, MAX_CONTEXT_BYTES));
+        assert_eq!(log.end(), 1);
+    }
+
+    #[test]
+    fn a_flood_is_held_to_the_rate_and_what_was_dropped_is_told() {
+        let (sink, lines) = collect();
+        let clock = FakeClock::new();
+        let log = RunLog::new("r".to_owned(), 1, sink, clock.clone());
+        (0..BURST_LINES + 50).for_each(|n| log.say(LogLevel::Info, "", &n.to_string()));
+        assert_eq!(lines.lock().unwrap().len(), BURST_LINES as usize);
+        clock.advance(Duration::from_millis(500));
+        log.say(LogLevel::Info, "", "again");
+        let told = lines.lock().unwrap()[BURST_LINES as usize..].to_vec();
+        assert_eq!(told[0].message, "50 log lines were dropped: more than 200 a second");
+        assert_eq!((told[0].context.as_str(), told[1].message.as_str()), ("silverback", "again"));
+        (0..LINES_PER_SECOND).for_each(|_| log.say(LogLevel::Info, "", "more"));
+        assert_eq!(log.end(), 50 + 101);
+    }
+}

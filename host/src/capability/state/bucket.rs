@@ -1,0 +1,125 @@
+//! The state as the guest asks for it: the three interfaces of `wasi:keyvalue`.
+
+use wasmtime::Result;
+use wasmtime::component::Resource;
+
+use super::error::StateError;
+use super::key::Key;
+use super::{Batch, MAX_BATCH_BYTES, MAX_BATCH_KEYS};
+use crate::capability::bindings::wasi::keyvalue::{atomics, batch, store};
+use crate::capability::host::Host;
+
+/// An open bucket. There is one, the job's own state, so the handle says nothing.
+pub(crate) struct Bucket(());
+
+/// The names that the job's own state answers to.
+const OWN: [&str; 2] = ["", "default"];
+
+type Answer<T> = Result<std::result::Result<T, store::Error>>;
+
+impl store::Host for Host {
+    async fn open(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
+        if OWN.contains(&identifier.as_str()) {
+            return Ok(Ok(self.table.push(Bucket(()))?));
+        }
+        Ok(Err(store::Error::NoSuchStore))
+    }
+}
+
+impl store::HostBucket for Host {
+    async fn get(&mut self, _: Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
+        answer(self.get_one(key).await)
+    }
+
+    async fn set(&mut self, _: Resource<Bucket>, key: String, value: Vec<u8>) -> Answer<()> {
+        answer(self.write_many(vec![(key, Some(value))]).await)
+    }
+
+    async fn delete(&mut self, _: Resource<Bucket>, key: String) -> Answer<()> {
+        answer(self.write_many(vec![(key, None)]).await)
+    }
+
+    async fn exists(&mut self, _: Resource<Bucket>, key: String) -> Answer<bool> {
+        answer(async { self.state.exists(&Key::new(key)?).await }.await)
+    }
+
+    /// All keys at once: there are at most [`super::MAX_KEYS`], so a cursor is never given, and one that is handed in
+    /// is past the end.
+    async fn list_keys(&mut self, _: Resource<Bucket>, cursor: Option<u64>) -> Answer<store::KeyResponse> {
+        if cursor.is_some() {
+            return Ok(Ok(store::KeyResponse { keys: Vec::new(), cursor: None }));
+        }
+        let keys = self.state.keys().await;
+        answer(keys.map(|keys| store::KeyResponse {
+            keys: keys.into_iter().map(|key| key.as_str().to_owned()).collect(),
+            cursor: None,
+        }))
+    }
+
+    async fn drop(&mut self, bucket: Resource<Bucket>) -> Result<()> {
+        self.table.delete(bucket)?;
+        Ok(())
+    }
+}
+
+impl atomics::Host for Host {
+    async fn increment(&mut self, _: Resource<Bucket>, key: String, delta: u64) -> Answer<u64> {
+        answer(async { self.state.increment(&Key::new(key)?, delta).await }.await)
+    }
+}
+
+impl batch::Host for Host {
+    async fn get_many(&mut self, _: Resource<Bucket>, keys: Vec<String>) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
+        answer(self.get_all(keys).await)
+    }
+
+    async fn set_many(&mut self, _: Resource<Bucket>, key_values: Vec<(String, Vec<u8>)>) -> Answer<()> {
+        answer(self.write_many(key_values.into_iter().map(|(key, value)| (key, Some(value))).collect()).await)
+    }
+
+    async fn delete_many(&mut self, _: Resource<Bucket>, keys: Vec<String>) -> Answer<()> {
+        answer(self.write_many(keys.into_iter().map(|key| (key, None)).collect()).await)
+    }
+}
+
+impl Host {
+    async fn get_one(&mut self, key: String) -> std::result::Result<Option<Vec<u8>>, StateError> {
+        self.state.get(&Key::new(key)?).await
+    }
+
+    async fn get_all(&mut self, keys: Vec<String>) -> std::result::Result<Vec<Option<(String, Vec<u8>)>>, StateError> {
+        within_batch(keys.len())?;
+        let mut found = Vec::with_capacity(keys.len());
+        let mut bytes = 0;
+        for key in keys {
+            let value = self.get_one(key.clone()).await?;
+            bytes += value.as_ref().map_or(0, Vec::len);
+            if bytes > MAX_BATCH_BYTES {
+                return Err(StateError::over("bytes of values asked for at once", None, bytes, MAX_BATCH_BYTES));
+            }
+            found.push(value.map(|value| (key, value)));
+        }
+        Ok(found)
+    }
+
+    async fn write_many(&mut self, writes: Vec<(String, Option<Vec<u8>>)>) -> std::result::Result<(), StateError> {
+        within_batch(writes.len())?;
+        let batch: Batch = writes
+            .into_iter()
+            .map(|(key, value)| Ok((Key::new(key)?, value)))
+            .collect::<std::result::Result<_, StateError>>()?;
+        if batch.is_empty() { Ok(()) } else { self.state.write(batch).await }
+    }
+}
+
+fn within_batch(keys: usize) -> std::result::Result<(), StateError> {
+    if keys > MAX_BATCH_KEYS {
+        return Err(StateError::over("number of keys in one batch", None, keys, MAX_BATCH_KEYS));
+    }
+    Ok(())
+}
+
+/// An error of ours is an answer to the guest, never a trap.
+fn answer<T>(result: std::result::Result<T, StateError>) -> Answer<T> {
+    Ok(result.map_err(store::Error::from))
+}

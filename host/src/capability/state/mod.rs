@@ -1,0 +1,281 @@
+//! `wasi:keyvalue`: what a job keeps, one znode a key under the job's own directory.
+//!
+//! Every write is fenced: it commits in a multi whose first operation is the term's check. In a leader job each write
+//! commits at once ([`commit`]); in a scheduled run writes wait in the [`Overlay`] for whoever finishes the run.
+//!
+//! Reads need no `sync`: a host that leads has seen its predecessor's contender go, and with it every write that was
+//! fenced by that contender.
+//!
+//! It doesn't know what the values mean, nor how a term is won or a run finished.
+
+mod bucket;
+mod commit;
+mod error;
+mod key;
+mod overlay;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub(crate) use bucket::Bucket;
+pub use error::StateError;
+pub use key::Key;
+pub use overlay::StateWrite;
+
+use self::commit::Committed;
+use self::overlay::Overlay;
+use super::gate::Gate;
+use crate::coordinator::{Error, MAX_CHILDREN, MAX_VALUE_BYTES, Session, SessionState, Stat, Watch};
+
+/// The longest key, in bytes of UTF-8.
+pub const MAX_KEY_BYTES: usize = 255;
+/// The largest value, in bytes.
+pub const MAX_STATE_VALUE_BYTES: usize = MAX_VALUE_BYTES;
+/// The most keys of one job.
+pub const MAX_KEYS: usize = MAX_CHILDREN;
+/// The most keys of one `get-many`, `set-many` or `delete-many`.
+pub const MAX_BATCH_KEYS: usize = 100;
+/// The most that one `get-many` answers, in bytes of values.
+pub const MAX_BATCH_BYTES: usize = 2 << 20;
+/// The most keys that a scheduled run may write.
+pub const MAX_BUFFERED_WRITES: usize = 500;
+/// The most that a scheduled run may write, in bytes of paths and values. The rest of a multi is for the outcome.
+pub const MAX_BUFFERED_BYTES: usize = 512 * 1024;
+
+/// How long an effect waits for the connection to the ensemble before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a request is repeated whose outcome was not known, or that lost a race.
+const MAX_TRIES: usize = 10;
+
+/// Writes that land together: each key with its value, or with none to delete it.
+pub type Batch = BTreeMap<Key, Option<Vec<u8>>>;
+
+/// What becomes of a run's state writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateMode {
+    /// Each commits at once, in a multi with the term's check: leader jobs.
+    Immediate,
+    /// They are kept, read back by the run itself, and handed to whoever finishes the run: scheduled jobs.
+    Buffered,
+}
+
+/// A key as it was read, with its revision: the transaction that last changed it, 0 where it doesn't exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Rises with each change.
+    pub revision: u64,
+    /// None where the key doesn't exist.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What one run sees of its job's state.
+pub struct State {
+    dir: String,
+    gate: Arc<Gate>,
+    writes: Writes,
+}
+
+/// Where writes go.
+enum Writes {
+    Immediate(Committed),
+    Buffered(Overlay),
+}
+
+impl State {
+    /// The state under `dir` (a path), as a run under `gate` may change it.
+    pub fn new(dir: String, gate: Arc<Gate>, mode: StateMode) -> Self {
+        let writes = match mode {
+            StateMode::Immediate => Writes::Immediate(Committed::new(dir.clone(), gate.clone())),
+            StateMode::Buffered => Writes::Buffered(Overlay::default()),
+        };
+        State { dir, gate, writes }
+    }
+
+    /// A key's value as this run sees it.
+    ///
+    /// # Errors
+    /// [`StateError`] where the ensemble can't be asked.
+    pub async fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StateError> {
+        if let Writes::Buffered(overlay) = &self.writes
+            && let Some(written) = overlay.get(key)
+        {
+            return Ok(written.map(<[u8]>::to_vec));
+        }
+        Ok(read(self.gate.session(), &key.path(&self.dir)).await?.map(|(value, _)| value))
+    }
+
+    /// True where this run sees the key.
+    ///
+    /// # Errors
+    /// [`StateError`] where the ensemble can't be asked.
+    pub async fn exists(&self, key: &Key) -> Result<bool, StateError> {
+        if let Writes::Buffered(overlay) = &self.writes
+            && let Some(written) = overlay.get(key)
+        {
+            return Ok(written.is_some());
+        }
+        let path = key.path(&self.dir);
+        Ok(repeat(self.gate.session(), || self.gate.session().stat(&path)).await?.is_some())
+    }
+
+    /// All keys that this run sees, in order.
+    ///
+    /// # Errors
+    /// [`StateError`] where the ensemble can't be asked.
+    pub async fn keys(&self) -> Result<BTreeSet<Key>, StateError> {
+        let mut keys = committed_keys(self.gate.session(), &self.dir).await?;
+        if let Writes::Buffered(overlay) = &self.writes {
+            overlay.apply_to(&mut keys);
+        }
+        Ok(keys)
+    }
+
+    /// Sets each key to its value, or deletes it where there is none: all of them or none.
+    ///
+    /// # Errors
+    /// [`StateError`] where a limit is passed, the term is over or the ensemble can't be asked.
+    pub async fn write(&mut self, batch: Batch) -> Result<(), StateError> {
+        for (key, value) in &batch {
+            let size = value.as_ref().map_or(0, Vec::len);
+            if size > MAX_STATE_VALUE_BYTES {
+                return Err(StateError::over("value bytes", Some(key), size, MAX_STATE_VALUE_BYTES));
+            }
+        }
+        match &mut self.writes {
+            Writes::Immediate(committed) => committed.write(batch).await,
+            Writes::Buffered(overlay) => {
+                let room = overlay.room(self.gate.session(), &self.dir, &batch).await?;
+                overlay.write(&self.dir, batch, room)
+            }
+        }
+    }
+
+    /// Adds to the number that is kept as decimal text under `key`, from 0 where there is none, and gives the sum. No
+    /// write that happens meanwhile is lost.
+    ///
+    /// # Errors
+    /// [`StateError`] where the value is no number, the sum is over 64 bits, the term is over or the ensemble can't be
+    /// asked.
+    pub async fn increment(&mut self, key: &Key, delta: u64) -> Result<u64, StateError> {
+        if let Writes::Immediate(committed) = &mut self.writes {
+            return committed.increment(key, delta).await;
+        }
+        let sum = add(key, self.get(key).await?.as_deref(), delta)?;
+        self.write(Batch::from([(key.clone(), Some(sum.to_string().into_bytes()))])).await?;
+        Ok(sum)
+    }
+
+    /// Opens a watch on what is committed under `key`. What a scheduled run wrote itself is not committed yet, and is
+    /// not seen here.
+    pub fn watch(&self, key: &Key) -> KeyWatch {
+        KeyWatch { session: self.gate.session().clone(), path: key.path(&self.dir) }
+    }
+
+    /// The writes that wait for the run's end, in key order.
+    pub fn into_writes(self) -> Vec<StateWrite> {
+        match self.writes {
+            Writes::Immediate(_) => Vec::new(),
+            Writes::Buffered(overlay) => overlay.into_writes(&self.dir),
+        }
+    }
+}
+
+/// Follows one key.
+pub struct KeyWatch {
+    session: Arc<dyn Session>,
+    path: String,
+}
+
+impl KeyWatch {
+    /// Waits until the key is no longer as it was at revision `seen`; with none, gives it as it is now.
+    ///
+    /// # Errors
+    /// [`StateError`] where the ensemble can't be asked.
+    pub async fn changed(&self, seen: Option<u64>) -> Result<Entry, StateError> {
+        loop {
+            let (entry, mut watch) = self.look().await?;
+            if seen != Some(entry.revision) {
+                return Ok(entry);
+            }
+            watch.changed().await;
+        }
+    }
+
+    async fn look(&self) -> Result<(Entry, Watch), StateError> {
+        let (found, watch) = repeat(&self.session, || self.session.get_and_watch(&self.path)).await?;
+        Ok((Entry::of(found), watch))
+    }
+}
+
+impl Entry {
+    fn of(found: Option<(Vec<u8>, Stat)>) -> Self {
+        match found {
+            Some((value, stat)) => Entry { revision: stat.mzxid.unsigned_abs(), value: Some(value) },
+            None => Entry { revision: 0, value: None },
+        }
+    }
+}
+
+/// A node's value, None where it doesn't exist.
+async fn read(session: &Arc<dyn Session>, path: &str) -> Result<Option<(Vec<u8>, Stat)>, StateError> {
+    match repeat(session, || session.get(path)).await {
+        Ok(found) => Ok(Some(found)),
+        Err(StateError::Coordinator(Error::NoNode { .. })) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// The keys that are committed under `dir`.
+async fn committed_keys(session: &Arc<dyn Session>, dir: &str) -> Result<BTreeSet<Key>, StateError> {
+    match repeat(session, || session.list(dir)).await {
+        Ok(names) => Ok(names.iter().filter_map(|name| Key::from_node_name(name)).collect()),
+        Err(StateError::Coordinator(Error::NoNode { .. })) => Ok(BTreeSet::new()),
+        Err(other) => Err(other),
+    }
+}
+
+/// Repeats a request that only reads for as long as its outcome is not known.
+async fn repeat<T, F>(session: &Arc<dyn Session>, request: impl Fn() -> F) -> Result<T, StateError>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut tries = 1;
+    loop {
+        match request().await {
+            Err(Error::OutcomeUnknown { .. }) if tries < MAX_TRIES => {
+                tries += 1;
+                connected(session.state()).await?;
+            }
+            Err(other) => return Err(other.into()),
+            Ok(found) => return Ok(found),
+        }
+    }
+}
+
+/// Waits until the session is connected again, at most [`PATIENCE`].
+async fn connected(mut state: watch::Receiver<SessionState>) -> Result<(), StateError> {
+    let settled = state.wait_for(|state| *state != SessionState::Disconnected);
+    match tokio::time::timeout(PATIENCE, settled).await {
+        Ok(Ok(state)) if *state == SessionState::Connected => Ok(()),
+        Ok(_) => Err(Error::Lost.into()),
+        Err(_) => Err(StateError::Unreachable),
+    }
+}
+
+/// `delta` more than the number in `value`.
+fn add(key: &Key, value: Option<&[u8]>, delta: u64) -> Result<u64, StateError> {
+    let number = match value {
+        None => 0,
+        Some(text) => str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+            .ok_or_else(|| StateError::NotANumber { key: key.to_string() })?,
+    };
+    number.checked_add(delta).ok_or_else(|| StateError::Overflow { key: key.to_string(), delta })
+}

@@ -1,0 +1,103 @@
+//! The writes of a scheduled run, kept until the run is finished.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::error::StateError;
+use super::key::Key;
+use super::{Batch, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES, MAX_KEYS, committed_keys, repeat};
+use crate::coordinator::Session;
+
+/// A write that a buffered run wants done with its outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateWrite {
+    /// The key's znode.
+    pub path: String,
+    /// None deletes it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What a run has written, one entry a key.
+#[derive(Default)]
+pub(super) struct Overlay {
+    written: BTreeMap<Key, Option<Vec<u8>>>,
+    bytes: usize,
+    committed: Option<usize>,
+}
+
+/// Shows that the job has room for a batch of keys.
+pub(super) struct Room(());
+
+impl Overlay {
+    /// What the run wrote under `key`: None if nothing, `Some(None)` if it deleted it.
+    pub(super) fn get(&self, key: &Key) -> Option<Option<&[u8]>> {
+        self.written.get(key).map(Option::as_deref)
+    }
+
+    /// Turns the committed keys into those that the run sees.
+    pub(super) fn apply_to(&self, keys: &mut BTreeSet<Key>) {
+        for (key, value) in &self.written {
+            match value {
+                Some(_) => keys.insert(key.clone()),
+                None => keys.remove(key),
+            };
+        }
+    }
+
+    /// Makes sure that the job stays within its number of keys. Counts the committed keys once, and lists them only near
+    /// the limit.
+    pub(super) async fn room(
+        &mut self,
+        session: &Arc<dyn Session>,
+        dir: &str,
+        batch: &Batch,
+    ) -> Result<Room, StateError> {
+        let committed = match self.committed {
+            Some(count) => count,
+            None => {
+                let stat = repeat(session, || session.stat(dir)).await?;
+                *self.committed.insert(stat.map_or(0, |stat| stat.num_children.unsigned_abs() as usize))
+            }
+        };
+        if committed + self.written.len() + batch.len() > MAX_KEYS {
+            let mut keys = committed_keys(session, dir).await?;
+            self.apply_to(&mut keys);
+            keys.extend(batch.iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key.clone()));
+            if keys.len() > MAX_KEYS {
+                return Err(StateError::over("number of keys", None, keys.len(), MAX_KEYS));
+            }
+        }
+        Ok(Room(()))
+    }
+
+    /// Keeps a batch, all of it or none.
+    pub(super) fn write(&mut self, dir: &str, batch: Batch, _room: Room) -> Result<(), StateError> {
+        let (mut count, mut bytes) = (self.written.len(), self.bytes);
+        for (key, value) in &batch {
+            match self.written.get(key) {
+                Some(before) => bytes -= cost(dir, key, before),
+                None => count += 1,
+            }
+            bytes += cost(dir, key, value);
+        }
+        if count > MAX_BUFFERED_WRITES {
+            return Err(StateError::over("keys written by one run", None, count, MAX_BUFFERED_WRITES));
+        }
+        if bytes > MAX_BUFFERED_BYTES {
+            return Err(StateError::over("bytes written by one run", None, bytes, MAX_BUFFERED_BYTES));
+        }
+        self.written.extend(batch);
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// The writes, in key order.
+    pub(super) fn into_writes(self, dir: &str) -> Vec<StateWrite> {
+        self.written.into_iter().map(|(key, value)| StateWrite { path: key.path(dir), value }).collect()
+    }
+}
+
+/// What a write adds to a multi, in bytes.
+fn cost(dir: &str, key: &Key, value: &Option<Vec<u8>>) -> usize {
+    key.path(dir).len() + value.as_ref().map_or(0, Vec::len)
+}
