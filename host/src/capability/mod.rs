@@ -13,14 +13,14 @@ mod logging;
 mod state;
 mod stdio;
 
+pub(crate) use bindings::LeaderPre;
 pub(crate) use bindings::exports::silverback::leader::job::{Grant, RunError};
-pub(crate) use bindings::{Leader, LeaderPre};
 pub use gate::{Gate, GateState, Lease, Refusal};
 pub use host::{Grants, Host, add_to_linker};
 pub use interrupt::Interrupt;
 pub use leadership::{Contenders, Leadership};
 pub use logging::{BURST_LINES, LINES_PER_SECOND, MAX_CONTEXT_BYTES, MAX_LINE_BYTES, RunLog};
 pub use state::{
-    Batch, Entry, Key, KeyWatch, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES,
+    Batch, Bucket, Entry, Key, KeyWatch, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES,
     MAX_KEY_BYTES, MAX_KEYS, MAX_STATE_VALUE_BYTES, PATIENCE, State, StateError, StateMode, StateWrite,
 };

@@ -1,7 +1,153 @@
 //! Runs components: engine, admission, instances, limits, deadlines. It doesn't know why a run is started, nor what
 //! follows from how it ends.
 
+mod admission;
+mod engine;
+mod error;
+mod instance;
+mod limiter;
+mod prepared;
 mod run;
+mod signature;
+mod start;
+mod stops;
+#[cfg(test)]
+mod tests;
+mod ticker;
+mod trap;
+mod world;
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+pub use self::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_WASM_STACK_BYTES};
+pub use self::error::{AdmissionError, Misfit, StartError};
+use self::instance::Guest;
+pub use self::instance::MAX_RESULT_BYTES;
+pub use self::prepared::{MAX_PREPARED, Prepared};
+pub use self::run::{End, Run, RunEnd, RunRequest, Usage};
+pub use self::start::guest_threads;
+use crate::capability;
 pub use crate::capability::{Contenders, Interrupt, StateMode, StateWrite};
-pub use run::{End, Run, RunEnd, RunRequest, Usage};
+use crate::clock::Clock;
+use crate::registry::Digest;
+
+/// How many runs a host has at once, where the operator says nothing.
+pub const DEFAULT_MAX_RUNS: u32 = 1000;
+/// The largest component, in bytes.
+pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
+
+/// What an operator may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeSettings {
+    /// The most runs at once. Each reserves about 4 GiB of address space (not of memory).
+    pub max_runs: u32,
+    /// The largest component that is admitted, in bytes.
+    pub max_component_bytes: usize,
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        RuntimeSettings { max_runs: DEFAULT_MAX_RUNS, max_component_bytes: MAX_COMPONENT_BYTES }
+    }
+}
+
+/// What a component that was admitted is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Its name.
+    pub digest: Digest,
+    /// What it imports, in its own order.
+    pub imports: Vec<String>,
+    /// What it exports, in its own order.
+    pub exports: Vec<String>,
+}
+
+/// The engine, what was compiled for it, and room for runs.
+pub struct Runtime {
+    settings: RuntimeSettings,
+    engine: Engine,
+    linker: Linker<Guest>,
+    prepared: Mutex<prepared::Cache>,
+    /// Held while compiling: one component at a time takes the machine's memory and processors.
+    compiling: Mutex<()>,
+    /// One permit a slot of the pool.
+    slots: Arc<Semaphore>,
+    guests: tokio::runtime::Handle,
+    clock: Arc<dyn Clock>,
+}
+
+impl Runtime {
+    /// Reserves the room for runs and starts the ticker. `guests` is the tokio runtime that guests run on (see
+    /// [`guest_threads`]); nothing that must not wait for a guest belongs there.
+    ///
+    /// # Errors
+    /// [`StartError`] where this machine can't give what the settings ask for.
+    pub fn new(
+        settings: RuntimeSettings,
+        guests: tokio::runtime::Handle,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Runtime>, StartError> {
+        let engine = engine::engine(settings.max_runs)?;
+        let mut linker = Linker::new(&engine);
+        capability::add_to_linker(&mut linker, Guest::host)
+            .map_err(|error| StartError::Link { detail: engine::chain(&error) })?;
+        ticker::start(&engine)?;
+        let slots = Arc::new(Semaphore::new(settings.max_runs as usize));
+        let (prepared, compiling) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Runtime { settings, engine, linker, prepared, compiling, slots, guests, clock }))
+    }
+
+    /// Checks a tenant's bytes against the world, compiles them and keeps the result. Takes processor time, for seconds
+    /// where the component is large: call it on a blocking thread.
+    ///
+    /// # Errors
+    /// [`AdmissionError`], in words for whoever built the component.
+    pub fn admit(&self, bytes: &[u8]) -> Result<Admission, AdmissionError> {
+        let prepared = self.prepare_as(Digest::of(bytes), bytes)?;
+        Ok(Admission {
+            digest: prepared.digest().clone(),
+            imports: prepared.imports(&self.engine),
+            exports: prepared.exports(&self.engine),
+        })
+    }
+
+    /// A component that was admitted, here or on another host, ready to run. Takes processor time unless it is kept
+    /// already: call it on a blocking thread.
+    ///
+    /// # Errors
+    /// [`AdmissionError::WrongDigest`] where the bytes are not what they are called; the others of [`Runtime::admit`].
+    pub fn prepare(&self, digest: &Digest, bytes: &[u8]) -> Result<Arc<Prepared>, AdmissionError> {
+        if let Some(prepared) = self.prepared(digest) {
+            return Ok(prepared);
+        }
+        let found = Digest::of(bytes);
+        if found != *digest {
+            return Err(AdmissionError::WrongDigest { wanted: digest.clone(), found });
+        }
+        self.prepare_as(found, bytes)
+    }
+
+    /// A component that is kept compiled.
+    pub fn prepared(&self, digest: &Digest) -> Option<Arc<Prepared>> {
+        self.cache().get(digest)
+    }
+
+    fn prepare_as(&self, digest: Digest, bytes: &[u8]) -> Result<Arc<Prepared>, AdmissionError> {
+        let _one_at_a_time = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = self.prepared(&digest) {
+            return Ok(prepared);
+        }
+        let pre = admission::admit(&self.engine, &self.linker, bytes, self.settings.max_component_bytes)?;
+        let prepared = Prepared::new(digest, pre);
+        self.cache().insert(prepared.clone());
+        Ok(prepared)
+    }
+
+    fn cache(&self) -> MutexGuard<'_, prepared::Cache> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -10,7 +10,7 @@ use crate::capability::bindings::wasi::keyvalue::{atomics, batch, store};
 use crate::capability::host::Host;
 
 /// An open bucket. There is one, the job's own state, so the handle says nothing.
-pub(crate) struct Bucket(());
+pub struct Bucket(());
 
 /// The names that the job's own state answers to.
 const OWN: [&str; 2] = ["", "default"];

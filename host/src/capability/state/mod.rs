@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub(crate) use bucket::Bucket;
+pub use bucket::Bucket;
 pub use error::StateError;
 pub use key::Key;
 pub use overlay::StateWrite;

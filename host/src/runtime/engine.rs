@@ -1,0 +1,106 @@
+//! The engine and its numbers, and the proof at the start that this machine can give what they ask for.
+
+use std::num::NonZeroUsize;
+
+use wasmtime::{Config, Engine, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Store};
+
+use super::error::StartError;
+
+/// The most linear memory one run can have, in bytes: the size of a slot of the pool. A job's own limit is below it.
+pub const MAX_MEMORY_BYTES: usize = 128 << 20;
+/// The most elements of one table.
+pub const MAX_TABLE_ELEMENTS: usize = 20_000;
+/// The deepest that a guest's calls go, in bytes of stack.
+pub const MAX_WASM_STACK_BYTES: usize = 512 * 1024;
+
+/// The stack of a run: the guest's and, on top of it, that of the host call it is in.
+const ASYNC_STACK_BYTES: usize = 1 << 20;
+/// Core instances that one component may consist of.
+const CORE_INSTANCES: u32 = 16;
+/// Tables that one component may have.
+const TABLES: u32 = 4;
+/// What wasmtime may keep about one instance, in bytes.
+const INSTANCE_BYTES: usize = 1 << 20;
+/// How many slots are given back to the kernel in one call.
+const DECOMMIT_BATCH: usize = 8;
+/// Frames of a trap's backtrace.
+const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// A core module of one memory of one page: `(module (memory 1))`.
+const PROBE: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01";
+
+/// An engine with room for `max_runs` runs at once.
+///
+/// # Errors
+/// [`StartError`] where the address space, about 4 GiB a run, can't be reserved. There is no fallback: without the pool
+/// every promise on speed and memory would quietly not hold.
+pub(super) fn engine(max_runs: u32) -> Result<Engine, StartError> {
+    let engine =
+        Engine::new(&config(max_runs)).map_err(|error| StartError::Pool { max_runs, detail: chain(&error) })?;
+    probe(&engine).map_err(|error| StartError::Probe { detail: chain(&error) })?;
+    Ok(engine)
+}
+
+fn config(max_runs: u32) -> Config {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_runs)))
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .max_wasm_stack(MAX_WASM_STACK_BYTES)
+        .async_stack_size(ASYNC_STACK_BYTES)
+        .async_stack_zeroing(true)
+        .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
+        // A call without the bookkeeping of concurrent tasks takes a quarter of the time.
+        .concurrency_support(false)
+        // What no supported guest language needs, a tenant can't attack.
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_relaxed_simd(false)
+        .wasm_tail_call(false);
+    config
+}
+
+fn pool(max_runs: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(max_runs)
+        .total_core_instances(max_runs.saturating_mul(CORE_INSTANCES))
+        .total_memories(max_runs)
+        .total_tables(max_runs.saturating_mul(TABLES))
+        .total_stacks(max_runs)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(1)
+        .max_tables_per_component(TABLES)
+        .max_component_instance_size(INSTANCE_BYTES)
+        .max_core_instance_size(INSTANCE_BYTES)
+        .max_memory_size(MAX_MEMORY_BYTES)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        // Memory that is kept is slower to reset than memory that is given back, and stays resident after a burst.
+        .linear_memory_keep_resident(0)
+        .decommit_batch_size(DECOMMIT_BATCH);
+    pool
+}
+
+/// Compiles and runs the smallest thing that takes a slot.
+fn probe(engine: &Engine) -> wasmtime::Result<()> {
+    let module = Module::new(engine, PROBE)?;
+    Instance::new(Store::new(engine, ()), &module, &[])?;
+    Ok(())
+}
+
+/// An error of wasmtime with all of its causes.
+pub(super) fn chain(error: &wasmtime::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_that_the_machine_cannot_reserve_fails_the_start() {
+        let error = engine(10_000_000).map(|_| ()).unwrap_err();
+        assert!(matches!(error, StartError::Pool { max_runs: 10_000_000, .. }), "{error}");
+        assert!(error.to_string().starts_with("room for 10000000 runs at once can't be reserved"), "{error}");
+    }
+}

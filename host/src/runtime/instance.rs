@@ -1,0 +1,91 @@
+//! One store, for one run, used once.
+
+use std::sync::Arc;
+
+use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+
+use super::engine::MAX_MEMORY_BYTES;
+use super::limiter::Limiter;
+use super::prepared::Prepared;
+use super::run::End;
+use super::stops::{Stop, Stops};
+use crate::capability::{Grant, Host, RunError};
+
+/// The most that a guest can make the host allocate in one call, in bytes: the largest value of the state, and its key,
+/// with room to spare.
+const HOSTCALL_BYTES: usize = 2 << 20;
+/// The most component-model handles a guest may hold.
+const MAX_HANDLES: usize = 1000;
+/// The longest error message of a guest that is kept, in bytes.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024;
+/// The largest result of a guest that is kept, in bytes.
+pub const MAX_RESULT_BYTES: usize = 64 * 1024;
+
+/// The data of a run's store.
+pub(super) struct Guest {
+    host: Host,
+    memory: Limiter,
+}
+
+impl Guest {
+    pub(super) fn host(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
+    /// What the capabilities leave, and the most memory that was held, in bytes.
+    pub(super) fn into_parts(self) -> (Host, usize) {
+        (self.host, self.memory.peak())
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.host.ctx()
+    }
+}
+
+/// A fresh store, with every limit set.
+pub(super) fn store(engine: &Engine, host: Host, memory_bytes: u64, stops: Stops) -> Store<Guest> {
+    let limit = usize::try_from(memory_bytes).unwrap_or(usize::MAX).min(MAX_MEMORY_BYTES);
+    let mut store = Store::new(engine, Guest { host, memory: Limiter::new(limit) });
+    store.limiter(|guest| &mut guest.memory);
+    store.set_hostcall_fuel(HOSTCALL_BYTES);
+    store.set_max_component_handles(MAX_HANDLES);
+    store.set_epoch_deadline(1);
+    // Clocks are compared, ticks are not counted: a ticker that was held up must not stretch a limit.
+    store.epoch_deadline_callback(move |_| match stops.due() {
+        Some(stop) => Err(stop.into()),
+        None => Ok(UpdateDeadline::Yield(1)),
+    });
+    store
+}
+
+/// Instantiates the component and calls the leader function.
+pub(super) async fn call(store: &mut Store<Guest>, component: &Arc<Prepared>, grant: &Grant) -> End {
+    let called = async {
+        let leader = component.pre().instantiate_async(&mut *store).await?;
+        leader.silverback_leader_job().call_run(&mut *store, grant).await
+    };
+    match called.await {
+        Ok(Ok(result)) if result.len() > MAX_RESULT_BYTES => {
+            let size = result.len();
+            End::Trapped { message: format!("result {size} bytes is over the limit of {MAX_RESULT_BYTES} bytes") }
+        }
+        Ok(Ok(result)) => End::Returned(result),
+        Ok(Err(RunError::Retryable(message))) => End::Failed { retryable: true, message: cut(message) },
+        Ok(Err(RunError::Permanent(message))) => End::Failed { retryable: false, message: cut(message) },
+        Err(error) => match error.downcast_ref::<Stop>() {
+            Some(stop) => (*stop).into(),
+            None => End::Trapped { message: cut(super::trap::describe(&error)) },
+        },
+    }
+}
+
+fn cut(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        message.push('…');
+    }
+    message
+}

@@ -1,0 +1,111 @@
+//! From a request to a run's end.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, oneshot};
+use wasmtime::{Engine, Store};
+
+use super::Runtime;
+use super::instance::{self, Guest};
+use super::prepared::Prepared;
+use super::run::{End, Run, RunEnd, RunRequest, Usage};
+use super::stops::Stops;
+use crate::capability::{Grant, Grants, Host, RunLog};
+use crate::clock::Clock;
+
+/// Threads for guests, and for nothing else: one guest can keep one of them busy for a tick of the epoch.
+///
+/// # Errors
+/// Where the system gives no threads.
+pub fn guest_threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name("silverback-guests")
+        // After each guest's turn, and not only after many, waits of other guests are looked at.
+        .event_interval(1)
+        .global_queue_interval(1)
+        .enable_all()
+        .build()
+}
+
+/// What a run needs of the runtime.
+struct Bench {
+    engine: Engine,
+    slots: Arc<Semaphore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Runtime {
+    /// Starts a run on the guests' threads, in a store of its own. It waits for a free slot first; that wait doesn't
+    /// count as the run's time.
+    pub fn start(&self, component: &Arc<Prepared>, request: RunRequest) -> Run {
+        let bench = Bench { engine: self.engine.clone(), slots: self.slots.clone(), clock: self.clock.clone() };
+        let component = component.clone();
+        let (tell, ended) = oneshot::channel();
+        self.guests.spawn(async move {
+            // Whoever asked may be gone; the run was theirs to watch.
+            let _ = tell.send(bench.execute(&component, request).await);
+        });
+        Run { ended }
+    }
+}
+
+impl Bench {
+    async fn execute(self, component: &Arc<Prepared>, request: RunRequest) -> RunEnd {
+        let mut stops = Stops::new(self.clock.clone(), request.gate.clone(), request.interrupt.clone());
+        let slot = tokio::select! {
+            biased;
+            stop = stops.wait() => return RunEnd { end: stop.into(), writes: Vec::new(), usage: Usage::default() },
+            slot = self.slots.acquire() => slot,
+        };
+        let started = self.clock.boot();
+        stops.begin(request.limits.time());
+        let gate = request.gate.clone();
+        let (grant, host, memory_bytes) = self.unpack(request);
+        let mut store = instance::store(&self.engine, host, memory_bytes, stops.clone());
+        let end = run_until(&mut store, component, &grant, &stops).await;
+        let (host, peak_memory) = store.into_data().into_parts();
+        drop(slot);
+        let (writes, log_lines_dropped) = host.finish();
+        let wall_us = u64::try_from(self.clock.boot().saturating_sub(started).as_micros()).unwrap_or(u64::MAX);
+        // A guest that gave up since its term had ended did not fail by itself.
+        let gave_up = matches!(end, End::Failed { .. }) && gate.is_over();
+        RunEnd {
+            end: if gave_up { End::LostLeadership } else { end },
+            writes,
+            usage: Usage { peak_memory_bytes: peak_memory as u64, wall_us, log_lines_dropped },
+        }
+    }
+
+    /// Parts a request into what the guest is told, what it can reach, and its memory limit.
+    fn unpack(&self, request: RunRequest) -> (Grant, Host, u64) {
+        let log = RunLog::new(request.run.clone(), request.attempt, request.log, self.clock.clone());
+        let grant = Grant {
+            tenant: request.job.tenant,
+            job: request.job.name,
+            run: request.run,
+            attempt: request.attempt,
+            tick: request.tick_ms,
+            token: request.gate.token().unsigned_abs(),
+            identifier: request.gate.identifier().to_owned(),
+        };
+        let host = Host::new(Grants {
+            gate: request.gate,
+            state_path: request.state_path,
+            state_mode: request.state_mode,
+            config: request.config,
+            contenders: request.contenders,
+            interrupt: request.interrupt,
+            log,
+        });
+        (grant, host, request.limits.memory_bytes)
+    }
+}
+
+/// Runs the guest to its end, or to the first stop: then the call is dropped, and with it the host call it may wait in.
+async fn run_until(store: &mut Store<Guest>, component: &Arc<Prepared>, grant: &Grant, stops: &Stops) -> End {
+    tokio::select! {
+        biased;
+        end = instance::call(store, component, grant) => end,
+        stop = stops.wait() => stop.into(),
+    }
+}
