@@ -63,7 +63,7 @@ pub enum AdmissionError {
     )]
     Precompiled,
     /// Too many bytes.
-    #[error("the component has {size} bytes, more than the limit of {limit} bytes ({} MiB)", limit >> 20)]
+    #[error("the component has {size} bytes, more than the limit of {limit}")]
     TooLarge {
         /// In bytes.
         size: usize,

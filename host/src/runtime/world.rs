@@ -32,6 +32,12 @@ static OURS: LazyLock<(Resolve, WorldId)> = LazyLock::new(|| {
     (resolve, world)
 });
 
+/// Our world, and the package it stands in.
+#[cfg(test)]
+pub(super) fn ours() -> &'static (Resolve, WorldId) {
+    &OURS
+}
+
 /// A world and where it is defined.
 #[derive(Clone, Copy)]
 struct Side<'a> {

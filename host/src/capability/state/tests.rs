@@ -1,1 +1,197 @@
+//! State against a tree in memory: both modes, lost replies, lost races, a lost term, every limit.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::capability::fakes::{CONTENDER, Cut, FakeClock, FakeSession, term};
+
+const DIR: &str = "/silverback/state/acme/ledger";
+
+fn state(mode: StateMode) -> (State, Arc<FakeSession>, Arc<Gate>) {
+    let (gate, session) = term(FakeClock::new(), Duration::from_secs(60));
+    (State::new(DIR.to_owned(), gate.clone(), mode), session, gate)
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name.to_owned()).unwrap()
+}
+
+fn set(name: &str, value: &str) -> Batch {
+    Batch::from([(key(name), Some(value.into()))])
+}
+
+fn committed(session: &FakeSession, name: &str) -> Option<String> {
+    session.value(&key(name).path(DIR)).map(|value| String::from_utf8(value).unwrap())
+}
+
+#[tokio::test]
+async fn the_first_write_makes_the_directory_and_later_ones_find_their_node() {
+    let (mut state, session, _) = state(StateMode::Immediate);
+    state.write(set("a/b", "1")).await.unwrap();
+    assert_eq!(committed(&session, "a/b").as_deref(), Some("1"));
+    state.write(set("a/b", "2")).await.unwrap();
+    assert_eq!(state.get(&key("a/b")).await.unwrap(), Some(b"2".to_vec()));
+    assert_eq!(state.keys().await.unwrap(), BTreeSet::from([key("a/b")]));
+    state.write(Batch::from([(key("a/b"), None)])).await.unwrap();
+    state.write(Batch::from([(key("a/b"), None)])).await.unwrap();
+    assert!(!state.exists(&key("a/b")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_batch_of_new_old_and_gone_keys_lands_together() {
+    let (mut state, session, _) = state(StateMode::Immediate);
+    session.put(&key("old").path(DIR), b"0");
+    session.put(&key("gone").path(DIR), b"0");
+    let batch = Batch::from([
+        (key("old"), Some(b"1".to_vec())),
+        (key("new"), Some(b"2".to_vec())),
+        (key("gone"), None),
+        (key("never"), None),
+    ]);
+    state.write(batch).await.unwrap();
+    let found = ["old", "new", "gone", "never"].map(|name| committed(&session, name));
+    assert_eq!(found, [Some("1".to_owned()), Some("2".to_owned()), None, None]);
+}
+
+#[tokio::test]
+async fn a_deposed_leaders_write_is_refused_by_the_tree_itself() {
+    let (mut state, session, gate) = state(StateMode::Immediate);
+    session.remove(CONTENDER);
+    assert!(gate.leads(), "the host has not noticed yet");
+    assert_eq!(state.write(set("k", "v")).await, Err(StateError::Denied));
+    assert_eq!(state.increment(&key("n"), 1).await, Err(StateError::Denied));
+    assert_eq!((committed(&session, "k"), committed(&session, "n")), (None, None));
+}
+
+#[tokio::test]
+async fn nothing_passes_an_ended_gate() {
+    let (mut state, session, gate) = state(StateMode::Immediate);
+    gate.end();
+    assert_eq!(state.write(set("k", "v")).await, Err(StateError::Denied));
+    assert_eq!(committed(&session, "k"), None);
+}
+
+#[tokio::test]
+async fn a_write_waits_for_a_closed_gate_to_open() {
+    let (mut state, session, gate) = state(StateMode::Immediate);
+    gate.close();
+    let reopened = async {
+        assert_eq!(committed(&session, "k"), None);
+        gate.open();
+    };
+    let (written, ()) = tokio::join!(state.write(set("k", "v")), reopened);
+    assert_eq!((written, committed(&session, "k").as_deref()), (Ok(()), Some("v")));
+}
+
+#[tokio::test]
+async fn a_write_is_done_wherever_its_connection_was_cut() {
+    for cut in [Cut::Before, Cut::After] {
+        let (mut state, session, _) = state(StateMode::Immediate);
+        session.cut(cut);
+        state.write(set("k", "v")).await.unwrap();
+        assert_eq!(committed(&session, "k").as_deref(), Some("v"));
+        session.cut(cut);
+        state.write(Batch::from([(key("k"), None)])).await.unwrap();
+        assert_eq!(committed(&session, "k"), None);
+    }
+}
+
+#[tokio::test]
+async fn an_increment_counts_once_wherever_its_connection_was_cut() {
+    for cut in [Cut::Before, Cut::After] {
+        let (mut state, session, _) = state(StateMode::Immediate);
+        for sum in 1..=3 {
+            session.cut(cut);
+            assert_eq!(state.increment(&key("n"), 1).await, Ok(sum));
+        }
+        assert_eq!(committed(&session, "n").as_deref(), Some("3"));
+    }
+}
+
+#[tokio::test]
+async fn an_increment_loses_no_write_that_came_in_between() {
+    let (mut state, session, _) = state(StateMode::Immediate);
+    session.race(&key("n").path(DIR), b"10");
+    assert_eq!(state.increment(&key("n"), 1).await, Ok(11));
+    session.race(&key("n").path(DIR), b"20");
+    assert_eq!(state.increment(&key("n"), 1).await, Ok(21));
+}
+
+#[tokio::test]
+async fn an_increment_of_words_or_over_the_top_changes_nothing() {
+    let (mut state, session, _) = state(StateMode::Immediate);
+    state.write(set("word", "x")).await.unwrap();
+    state.write(set("top", &u64::MAX.to_string())).await.unwrap();
+    let errors = [state.increment(&key("word"), 1).await, state.increment(&key("top"), 1).await];
+    assert_eq!(
+        errors.map(|error| error.unwrap_err().to_string()),
+        ["key `word` holds no number, so it can't be incremented", "key `top` plus 1 is over 64 bits"]
+    );
+    assert_eq!(committed(&session, "word").as_deref(), Some("x"));
+}
+
+#[tokio::test]
+async fn a_scheduled_run_reads_its_own_writes_and_commits_none() {
+    let (mut state, session, _) = state(StateMode::Buffered);
+    session.put(&key("a").path(DIR), b"1");
+    session.put(&key("n").path(DIR), b"5");
+    state.write(set("b", "2")).await.unwrap();
+    state.write(Batch::from([(key("a"), None)])).await.unwrap();
+    assert_eq!(state.increment(&key("n"), 1).await, Ok(6));
+    assert_eq!(state.increment(&key("n"), 1).await, Ok(7));
+    assert_eq!(state.get(&key("a")).await, Ok(None));
+    assert_eq!(state.keys().await, Ok(BTreeSet::from([key("b"), key("n")])));
+    assert_eq!(committed(&session, "n").as_deref(), Some("5"));
+    let write = |name: &str, value: Option<&str>| StateWrite {
+        path: format!("{DIR}/{name}"),
+        value: value.map(|value| value.as_bytes().to_vec()),
+    };
+    assert_eq!(state.into_writes(), [write("a", None), write("b", Some("2")), write("n", Some("7"))]);
+}
+
+#[tokio::test]
+async fn every_limit_is_named_with_its_value() {
+    let (mut state, _, _) = state(StateMode::Buffered);
+    let big = "v".repeat(MAX_STATE_VALUE_BYTES + 1);
+    let error = state.write(set("k", &big)).await.unwrap_err().to_string();
+    assert_eq!(error, "value bytes of key `k` 524289 is over the limit of 524288");
+    let half = "v".repeat(MAX_BUFFERED_BYTES / 2);
+    state.write(set("a", &half)).await.unwrap();
+    state.write(set("a", &half)).await.unwrap();
+    let error = state.write(set("b", &half)).await.unwrap_err().to_string();
+    assert!(error.starts_with("bytes written by one run "), "{error}");
+    assert_eq!(state.get(&key("b")).await, Ok(None), "a refused write changes nothing");
+    let many: Batch = (0..MAX_BUFFERED_WRITES + 1).map(|n| (key(&n.to_string()), None)).collect();
+    let error = state.write(many).await.unwrap_err().to_string();
+    assert_eq!(error, "keys written by one run 502 is over the limit of 500");
+}
+
+#[tokio::test]
+async fn a_job_keeps_only_so_many_keys() {
+    for mode in [StateMode::Immediate, StateMode::Buffered] {
+        let (mut state, session, _) = state(mode);
+        (0..MAX_KEYS).for_each(|n| session.put(&key(&n.to_string()).path(DIR), b""));
+        let error = state.write(set("one more", "")).await.unwrap_err().to_string();
+        assert_eq!(error, "number of keys 1001 is over the limit of 1000", "{mode:?}");
+        state.write(set("7", "changed")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_watch_gives_the_key_at_once_and_then_each_change() {
+    let (state, session, _) = state(StateMode::Immediate);
+    let watch = state.watch(&key("k"));
+    let first = watch.changed(None).await.unwrap();
+    assert_eq!(first, Entry { revision: 0, value: None });
+    let changed = async {
+        session.put(&key("other").path(DIR), b"x");
+        tokio::task::yield_now().await;
+        session.put(&key("k").path(DIR), b"1");
+    };
+    let (second, ()) = tokio::join!(watch.changed(Some(first.revision)), changed);
+    let second = second.unwrap();
+    assert_eq!(second.value.as_deref(), Some(&b"1"[..]));
+    session.remove(&key("k").path(DIR));
+    assert_eq!(watch.changed(Some(second.revision)).await.unwrap(), Entry { revision: 0, value: None });
+}

@@ -1,0 +1,199 @@
+//! Every way a run ends, and what it may use until then.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::{End, Interrupt, Run, RunRequest, Runtime, RuntimeSettings, StateMode};
+use super::{FAILED, OK, guest, waiting_guest};
+use crate::capability::fakes::{TOKEN, alone, collect, term};
+use crate::capability::{Gate, Lease};
+use crate::clock;
+use crate::registry::{JobId, Limits};
+
+/// Long beside what a test should take, short beside what a person waits.
+const HANGS: Duration = Duration::from_secs(20);
+/// A limit of time that a guest which ends by itself doesn't reach.
+const AMPLE: Duration = Duration::from_secs(60);
+
+/// One runtime, one term, one way to start runs in it.
+pub(super) struct Bench {
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) interrupt: Interrupt,
+    pub(super) limits: Limits,
+}
+
+impl Bench {
+    pub(super) fn new(max_runs: u32, lease: Duration) -> Self {
+        let settings = RuntimeSettings { max_runs, ..RuntimeSettings::default() };
+        let runtime = Runtime::new(settings, tokio::runtime::Handle::current(), clock::system()).unwrap();
+        let (gate, _) = term(clock::system(), lease);
+        let limits = Limits { memory_bytes: 1 << 20, time_ms: Some(AMPLE.as_millis() as u64) };
+        Bench { runtime, gate, interrupt: Interrupt::default(), limits }
+    }
+
+    pub(super) fn start(&self, component: &[u8]) -> Run {
+        let digest = self.runtime.admit(component).unwrap().digest;
+        let prepared = self.runtime.prepared(&digest).unwrap();
+        let request = RunRequest {
+            job: JobId { tenant: "acme".to_owned(), name: "job".to_owned() },
+            run: "acme/job/1".to_owned(),
+            attempt: 1,
+            tick_ms: Some(42),
+            gate: self.gate.clone(),
+            state_path: "/state/acme/job".to_owned(),
+            state_mode: StateMode::Buffered,
+            config: Default::default(),
+            contenders: alone(),
+            limits: self.limits,
+            log: collect().0,
+            interrupt: self.interrupt.clone(),
+        };
+        self.runtime.start(&prepared, request)
+    }
+
+    pub(super) async fn run(&self, component: &[u8]) -> End {
+        tokio::time::timeout(HANGS, self.start(component).ended()).await.expect("the run ends").end
+    }
+}
+
+fn bench() -> Bench {
+    Bench::new(4, AMPLE)
+}
+
+/// A guest that never comes back by itself, twice: in its own code, and in a call of the host.
+fn endless() -> [Vec<u8>; 2] {
+    [
+        guest("(loop $again (br $again)) (unreachable)"),
+        waiting_guest("(drop (call $sleep (i64.const 3600000))) (loop $again (br $again)) (unreachable)"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_and_an_error_come_back_as_they_are() {
+    let bench = bench();
+    let byte = format!("(i32.store8 (i32.const 1024) (i32.const 65)) {OK}");
+    assert_eq!(bench.run(&guest(&byte)).await, End::Returned(b"A".to_vec()));
+    let failed = End::Failed { retryable: true, message: "oh no".to_owned() };
+    assert_eq!(bench.run(&guest(FAILED)).await, failed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_is_told_its_tick_and_token() {
+    let sum = format!("(i64.store8 (i32.const 1024) (i64.add (local.get $tick) (local.get $token))) {OK}");
+    assert_eq!(bench().run(&guest(&sum)).await, End::Returned(vec![42 + TOKEN as u8]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_run_has_a_fresh_instance() {
+    let bench = bench();
+    let counter = format!("(i32.store8 (i32.const 1024) (i32.add (i32.load8_u (i32.const 1024)) (i32.const 1))) {OK}");
+    for _ in 0..8 {
+        assert_eq!(bench.run(&guest(&counter)).await, End::Returned(vec![1]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trap_is_told_in_plain_words() {
+    let bench = bench();
+    let trapped = |message: &str| End::Trapped { message: message.to_owned() };
+    assert_eq!(bench.run(&guest("(unreachable)")).await, trapped("it panicked, or reached code marked as unreachable"));
+    assert_eq!(
+        bench.run(&guest("(call $dive) (unreachable)")).await,
+        trapped("its calls went deeper than the stack limit of 524288 bytes")
+    );
+    assert_eq!(
+        bench.run(&guest("(i32.load (i32.const -8))")).await,
+        trapped("it trapped: out of bounds memory access")
+    );
+    let long = r#"(i32.store (i32.const 24) (i32.const 65000)) (drop (memory.grow (i32.const 2)))
+        (i32.store (i32.const 24) (i32.const 65537)) (i32.const 16)"#;
+    assert_eq!(bench.run(&guest(long)).await, trapped("result 65537 bytes is over the limit of 65536 bytes"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_over_the_limit_ends_the_run_and_names_the_limit() {
+    let grow = guest("(loop $again (drop (memory.grow (i32.const 1))) (br $again)) (unreachable)");
+    let bench = bench();
+    let end = tokio::time::timeout(HANGS, bench.start(&grow).ended()).await.unwrap();
+    let message = "memory 1114112 bytes is over the limit of 1048576 bytes (1 MiB)".to_owned();
+    assert_eq!(end.end, End::Trapped { message });
+    assert_eq!(end.usage.peak_memory_bytes, 1 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_limit_stops_a_guest_wherever_it_is() {
+    let mut bench = bench();
+    bench.limits.time_ms = Some(50);
+    for component in endless() {
+        let run = bench.start(&component);
+        let started = Instant::now();
+        assert_eq!(run.ended().await.end, End::TimedOut { limit_ms: 50 });
+        let took = started.elapsed();
+        assert!((Duration::from_millis(45)..Duration::from_secs(1)).contains(&took), "{took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_stops_a_guest_wherever_it_is() {
+    for component in endless() {
+        let bench = bench();
+        let run = bench.start(&component);
+        tokio::task::yield_now().await;
+        bench.interrupt.kill();
+        assert_eq!(tokio::time::timeout(HANGS, run.ended()).await.unwrap().end, End::Killed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_term_stops_a_guest_wherever_it_is() {
+    for component in endless() {
+        let bench = bench();
+        let run = bench.start(&component);
+        bench.gate.end();
+        assert_eq!(tokio::time::timeout(HANGS, run.ended()).await.unwrap().end, End::LostLeadership);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_the_lease_stops_a_guest_though_nobody_says_a_word() {
+    for component in endless() {
+        let mut bench = bench();
+        let digest = bench.runtime.admit(&component).unwrap().digest;
+        assert!(bench.runtime.prepared(&digest).is_some());
+        let clock = clock::system();
+        let lease = Lease::new(clock.clone());
+        lease.extend(clock.boot() + Duration::from_millis(50));
+        let (session, token) = (bench.gate.session().clone(), bench.gate.token());
+        bench.gate = Gate::new(session, "/c".to_owned(), token, "a".to_owned(), lease.clone());
+        let run = bench.start(&component);
+        // A heartbeat moves the end on, so the first one must not count.
+        let stop_at = clock.boot() + Duration::from_millis(150);
+        lease.extend(stop_at);
+        assert_eq!(tokio::time::timeout(HANGS, run.ended()).await.unwrap().end, End::LostLeadership);
+        let late = clock.boot().checked_sub(stop_at).expect("not before the lease's end");
+        assert!(late < Duration::from_secs(1), "{late:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_gives_up_after_its_term_did_not_fail_by_itself() {
+    let bench = bench();
+    let run = bench.start(&waiting_guest(&format!("(drop (call $sleep (i64.const 3600000))) {FAILED}")));
+    bench.gate.end();
+    assert_eq!(run.ended().await.end, End::LostLeadership);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asking_a_guest_to_stop_ends_its_wait_and_lets_it_return() {
+    let told =
+        format!("(i32.store8 (i32.const 1024) (i32.add (call $sleep (i64.const 3600000)) (call $should-stop))) {OK}");
+    let asks: [fn(&Bench); 2] = [|bench| bench.interrupt.ask_stop(), |bench| bench.gate.ask_stop()];
+    for ask in asks {
+        let bench = bench();
+        let run = bench.start(&waiting_guest(&told));
+        ask(&bench);
+        // `wake.stop` is 1, and `should-stop` is true.
+        assert_eq!(tokio::time::timeout(HANGS, run.ended()).await.unwrap().end, End::Returned(vec![2]));
+    }
+}
