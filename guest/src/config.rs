@@ -1,0 +1,48 @@
+//! The values of the job's `[config]` table.
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::bindings::wasi::config::store as host;
+
+/// A value as text; None where the job sets none.
+pub fn get(key: &str) -> Option<String> {
+    // Silverback's hosts have the whole table at hand, so this call doesn't fail there.
+    host::get(key).ok().flatten()
+}
+
+/// A value of any type that can be read from text; None where the job sets none.
+///
+/// # Errors
+/// [`Invalid`] where the text can't be read as `T`.
+pub fn get_as<T>(key: &str) -> Result<Option<T>, Invalid>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    let Some(value) = get(key) else { return Ok(None) };
+    match value.parse() {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(reason) => {
+            let reason = format!("{reason:#}");
+            Err(Invalid { key: key.to_owned(), value, reason })
+        }
+    }
+}
+
+/// A value that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    key: String,
+    value: String,
+    reason: String,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "config `{}` = `{}` is not valid: {}", self.key, self.value, self.reason)
+    }
+}
+
+impl Error for Invalid {}

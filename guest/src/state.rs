@@ -1,0 +1,174 @@
+//! What the job keeps between runs and hosts: values of any type that serde can write, under keys of 1 to 255 bytes.
+//!
+//! In a leader job each write commits at once, and is refused by ZooKeeper itself once another host leads. In a scheduled
+//! job the run reads its own writes, and they are committed together with its outcome, or not at all.
+
+use std::error;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bindings::silverback::leader::leadership as waits;
+use crate::bindings::wasi::keyvalue::{atomics, store};
+use crate::leadership::millis;
+
+/// The value of a key; None where it doesn't exist.
+///
+/// # Errors
+/// [`Error::Value`] where the value is no `T`; the others as the host says.
+pub fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Error> {
+    bucket()?.get(key)?.map(|bytes| read(key, &bytes)).transpose()
+}
+
+/// Sets a key.
+///
+/// # Errors
+/// [`Error::LostLeadership`] where this host no longer leads; a sentence where a limit is passed.
+pub fn set<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<(), Error> {
+    let bytes = serde_json::to_vec(value).map_err(|source| Error::Value { key: key.to_owned(), source })?;
+    Ok(bucket()?.set(key, &bytes)?)
+}
+
+/// Deletes a key; one that doesn't exist is no error.
+///
+/// # Errors
+/// [`Error::LostLeadership`] where this host no longer leads.
+pub fn delete(key: &str) -> Result<(), Error> {
+    Ok(bucket()?.delete(key)?)
+}
+
+/// All keys, in order.
+///
+/// # Errors
+/// As the host says.
+pub fn keys() -> Result<Vec<String>, Error> {
+    let bucket = bucket()?;
+    let mut page = bucket.list_keys(None)?;
+    let mut keys = std::mem::take(&mut page.keys);
+    while let Some(cursor) = page.cursor {
+        page = bucket.list_keys(Some(cursor))?;
+        keys.append(&mut page.keys);
+    }
+    Ok(keys)
+}
+
+/// Adds to a number, from 0 where there is none, and gives the sum. No write in between is lost.
+///
+/// # Errors
+/// A sentence where the value is no number; [`Error::LostLeadership`] where this host no longer leads.
+pub fn increment(key: &str, delta: u64) -> Result<u64, Error> {
+    Ok(atomics::increment(&bucket()?, key, delta)?)
+}
+
+/// Follows a key: first as it is now, then each time it has changed.
+pub fn watch<T: DeserializeOwned>(key: &str) -> Watch<T> {
+    Watch { key: key.to_owned(), seen: None, value: PhantomData }
+}
+
+/// Follows a key. As an iterator it waits for the next change, and ends when the function should stop.
+pub struct Watch<T> {
+    key: String,
+    seen: Option<u64>,
+    value: PhantomData<fn() -> T>,
+}
+
+/// How a wait for a change ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next<T> {
+    /// The key as it is now; None where it doesn't exist. Several changes may be seen as one.
+    Changed(Option<T>),
+    /// The time given has passed.
+    Elapsed,
+    /// The function should return.
+    Stop,
+}
+
+impl<T: DeserializeOwned> Watch<T> {
+    /// Waits for the next change, at most as long as `time`.
+    ///
+    /// # Errors
+    /// [`Error::Value`] where the value is no `T` (the next call waits for the next value); the others as the host says.
+    pub fn next_within(&mut self, time: Duration) -> Result<Next<T>, Error> {
+        match waits::wait_for_change(&self.key, self.seen, millis(time)).map_err(Error::Host)? {
+            waits::Change::Elapsed => Ok(Next::Elapsed),
+            waits::Change::Stop => Ok(Next::Stop),
+            waits::Change::Changed(entry) => {
+                self.seen = Some(entry.revision);
+                let value = entry.value.map(|bytes| read(&self.key, &bytes)).transpose()?;
+                Ok(Next::Changed(value))
+            }
+        }
+    }
+}
+
+impl<T: DeserializeOwned> Iterator for Watch<T> {
+    type Item = Result<Option<T>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            return match self.next_within(Duration::MAX) {
+                Ok(Next::Changed(value)) => Some(Ok(value)),
+                Ok(Next::Elapsed) => continue,
+                Ok(Next::Stop) => None,
+                Err(error) => Some(Err(error)),
+            };
+        }
+    }
+}
+
+/// Why a request to the state failed.
+#[derive(Debug)]
+pub enum Error {
+    /// This host no longer leads, so nothing was changed.
+    LostLeadership,
+    /// A value can't be read or written as JSON of the type asked for.
+    Value {
+        /// Whose.
+        key: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// What the host said.
+    Host(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::LostLeadership => f.write_str("leadership is lost"),
+            Error::Value { key, source: _ } => write!(f, "value of key `{key}` is not of the type asked for"),
+            Error::Host(words) => f.write_str(words),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Error::Value { source, .. } => Some(source),
+            Error::LostLeadership | Error::Host(_) => None,
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::AccessDenied => Error::LostLeadership,
+            store::Error::NoSuchStore => Error::Host("the host keeps no state for this job".to_owned()),
+            store::Error::Other(words) => Error::Host(words),
+        }
+    }
+}
+
+/// The job's own state.
+fn bucket() -> Result<store::Bucket, Error> {
+    Ok(store::open("default")?)
+}
+
+fn read<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|source| Error::Value { key: key.to_owned(), source })
+}
