@@ -1,0 +1,57 @@
+//! Does what `behave` in its config names, and nothing good.
+
+use std::time::Duration;
+
+use silverback_guest::{Grant, RunError, config, leadership};
+
+/// As much as one step of `allocate` takes.
+const STEP_BYTES: usize = 1 << 20;
+/// As much as `flood-log` says.
+const FLOOD_LINES: u32 = 100_000;
+
+#[silverback_guest::job]
+fn misbehave(_grant: Grant) -> Result<String, RunError> {
+    match config::get("behave").as_deref() {
+        Some("spin") => spin(),
+        Some("trap") => panic!("as asked"),
+        Some("error") => Err("an error, as asked")?,
+        Some("permanent") => Err(RunError::permanent("a permanent error, as asked")),
+        Some("allocate") => allocate(),
+        Some("sleep") => sleep(),
+        Some("flood-log") => Ok(flood_log()),
+        Some("none") => Ok("well behaved, as asked".to_owned()),
+        other => Err(RunError::permanent(format!("config `behave` = {other:?} is no behaviour"))),
+    }
+}
+
+/// Keeps its processor for ever, and never asks whether it should stop.
+fn spin() -> ! {
+    let mut turns = 0_u64;
+    loop {
+        turns = std::hint::black_box(turns.wrapping_add(1));
+    }
+}
+
+/// Takes memory for ever, and touches all of it.
+fn allocate() -> ! {
+    let mut held = Vec::new();
+    loop {
+        held.push(std::hint::black_box(vec![1_u8; STEP_BYTES]));
+    }
+}
+
+/// Waits for ever, deaf to every request to stop: first as the host would have it, then as WASI does.
+fn sleep() -> ! {
+    loop {
+        leadership::sleep(Duration::from_secs(3600));
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+fn flood_log() -> String {
+    for line in 0..FLOOD_LINES {
+        log::info!("line {line} of a flood");
+        println!("line {line} of a flood, on standard output");
+    }
+    format!("said {FLOOD_LINES} lines twice")
+}
