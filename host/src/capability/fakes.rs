@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::capability::{Contenders, Gate, Lease};
+use crate::capability::{Contenders, Gate, Grants, Host, Interrupt, Lease, RunLog, StateMode};
 use crate::clock::Clock;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
 use crate::history::{LogLine, LogSink};
@@ -62,6 +62,23 @@ pub(crate) fn term(clock: Arc<dyn Clock>, lease: Duration) -> (Arc<Gate>, Arc<Fa
     let held = Lease::new(clock);
     held.extend(stop_at);
     (Gate::new(session.clone(), CONTENDER.to_owned(), TOKEN, "host-a".to_owned(), held), session)
+}
+
+/// Everything one run can reach, on a clock that stands still under a lease of a minute.
+pub(crate) fn host(state_mode: StateMode) -> (Host, Arc<Gate>, Interrupt, Arc<FakeSession>) {
+    let clock = FakeClock::new();
+    let (gate, session) = term(clock.clone(), Duration::from_secs(60));
+    let interrupt = Interrupt::default();
+    let host = Host::new(Grants {
+        gate: gate.clone(),
+        state_path: "/state/acme/job".to_owned(),
+        state_mode,
+        config: BTreeMap::from([("colour".to_owned(), "silver".to_owned())]),
+        contenders: alone(),
+        interrupt: interrupt.clone(),
+        log: RunLog::new("acme/job/1".to_owned(), 1, collect().0, clock),
+    });
+    (host, gate, interrupt, session)
 }
 
 /// What happens to a multi whose connection is cut.

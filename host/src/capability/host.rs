@@ -61,7 +61,7 @@ impl Host {
         Host {
             table,
             state: State::new(state_path, gate.clone(), state_mode),
-            leadership: Leadership::new(gate, &interrupt, contenders),
+            leadership: Leadership::new(gate, interrupt, contenders),
             config,
             log,
             wasi: sealed_wasi(&streams),
@@ -102,4 +102,45 @@ impl WasiView for Host {
 pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>, host: fn(&mut T) -> &mut Host) -> Result<()> {
     Leader::add_to_linker::<T, HasSelf<Host>>(linker, host)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime_wasi::cli::WasiCliView as _;
+    use wasmtime_wasi::filesystem::WasiFilesystemView as _;
+    use wasmtime_wasi::p2::bindings::cli::environment::Host as _;
+    use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
+    use wasmtime_wasi::p2::bindings::random::random::Host as _;
+    use wasmtime_wasi::p2::bindings::sockets::instance_network::Host as _;
+    use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::Host as _;
+    use wasmtime_wasi::p2::bindings::sockets::network::IpAddressFamily;
+    use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
+    use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
+    use wasmtime_wasi::sockets::WasiSocketsView as _;
+
+    use super::super::bindings::wasi::config::store::Host as _;
+    use super::super::fakes::host;
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_of_the_machine_can_be_reached() {
+        let (mut host, ..) = host(StateMode::Immediate);
+        assert_eq!(host.cli().get_environment().unwrap(), []);
+        assert_eq!(host.cli().get_arguments().unwrap(), Vec::<String>::new());
+        assert_eq!(host.cli().initial_cwd().unwrap(), None);
+        assert!(host.filesystem().get_directories().unwrap().is_empty());
+        assert!(host.sockets().create_tcp_socket(IpAddressFamily::Ipv4).is_err());
+        assert!(host.sockets().create_udp_socket(IpAddressFamily::Ipv4).await.is_err());
+        let network = host.sockets().instance_network().unwrap();
+        assert!(host.sockets().resolve_addresses(network, "localhost".to_owned()).is_err());
+        assert!(host.ctx().ctx.random().get_random_bytes(MAX_RANDOM_BYTES + 1).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_config_is_the_jobs_own() {
+        let (mut host, ..) = host(StateMode::Immediate);
+        assert_eq!(host.get("colour".to_owned()).await.unwrap().unwrap().as_deref(), Some("silver"));
+        assert_eq!(host.get("PATH".to_owned()).await.unwrap().unwrap(), None);
+        assert_eq!(host.get_all().await.unwrap().unwrap().len(), 1);
+    }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::watch;
 use wasmtime::Result;
 
 use super::bindings::silverback::leader::leadership::{self, Change, Contender, Wake};
@@ -29,8 +28,8 @@ pub struct Leadership {
 
 impl Leadership {
     /// The view of a run under `gate` that `interrupt` can stop.
-    pub fn new(gate: Arc<Gate>, interrupt: &Interrupt, contenders: Contenders) -> Self {
-        let stop = StopSign::new(&gate, interrupt);
+    pub fn new(gate: Arc<Gate>, interrupt: Interrupt, contenders: Contenders) -> Self {
+        let stop = StopSign { gate: gate.clone(), interrupt };
         Leadership { gate, stop, contenders }
     }
 }
@@ -39,29 +38,22 @@ impl Leadership {
 #[derive(Clone)]
 struct StopSign {
     gate: Arc<Gate>,
-    drain: watch::Receiver<bool>,
-    run: watch::Receiver<bool>,
-    state: watch::Receiver<GateState>,
+    interrupt: Interrupt,
 }
 
 impl StopSign {
-    fn new(gate: &Arc<Gate>, interrupt: &Interrupt) -> Self {
-        StopSign { gate: gate.clone(), drain: gate.stop_asked(), run: interrupt.asked(), state: gate.state() }
-    }
-
     fn is_up(&self) -> bool {
-        *self.drain.borrow() || *self.run.borrow() || self.gate.is_over()
+        *self.gate.stop_asked().borrow() || *self.interrupt.asked().borrow() || self.gate.is_over()
     }
 
     /// Waits until it is up. A lease that runs out shows here only after the fact: then the run itself is stopped.
-    async fn up(mut self) {
-        let drain = self.drain.wait_for(|asked| *asked);
-        let run = self.run.wait_for(|asked| *asked);
-        let over = self.state.wait_for(|state| *state == GateState::Over);
+    async fn up(self) {
+        let (mut drain, mut run) = (self.gate.stop_asked(), self.interrupt.asked());
+        let mut state = self.gate.state();
         tokio::select! {
-            _ = drain => {}
-            _ = run => {}
-            _ = over => {}
+            _ = drain.wait_for(|asked| *asked) => {}
+            _ = run.wait_for(|asked| *asked) => {}
+            _ = state.wait_for(|state| *state == GateState::Over) => {}
         }
     }
 }
@@ -132,4 +124,63 @@ impl From<Entry> for Change {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fakes::{CONTENDER, TOKEN, host};
+    use super::super::state::StateMode;
+    use super::leadership::Host as _;
+    use super::*;
+
+    /// Longer than any test takes.
+    const LONG_MS: u64 = 3_600_000;
+
+    #[tokio::test]
+    async fn a_term_is_told_as_the_gate_has_it() {
+        let (mut host, gate, _, _) = host(StateMode::Immediate);
+        assert!(host.is_leader().await.unwrap() && !host.should_stop().await.unwrap());
+        assert_eq!((host.token().await.unwrap(), host.remaining_ms().await.unwrap()), (TOKEN as u64, 60_000));
+        gate.close();
+        assert!(!host.is_leader().await.unwrap() && !host.should_stop().await.unwrap());
+        gate.end();
+        assert!(!host.is_leader().await.unwrap() && host.should_stop().await.unwrap());
+        assert_eq!(host.remaining_ms().await.unwrap(), 0);
+        let queue = host.contenders().await.unwrap().unwrap();
+        assert_eq!(
+            queue.iter().map(|one| (one.identifier.as_str(), one.leader)).collect::<Vec<_>>(),
+            [("host-a", true)]
+        );
+    }
+
+    #[tokio::test]
+    async fn every_way_to_be_told_to_stop_ends_both_waits() {
+        let ways: [fn(&Gate, &Interrupt); 3] =
+            [|gate, _| gate.ask_stop(), |gate, _| gate.end(), |_, interrupt| interrupt.ask_stop()];
+        for tell in ways {
+            let (mut host, gate, interrupt, _) = host(StateMode::Immediate);
+            let (woken, ()) = tokio::join!(host.sleep(LONG_MS), async { tell(&gate, &interrupt) });
+            assert_eq!(woken.unwrap(), Wake::Stop);
+            assert_eq!(host.sleep(LONG_MS).await.unwrap(), Wake::Stop, "and stays so");
+        }
+        for tell in ways {
+            let (mut host, gate, interrupt, _) = host(StateMode::Immediate);
+            let wait = host.wait_for_change("k".to_owned(), Some(0), LONG_MS);
+            let (woken, ()) = tokio::join!(wait, async { tell(&gate, &interrupt) });
+            assert!(matches!(woken.unwrap(), Ok(Change::Stop)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_ends_the_wait_for_it_and_time_does_too() {
+        let (mut host, _, _, session) = host(StateMode::Immediate);
+        let wait = host.wait_for_change("k".to_owned(), Some(0), LONG_MS);
+        let (woken, ()) = tokio::join!(wait, async { session.put("/state/acme/job/k", b"v") });
+        let Ok(Change::Changed(entry)) = woken.unwrap() else { panic!("the key has changed") };
+        assert_eq!(entry.value.as_deref(), Some(&b"v"[..]));
+        session.put(CONTENDER, b"somebody else's change");
+        let woken = host.wait_for_change("k".to_owned(), Some(entry.revision), 1).await.unwrap();
+        assert!(matches!(woken, Ok(Change::Elapsed)));
+        assert_eq!(host.sleep(1).await.unwrap(), Wake::Elapsed);
+    }
 }

@@ -123,3 +123,49 @@ fn within_batch(keys: usize) -> std::result::Result<(), StateError> {
 fn answer<T>(result: std::result::Result<T, StateError>) -> Answer<T> {
     Ok(result.map_err(store::Error::from))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::batch::Host as _;
+    use super::store::{Host as _, HostBucket as _};
+    use super::*;
+    use crate::capability::fakes::{CONTENDER, host};
+    use crate::capability::state::StateMode;
+
+    fn other(words: &str) -> store::Error {
+        store::Error::Other(words.to_owned())
+    }
+
+    #[tokio::test]
+    async fn only_the_jobs_own_state_can_be_opened() {
+        let (mut host, ..) = host(StateMode::Immediate);
+        assert!(host.open(String::new()).await.unwrap().is_ok());
+        assert!(host.open("default".to_owned()).await.unwrap().is_ok());
+        let foreign = host.open("/state/other/job".to_owned()).await.unwrap();
+        assert!(matches!(foreign, Err(store::Error::NoSuchStore)));
+    }
+
+    #[tokio::test]
+    async fn errors_are_answers_and_a_lost_term_is_access_denied() {
+        let (mut host, _, _, session) = host(StateMode::Immediate);
+        let bucket = || Resource::new_own(0);
+        let error = host.set(bucket(), String::new(), vec![1]).await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), other("key is empty, a key has 1 to 255 bytes").to_string());
+        session.remove(CONTENDER);
+        let error = host.set(bucket(), "k".to_owned(), vec![1]).await.unwrap().unwrap_err();
+        assert!(matches!(error, store::Error::AccessDenied));
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_bounded_in_keys_and_in_bytes() {
+        let (mut host, ..) = host(StateMode::Immediate);
+        let bucket = || Resource::new_own(0);
+        let keys: Vec<String> = (0..=MAX_BATCH_KEYS).map(|n| n.to_string()).collect();
+        let error = host.delete_many(bucket(), keys.clone()).await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), other("number of keys in one batch 101 is over the limit of 100").to_string());
+        host.set(bucket(), "big".to_owned(), vec![0; MAX_BATCH_BYTES / 4]).await.unwrap().unwrap();
+        let five = vec!["big".to_owned(); 5];
+        let error = host.get_many(bucket(), five).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("bytes of values asked for at once"), "{error}");
+    }
+}
