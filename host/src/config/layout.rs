@@ -1,5 +1,24 @@
 //! Where things live in the coordinator. The only place that puts paths together.
 
+use std::fmt::Write as _;
+
+use thiserror::Error;
+
+/// The longest key a job may use, in bytes. Encoded it is at most three times as long, which leaves room for the rest of
+/// the path.
+pub const MAX_KEY_BYTES: usize = 255;
+
+/// Not a key.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum KeyError {
+    /// No bytes at all.
+    #[error("key `` is not valid: it must have 1 to {MAX_KEY_BYTES} bytes")]
+    Empty,
+    /// Over the limit.
+    #[error("key of {0} bytes is over the limit of {MAX_KEY_BYTES} bytes")]
+    TooLong(usize),
+}
+
 /// Paths below the cluster's root.
 ///
 /// | path | what |
@@ -87,5 +106,94 @@ impl Layout {
     /// The directory of what a job keeps.
     pub fn state(&self, tenant: &str, job: &str) -> String {
         format!("{}/state/{tenant}/{job}", self.root)
+    }
+
+    /// A key of what a job keeps.
+    ///
+    /// # Errors
+    /// [`KeyError`] for an empty or too long key.
+    pub fn state_key(&self, tenant: &str, job: &str, key: &str) -> Result<String, KeyError> {
+        Ok(format!("{}/{}", self.state(tenant, job), encode_key(key)?))
+    }
+
+    /// The directories that a job needs above its nodes, created when it is first applied.
+    pub fn parents(&self, tenant: &str, job: &str) -> [String; 3] {
+        [self.jobs(tenant), format!("{}/runs/{tenant}", self.root), self.state(tenant, job)]
+    }
+}
+
+/// A key as the name of a node: letters, digits, `-`, `_` and `.` stand for themselves, but for a `.` at the beginning
+/// (`.` and `..` are no names); every other byte is `%XX`.
+///
+/// # Errors
+/// [`KeyError`] for an empty or too long key.
+pub fn encode_key(key: &str) -> Result<String, KeyError> {
+    match key.len() {
+        0 => return Err(KeyError::Empty),
+        1..=MAX_KEY_BYTES => {}
+        length => return Err(KeyError::TooLong(length)),
+    }
+    let mut name = String::with_capacity(key.len());
+    for (at, byte) in key.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
+            b'.' if at > 0 => name.push('.'),
+            other => {
+                let _ = write!(name, "%{other:02X}");
+            }
+        }
+    }
+    Ok(name)
+}
+
+/// The key that a node's name stands for; None where [`encode_key`] gives no such name.
+pub fn decode_key(name: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &after[2..];
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    let key = String::from_utf8(bytes).ok()?;
+    (encode_key(&key).as_deref() == Ok(name)).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_zookeeper_refuses_is_encoded() {
+        let names = [("a.b-c_9", "a.b-c_9"), (".", "%2E"), ("..", "%2E."), ("a/b", "a%2Fb"), ("ü%", "%C3%BC%25")];
+        for (key, name) in names {
+            assert_eq!(encode_key(key).as_deref(), Ok(name));
+        }
+        assert_eq!(encode_key(""), Err(KeyError::Empty));
+        assert_eq!(encode_key(&"k".repeat(256)), Err(KeyError::TooLong(256)));
+    }
+
+    #[test]
+    fn only_names_of_our_making_are_decoded() {
+        for name in ["", "a b", "%2f", "%zz", "%", "%41", "%+1", "%FF"] {
+            assert_eq!(decode_key(name), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_comes_back(key in "\\PC{1,60}") {
+            prop_assume!(key.len() <= MAX_KEY_BYTES);
+            let name = encode_key(&key).unwrap();
+            prop_assert!(!name.contains('/') && name.is_ascii());
+            prop_assert_eq!(decode_key(&name), Some(key));
+        }
     }
 }

@@ -1,0 +1,28 @@
+//! What a live host says of itself.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The value of a host's node, as JSON. Its field names are a contract with whoever reads `--output json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostInfo {
+    /// Its name.
+    pub host: String,
+    /// Where its API listens: `127.0.0.1:7070`.
+    pub address: String,
+    /// The version of the program.
+    pub version: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// How many elections it leads; it says so anew with its heartbeats.
+    pub elections_led: u32,
+    /// Its session with the coordinator, in hexadecimal as ZooKeeper's own tools write it: `0x100a3c5e2d10000`.
+    pub session: String,
+}
+
+impl HostInfo {
+    /// A session's id as people meet it in ZooKeeper's own tools.
+    pub fn session_text(id: i64) -> String {
+        format!("{id:#x}")
+    }
+}
