@@ -3,10 +3,15 @@
 //! Arrows between the modules go down only: `cli` and `main` -> `daemon` -> `api` -> `candidacy`, `scheduler` -> `runtime` ->
 //! `capability`, `registry`, `artifact`, `history` -> `coordinator` -> `clock`, `config`, `telemetry`. ARCHITECTURE.md is the map.
 
+pub mod api;
+pub mod artifact;
 pub mod capability;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod coordinator;
+pub mod daemon;
 pub mod history;
 pub mod registry;
 pub mod runtime;
+pub mod telemetry;

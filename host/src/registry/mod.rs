@@ -1,5 +1,15 @@
 //! Tenants' jobs: what they are, whether they are valid, and their place in the coordinator.
 
+mod follow;
+mod job_toml;
+mod schedule;
 mod spec;
+mod store;
+mod validate;
 
-pub use spec::{Digest, JobId, JobSpec, Limits, OnReturn, Trigger};
+pub use follow::{Job, Jobs};
+pub use job_toml::JobFile;
+pub use schedule::{Schedule, ScheduleError};
+pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, OnReturn, Trigger};
+pub use store::{Applied, Change, Registry, RegistryError};
+pub use validate::SpecError;

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use super::validate::{self, SpecError};
 
 /// A job's full name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,6 +20,30 @@ pub struct JobId {
     pub name: String,
 }
 
+impl JobId {
+    /// A job's name from its parts.
+    ///
+    /// # Errors
+    /// [`SpecError::Invalid`] where a part is not 1 to 63 lower-case letters, digits and `-`, the first no `-`.
+    pub fn new(tenant: &str, name: &str) -> Result<Self, SpecError> {
+        let id = JobId { tenant: tenant.to_owned(), name: name.to_owned() };
+        validate::id(&id)?;
+        Ok(id)
+    }
+}
+
+impl FromStr for JobId {
+    type Err = SpecError;
+
+    /// `TENANT/JOB`, as people write it.
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        match text.split_once('/') {
+            Some((tenant, name)) => JobId::new(tenant, name),
+            None => Err(SpecError::invalid("job", "name", text, "a job is named TENANT/JOB")),
+        }
+    }
+}
+
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.tenant, self.name)
@@ -24,8 +52,32 @@ impl fmt::Display for JobId {
 
 /// A component's name: `sha256:` and 64 hexadecimal digits, lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct Digest(String);
+
+/// Not a digest.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("digest `{0}` is not valid: it must be `sha256:` and 64 hexadecimal digits, lower case")]
+pub struct DigestError(String);
+
+impl TryFrom<String> for Digest {
+    type Error = DigestError;
+
+    fn try_from(name: String) -> Result<Self, DigestError> {
+        let well_formed = name
+            .strip_prefix("sha256:")
+            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+        if well_formed { Ok(Digest(name)) } else { Err(DigestError(validate::cut(&name))) }
+    }
+}
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(name: &str) -> Result<Self, DigestError> {
+        Digest::try_from(name.to_owned())
+    }
+}
 
 impl Digest {
     /// The name of these bytes.
@@ -78,6 +130,32 @@ pub struct JobSpec {
     pub paused: bool,
 }
 
+impl JobSpec {
+    /// Everything that must hold before a job is stored, whoever sent it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its field and value.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        validate::job(&self.id, &self.trigger, &self.limits, &self.config)
+    }
+
+    /// Reads a job from the API's JSON and validates it. Unlike a plain deserialization it refuses keys that mean nothing
+    /// for this trigger, so that a misspelt one doesn't pass in silence.
+    ///
+    /// # Errors
+    /// [`SpecError::Json`] for what is no job, [`SpecError::UnknownKey`] for a key too many, else as [`Self::validate`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self, SpecError> {
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(SpecError::json)?;
+        let spec = JobSpec::deserialize(&value).map_err(SpecError::json)?;
+        spec.validate()?;
+        let known = serde_json::to_value(&spec).map_err(SpecError::json)?;
+        match validate::unknown_key(&value, &known) {
+            Some(key) => Err(SpecError::unknown(&spec.id.name, key, spec.trigger.name())),
+            None => Ok(spec),
+        }
+    }
+}
+
 /// When a job runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "trigger", rename_all = "snake_case")]
@@ -85,8 +163,10 @@ pub enum Trigger {
     /// Once for each term of leadership.
     Leader {
         /// The election's path; None for the job's own under the cluster's root.
+        #[serde(default)]
         election: Option<String>,
         /// What follows when the function returns while the host still leads.
+        #[serde(default)]
         on_return: OnReturn,
     },
     /// Once for each tick.
@@ -96,6 +176,16 @@ pub enum Trigger {
         /// An IANA name.
         time_zone: String,
     },
+}
+
+impl Trigger {
+    /// `leader` or `schedule`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Trigger::Leader { .. } => "leader",
+            Trigger::Schedule { .. } => "schedule",
+        }
+    }
 }
 
 /// What follows when a leader function returns.

@@ -1,0 +1,288 @@
+//! Reads a job.toml, the file a tenant writes. Flat: what the job is, then the tables `[limits]` and `[config]`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use jiff::SignedDuration;
+use toml::{Table, Value};
+
+use super::validate::{self, SpecError};
+use super::{Digest, JobId, JobSpec, Limits, OnReturn, Trigger};
+
+/// A valid job.toml.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobFile {
+    /// Its name.
+    pub id: JobId,
+    /// Where the component's bytes are: the path in the file, taken from the file's own folder.
+    pub component: PathBuf,
+    trigger: Trigger,
+    limits: Limits,
+    config: BTreeMap<String, String>,
+    paused: bool,
+}
+
+impl JobFile {
+    /// Reads the text of a job.toml that stands in `folder`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its field and value.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, SpecError> {
+        let table = text
+            .parse::<Table>()
+            .map_err(|error| SpecError::Toml { detail: error.to_string().trim_end().to_owned() })?;
+        let job = table.get("name").and_then(Value::as_str).unwrap_or("?").to_owned();
+        let mut fields = Fields { job: &job, prefix: "", table };
+
+        let tenant = fields.required_text("tenant", "write tenant = \"acme\"")?;
+        let name = fields.required_text("name", "write name = \"nightly\"")?;
+        let id = JobId::new(&tenant, &name)?;
+        let component =
+            fields.required_text("component", "write the path of the .wasm file, from this file's folder")?;
+        let trigger = trigger(&mut fields)?;
+        let paused = fields.flag("paused")?.unwrap_or(false);
+        let limits = limits(&mut fields, &trigger)?;
+        let config = config(&mut fields)?;
+        fields.finish(trigger.name())?;
+
+        validate::job(&id, &trigger, &limits, &config)?;
+        Ok(JobFile { id, component: folder.join(component), trigger, limits, config, paused })
+    }
+
+    /// The job, once the bytes of its component are known.
+    pub fn into_spec(self, component: Digest) -> JobSpec {
+        let JobFile { id, component: _, trigger, limits, config, paused } = self;
+        JobSpec { id, component, trigger, limits, config, paused }
+    }
+}
+
+fn trigger(fields: &mut Fields<'_>) -> Result<Trigger, SpecError> {
+    let trigger = fields.required_text("trigger", "write trigger = \"leader\" or trigger = \"schedule\"")?;
+    match trigger.as_str() {
+        "leader" => {
+            let on_return = match fields.text("on_return")?.as_deref() {
+                None | Some("requeue") => OnReturn::Requeue,
+                Some("stop") => OnReturn::Stop,
+                Some(other) => return Err(fields.invalid("on_return", other, "it must be `requeue` or `stop`")),
+            };
+            Ok(Trigger::Leader { election: fields.text("election")?, on_return })
+        }
+        "schedule" => {
+            let schedule = fields.required_text("schedule", "write schedule = \"*/5 * * * *\" or \"@every 10s\"")?;
+            let time_zone = fields.text("time_zone")?.unwrap_or_else(|| "UTC".to_owned());
+            Ok(Trigger::Schedule { schedule, time_zone })
+        }
+        other => Err(fields.invalid("trigger", other, "it must be `leader` or `schedule`")),
+    }
+}
+
+fn limits(fields: &mut Fields<'_>, trigger: &Trigger) -> Result<Limits, SpecError> {
+    let mut limits = match trigger {
+        Trigger::Leader { .. } => Limits::LEADER,
+        Trigger::Schedule { .. } => Limits::SCHEDULED,
+    };
+    let Some(mut table) = fields.table("limits", "limits.")? else { return Ok(limits) };
+    if let Some(memory) = table.text("memory")? {
+        limits.memory_bytes = memory_bytes(&memory).map_err(|reason| table.invalid("memory", &memory, reason))?;
+    }
+    if let Some(time) = table.text("time")? {
+        limits.time_ms = Some(time_ms(&time).map_err(|reason| table.invalid("time", &time, reason))?);
+    }
+    table.finish(trigger.name())?;
+    Ok(limits)
+}
+
+/// `64MiB`, `512KiB`, `1GiB`.
+fn memory_bytes(text: &str) -> Result<u64, &'static str> {
+    const WANTED: &str = "it must be a whole number of `KiB` or `MiB`, like `64MiB`";
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let number: u64 = digits.parse().map_err(|_| WANTED)?;
+    let shift = match text[digits.len()..].trim() {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(WANTED),
+    };
+    number.checked_mul(1 << shift).ok_or("it must be from 1MiB to 128MiB")
+}
+
+/// `30s`, `500ms`, `1h30m`.
+fn time_ms(text: &str) -> Result<u64, &'static str> {
+    let duration = SignedDuration::from_str(text).map_err(|_| "it must be a duration like `30s` or `5m`")?;
+    u64::try_from(duration.as_millis()).map_err(|_| "it must be from 1ms to 24h")
+}
+
+fn config(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>, SpecError> {
+    let Some(mut table) = fields.table("config", "config.")? else { return Ok(BTreeMap::new()) };
+    let keys: Vec<String> = table.table.keys().cloned().collect();
+    keys.into_iter().map(|key| Ok((key.clone(), table.text(&key)?.unwrap_or_default()))).collect()
+}
+
+/// A table whose keys are taken out one by one; what is left at the end is not known.
+struct Fields<'a> {
+    job: &'a str,
+    /// Put before a key in errors.
+    prefix: &'static str,
+    table: Table,
+}
+
+impl<'a> Fields<'a> {
+    fn text(&mut self, key: &str) -> Result<Option<String>, SpecError> {
+        match self.table.remove(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong_type(key, "a string", &other)),
+        }
+    }
+
+    fn required_text(&mut self, key: &'static str, hint: &'static str) -> Result<String, SpecError> {
+        self.text(key)?.ok_or_else(|| SpecError::Missing { subject: validate::subject(self.job), field: key, hint })
+    }
+
+    fn flag(&mut self, key: &str) -> Result<Option<bool>, SpecError> {
+        match self.table.remove(key) {
+            None => Ok(None),
+            Some(Value::Boolean(flag)) => Ok(Some(flag)),
+            Some(other) => Err(self.wrong_type(key, "true or false", &other)),
+        }
+    }
+
+    fn table(&mut self, key: &str, prefix: &'static str) -> Result<Option<Fields<'a>>, SpecError> {
+        match self.table.remove(key) {
+            None => Ok(None),
+            Some(Value::Table(table)) => Ok(Some(Fields { job: self.job, prefix, table })),
+            Some(other) => Err(self.wrong_type(key, "a table", &other)),
+        }
+    }
+
+    fn finish(self, trigger: &'static str) -> Result<(), SpecError> {
+        match self.table.keys().next() {
+            None => Ok(()),
+            Some(key) => Err(SpecError::unknown(self.job, format!("{}{key}", self.prefix), trigger)),
+        }
+    }
+
+    fn invalid(&self, key: &str, value: &str, reason: &str) -> SpecError {
+        SpecError::invalid(self.job, format!("{}{key}", self.prefix), value, reason)
+    }
+
+    fn wrong_type(&self, key: &str, wanted: &'static str, found: &Value) -> SpecError {
+        SpecError::WrongType {
+            subject: validate::subject(self.job),
+            field: format!("{}{key}", self.prefix),
+            wanted,
+            found: found.type_str(),
+            value: validate::cut(&found.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEADER: &str = "tenant = 'acme'\nname = 'publisher'\ncomponent = 'p.wasm'\ntrigger = 'leader'\n";
+    const SCHEDULE: &str =
+        "tenant = 'acme'\nname = 'nightly'\ncomponent = 'n.wasm'\ntrigger = 'schedule'\nschedule = '0 3 * * *'\n";
+
+    fn parse(text: &str) -> Result<JobSpec, SpecError> {
+        let file = JobFile::parse(text, Path::new("jobs"))?;
+        Ok(file.into_spec(Digest::of(b"component")))
+    }
+
+    #[test]
+    fn the_shortest_files_get_the_defaults() {
+        let leader = parse(LEADER).unwrap();
+        assert_eq!(leader.trigger, Trigger::Leader { election: None, on_return: OnReturn::Requeue });
+        assert_eq!(leader.limits, Limits::LEADER);
+        let scheduled = parse(SCHEDULE).unwrap();
+        let daily = Trigger::Schedule { schedule: "0 3 * * *".to_owned(), time_zone: "UTC".to_owned() };
+        assert_eq!(scheduled.trigger, daily);
+        assert_eq!(scheduled.limits, Limits::SCHEDULED);
+        assert!(!scheduled.paused);
+    }
+
+    #[test]
+    fn a_full_file_is_read_whole() {
+        let spec = parse(&format!(
+            "{LEADER}election = '/electionpath'\non_return = 'stop'\npaused = true\n\
+             [limits]\nmemory = '32MiB'\ntime = '1h30m'\n[config]\ngreeting = 'hello'\n"
+        ))
+        .unwrap();
+        let election = Some("/electionpath".to_owned());
+        assert_eq!(spec.trigger, Trigger::Leader { election, on_return: OnReturn::Stop });
+        assert_eq!(spec.limits, Limits { memory_bytes: 32 << 20, time_ms: Some(5_400_000) });
+        assert_eq!(spec.config["greeting"], "hello");
+        assert!(spec.paused);
+    }
+
+    #[test]
+    fn the_component_is_found_from_the_files_own_folder() {
+        assert_eq!(JobFile::parse(LEADER, Path::new("jobs")).unwrap().component, Path::new("jobs/p.wasm"));
+    }
+
+    #[test]
+    fn a_spec_survives_json_and_json_is_held_to_the_same_rules() {
+        for text in [LEADER, SCHEDULE] {
+            let spec = parse(text).unwrap();
+            let json = serde_json::to_vec(&spec).unwrap();
+            assert_eq!(JobSpec::from_json(&json).unwrap(), spec);
+        }
+        let mut value = serde_json::to_value(parse(LEADER).unwrap()).unwrap();
+        value["schedule"] = "0 3 * * *".into();
+        value["component"] = "sha256:00".into();
+        let no_digest = JobSpec::from_json(value.to_string().as_bytes()).unwrap_err();
+        value["component"] = Digest::of(b"").as_str().into();
+        let unknown = JobSpec::from_json(value.to_string().as_bytes()).unwrap_err();
+        value["name"] = "a/b".into();
+        let name = JobSpec::from_json(value.to_string().as_bytes()).unwrap_err();
+        insta::assert_snapshot!(format!("{no_digest}\n{unknown}\n{name}"));
+    }
+
+    #[test]
+    fn every_refusal_names_the_field_and_the_value() {
+        let long = "n".repeat(300);
+        let files = [
+            "tenant = 'acme'".to_owned(),
+            "tenant = ".to_owned(),
+            LEADER.replace("acme", "Acme"),
+            LEADER.replace("publisher", "a/b"),
+            LEADER.replace("publisher", "-a"),
+            LEADER.replace("publisher", ""),
+            LEADER.replace("publisher", &long),
+            LEADER.replace("'leader'", "'follower'"),
+            LEADER.replace("'p.wasm'", "7"),
+            format!("{LEADER}schedule = '* * * * *'"),
+            format!("{LEADER}colour = 'red'"),
+            format!("{LEADER}paused = 'yes'"),
+            format!("{LEADER}on_return = 'retry'"),
+            format!("{LEADER}election = 'electionpath'"),
+            format!("{LEADER}election = '/'"),
+            format!("{LEADER}election = '/a//b'"),
+            format!("{LEADER}election = '/a/'"),
+            format!("{LEADER}election = '/a/../b'"),
+            format!("{LEADER}election = '/zookeeper/quota'"),
+            format!("{LEADER}limits = 3"),
+            format!("{LEADER}[limits]\nmemory = 64"),
+            format!("{LEADER}[limits]\nmemory = '64MB'"),
+            format!("{LEADER}[limits]\nmemory = '512KiB'"),
+            format!("{LEADER}[limits]\nmemory = '1GiB'"),
+            format!("{LEADER}[limits]\nmemory = '99999999999999GiB'"),
+            format!("{LEADER}[limits]\ntime = 'soon'"),
+            format!("{LEADER}[limits]\ntime = '0s'"),
+            format!("{LEADER}[limits]\ntime = '-1s'"),
+            format!("{LEADER}[limits]\ntime = '25h'"),
+            format!("{LEADER}[limits]\ncpu = '1'"),
+            format!("{LEADER}[config]\nretries = 3"),
+            format!("{LEADER}[config]\nbig = '{}'", "x".repeat(9000)),
+            SCHEDULE.replace("schedule = '0 3 * * *'", ""),
+            SCHEDULE.replace("0 3", "61 3"),
+            SCHEDULE.replace("0 3 * * *", "0 0 31 2 *"),
+            format!("{SCHEDULE}time_zone = 'Mars/Olympus'"),
+            format!("{SCHEDULE}election = '/e'"),
+        ];
+        let refusals: Vec<String> = files.iter().map(|text| parse(text).unwrap_err().to_string()).collect();
+        insta::assert_snapshot!(refusals.join("\n"));
+    }
+}

@@ -1,0 +1,351 @@
+//! Jobs in the coordinator. Every change of a job also sets the registry's own node in the same multi, with the job's
+//! name as value, so that hosts watch one node and re-read one job.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Job, JobId, JobSpec, Jobs};
+use crate::config::Layout;
+use crate::coordinator::{
+    CreateMode, Error, MAX_CHILDREN, MultiError, Op, OpResult, Session, Sessions, Stat, ensure_path,
+};
+
+/// How long a request waits for a session.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a change is tried that others get in the way of, or whose reply is lost.
+const ATTEMPTS: u32 = 8;
+/// How many requests are under way at once while many jobs are read.
+const PIPELINE: usize = 64;
+/// How many keys are deleted in one multi: at the longest keys still below the coordinator's size limit.
+const DELETES: usize = 500;
+
+/// Why a request to the registry failed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RegistryError {
+    /// There is no such job.
+    #[error("there is no job `{0}`")]
+    NoJob(JobId),
+    /// A directory is at its limit.
+    #[error("there are {count} {what} already, which is the limit")]
+    Full {
+        /// `tenants` or ``jobs of tenant `acme` ``.
+        what: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// What is stored is no job: somebody else wrote there.
+    #[error("what is stored as job `{job}` is no job: {detail}")]
+    Corrupt {
+        /// Its name.
+        job: JobId,
+        /// What serde said.
+        detail: String,
+    },
+    /// Others changed the job each time.
+    #[error("job `{0}` is being changed by others: try again")]
+    Contended(JobId),
+    /// The coordinator failed.
+    #[error(transparent)]
+    Coordinator(#[from] Error),
+}
+
+/// What an apply did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// There was no such job.
+    Created,
+    /// The job was another.
+    Updated,
+    /// The job was the same already; nothing was written.
+    Unchanged,
+}
+
+/// The outcome of [`Registry::apply`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The job's version now: its node's.
+    pub version: i32,
+    /// What was done.
+    pub change: Change,
+}
+
+/// The jobs of all tenants.
+#[derive(Clone)]
+pub struct Registry {
+    sessions: Sessions,
+    layout: Layout,
+}
+
+impl Registry {
+    /// The registry below `layout`.
+    pub fn new(sessions: Sessions, layout: Layout) -> Self {
+        Registry { sessions, layout }
+    }
+
+    /// Stores a valid job, in place of the one of its name where there is one.
+    ///
+    /// # Errors
+    /// [`RegistryError::Full`], [`RegistryError::Contended`], or what the coordinator says. The spec must have passed
+    /// [`JobSpec::validate`].
+    pub async fn apply(&self, spec: &JobSpec) -> Result<Applied, RegistryError> {
+        let data = encode(spec);
+        // Set once a write went out whose reply was lost: if the job then is as wanted, it was ours.
+        let mut maybe = None;
+        for _ in 0..ATTEMPTS {
+            let session = self.session().await?;
+            let found = self.read(&*session, &spec.id).await;
+            let change = match &found {
+                Ok(Some(job)) if job.spec == *spec => {
+                    return Ok(Applied { version: job.version, change: maybe.unwrap_or(Change::Unchanged) });
+                }
+                Ok(Some(_)) | Err(RegistryError::Corrupt { .. }) => Change::Updated,
+                Ok(None) => Change::Created,
+                Err(error) => return Err(error.clone()),
+            };
+            let op = match found {
+                Ok(Some(job)) => self.set(&spec.id, &data, Some(job.version)),
+                Ok(None) => {
+                    self.room_for(&*session, &spec.id).await?;
+                    Op::Create { path: self.path(&spec.id), data: data.clone(), mode: CreateMode::Persistent }
+                }
+                Err(_) => self.set(&spec.id, &data, None),
+            };
+            match self.commit(&*session, &spec.id, op).await? {
+                Committed::Yes(version) => return Ok(Applied { version, change }),
+                Committed::Perhaps => maybe = Some(change),
+                Committed::No => {}
+            }
+        }
+        Err(RegistryError::Contended(spec.id.clone()))
+    }
+
+    /// A job.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoJob`], [`RegistryError::Corrupt`].
+    pub async fn get(&self, id: &JobId) -> Result<Job, RegistryError> {
+        let session = self.session().await?;
+        session.sync(&self.path(id)).await?;
+        self.read(&*session, id).await?.ok_or_else(|| RegistryError::NoJob(id.clone()))
+    }
+
+    /// All jobs. What is no job is logged and left out.
+    ///
+    /// # Errors
+    /// What the coordinator says.
+    pub async fn list(&self) -> Result<Jobs, RegistryError> {
+        let session = self.session().await?;
+        session.sync(&self.layout.registry()).await?;
+        self.read_all(&*session).await
+    }
+
+    /// Pauses a job, or lets it go on.
+    ///
+    /// # Errors
+    /// As [`Self::get`] and [`Self::apply`].
+    pub async fn set_paused(&self, id: &JobId, paused: bool) -> Result<Applied, RegistryError> {
+        let mut spec = self.get(id).await?.spec;
+        spec.paused = paused;
+        self.apply(&spec).await
+    }
+
+    /// Deletes a job with its tick state and all that it keeps. The job goes first, so that nobody starts it again; a run
+    /// under way may still write a key, until its host hears of it. What a deletion cut short left behind is swept up by
+    /// the next one. History stays.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoJob`], or what the coordinator says.
+    pub async fn delete(&self, id: &JobId) -> Result<(), RegistryError> {
+        let mut existed = false;
+        for _ in 0..ATTEMPTS {
+            let session = self.session().await?;
+            match self.commit(&*session, id, Op::Delete { path: self.path(id), version: None }).await? {
+                Committed::Yes(_) => existed = true,
+                // Gone, or gone by the time of the next look.
+                Committed::Perhaps => existed = true,
+                Committed::No => {}
+            }
+            if session.stat(&self.path(id)).await?.is_none() {
+                self.sweep(&*session, id).await?;
+                return if existed { Ok(()) } else { Err(RegistryError::NoJob(id.clone())) };
+            }
+        }
+        Err(RegistryError::Contended(id.clone()))
+    }
+
+    // ---- for following ----
+
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    pub(super) fn node(&self) -> String {
+        self.layout.registry()
+    }
+
+    pub(super) async fn read(&self, session: &dyn Session, id: &JobId) -> Result<Option<Job>, RegistryError> {
+        match session.get(&self.path(id)).await {
+            Ok((data, stat)) => decode(id, &data, stat).map(Some),
+            Err(Error::NoNode { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn read_all(&self, session: &dyn Session) -> Result<Jobs, RegistryError> {
+        let mut ids = Vec::new();
+        for tenant in children(session, &self.layout.tenants()).await? {
+            for name in children(session, &self.layout.jobs(&tenant)).await? {
+                // Names of another's making are no jobs.
+                ids.extend(JobId::new(&tenant, &name));
+            }
+        }
+        let found: Vec<Option<Arc<Job>>> = stream::iter(ids)
+            .map(|id| async move { self.read_or_log(session, &id).await })
+            .buffered(PIPELINE)
+            .try_collect()
+            .await?;
+        let jobs: BTreeMap<_, _> = found.into_iter().flatten().map(|job| (job.spec.id.clone(), job)).collect();
+        Ok(Arc::new(jobs))
+    }
+
+    /// As [`Self::read`]; what is no job is logged and counts as none.
+    pub(super) async fn read_or_log(&self, session: &dyn Session, id: &JobId) -> Result<Option<Arc<Job>>, Error> {
+        match self.read(session, id).await {
+            Ok(job) => Ok(job.map(Arc::new)),
+            Err(RegistryError::Coordinator(error)) => Err(error),
+            Err(error) => {
+                tracing::error!(job = %id, %error, "a stored job can't be read and is left out");
+                Ok(None)
+            }
+        }
+    }
+
+    // ---- within ----
+
+    async fn session(&self) -> Result<Arc<dyn Session>, RegistryError> {
+        Ok(self.sessions.get(PATIENCE).await?)
+    }
+
+    fn path(&self, id: &JobId) -> String {
+        self.layout.job(&id.tenant, &id.name)
+    }
+
+    fn set(&self, id: &JobId, data: &[u8], version: Option<i32>) -> Op {
+        Op::Set { path: self.path(id), data: data.to_vec(), version }
+    }
+
+    /// One change of `id`, and the registry's own node with it.
+    async fn commit(&self, session: &dyn Session, id: &JobId, op: Op) -> Result<Committed, RegistryError> {
+        let deletes = matches!(op, Op::Delete { .. });
+        let tell = Op::Set { path: self.layout.registry(), data: id.to_string().into_bytes(), version: None };
+        match session.multi(vec![op, tell]).await {
+            Ok(results) => Ok(Committed::Yes(match results.first() {
+                Some(OpResult::Set(stat)) => stat.version,
+                Some(OpResult::Created(_) | OpResult::Checked | OpResult::Deleted) | None => 0,
+            })),
+            // Nothing to delete.
+            Err(error) if deletes && error.failed_at(0) => Ok(Committed::No),
+            Err(error @ MultiError::Op { .. }) => self.make_way(session, id, error.into_error()).await,
+            Err(MultiError::Whole(Error::OutcomeUnknown { .. } | Error::Lost)) => Ok(Committed::Perhaps),
+            Err(MultiError::Whole(error)) => Err(error.into()),
+        }
+    }
+
+    /// After a multi that failed: creates the directories where they were missing.
+    async fn make_way(&self, session: &dyn Session, id: &JobId, error: Error) -> Result<Committed, RegistryError> {
+        match error {
+            Error::NoNode { .. } => {
+                let parents = self.layout.parents(&id.tenant, &id.name);
+                for path in parents.iter().chain([&self.layout.registry()]) {
+                    ensure_path(session, path).await?;
+                }
+                Ok(Committed::No)
+            }
+            Error::NodeExists { .. } | Error::BadVersion { .. } => Ok(Committed::No),
+            other => Err(other.into()),
+        }
+    }
+
+    async fn room_for(&self, session: &dyn Session, id: &JobId) -> Result<(), RegistryError> {
+        let tenants = children(session, &self.layout.tenants()).await?;
+        if tenants.len() >= MAX_CHILDREN && !tenants.contains(&id.tenant) {
+            return Err(RegistryError::Full { what: "tenants".to_owned(), count: tenants.len() });
+        }
+        let jobs = children(session, &self.layout.jobs(&id.tenant)).await?;
+        if jobs.len() >= MAX_CHILDREN {
+            let what = format!("jobs of tenant `{}`", id.tenant);
+            return Err(RegistryError::Full { what, count: jobs.len() });
+        }
+        Ok(())
+    }
+
+    /// Deletes what a job without a spec left.
+    async fn sweep(&self, session: &dyn Session, id: &JobId) -> Result<(), RegistryError> {
+        gone(session.delete(&self.layout.run_state(&id.tenant, &id.name), None).await)?;
+        let state = self.layout.state(&id.tenant, &id.name);
+        for _ in 0..ATTEMPTS {
+            let keys = children(session, &state).await?;
+            for some in keys.chunks(DELETES) {
+                let delete = |key| Op::Delete { path: format!("{state}/{key}"), version: None };
+                match session.multi(some.iter().map(delete).collect()).await.map_err(MultiError::into_error) {
+                    // Another sweeps too: list again.
+                    Ok(_) | Err(Error::NoNode { .. } | Error::OutcomeUnknown { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            match session.delete(&state, None).await {
+                Err(Error::NotEmpty { .. } | Error::OutcomeUnknown { .. }) => {}
+                other => return Ok(gone(other)?),
+            }
+        }
+        Err(RegistryError::Contended(id.clone()))
+    }
+}
+
+/// Whether a change was done.
+enum Committed {
+    /// At this version of the job's node.
+    Yes(i32),
+    /// The reply was lost.
+    Perhaps,
+    /// No: look again, and try again.
+    No,
+}
+
+fn encode(spec: &JobSpec) -> Vec<u8> {
+    serde_json::to_vec(spec).expect("a spec has string keys only, which is all that JSON asks")
+}
+
+fn decode(id: &JobId, data: &[u8], stat: Stat) -> Result<Job, RegistryError> {
+    let corrupt = |detail: String| RegistryError::Corrupt { job: id.clone(), detail };
+    let spec: JobSpec = serde_json::from_slice(data).map_err(|error| corrupt(error.to_string()))?;
+    if spec.id != *id {
+        return Err(corrupt(format!("it calls itself `{}`", spec.id)));
+    }
+    spec.validate().map_err(|error| corrupt(error.to_string()))?;
+    Ok(Job { spec, version: stat.version, mzxid: stat.mzxid })
+}
+
+async fn children(session: &dyn Session, path: &str) -> Result<Vec<String>, Error> {
+    match session.list(path).await {
+        Err(Error::NoNode { .. }) => Ok(Vec::new()),
+        other => other,
+    }
+}
+
+/// A delete of what is gone already is done.
+fn gone(deleted: Result<(), Error>) -> Result<(), Error> {
+    match deleted {
+        Err(Error::NoNode { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Whether a job may be stored. Every way in (a job.toml, the API's JSON) ends here, and every refusal names the job, the
+//! field and the value.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{JobId, Limits, Schedule, ScheduleError, Trigger};
+
+/// The longest election path, in bytes: room below the coordinator's limit for the contender's own name.
+const MAX_ELECTION_BYTES: usize = 512;
+/// The least memory that any component starts in.
+const MIN_MEMORY_BYTES: u64 = 1 << 20;
+/// The size of the host's memory slots.
+const MAX_MEMORY_BYTES: u64 = 128 << 20;
+/// A day: a run that may take longer is a leader job.
+const MAX_TIME_MS: u64 = 24 * 60 * 60 * 1000;
+const MAX_CONFIG_ENTRIES: usize = 100;
+const MAX_CONFIG_KEY_BYTES: usize = 128;
+const MAX_CONFIG_VALUE_BYTES: usize = 8 * 1024;
+const MAX_CONFIG_BYTES: usize = 64 * 1024;
+/// How much of a wrong value an error shows, in bytes.
+const SHOWN_BYTES: usize = 80;
+
+/// Why a job is refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum SpecError {
+    /// A value that can't be.
+    #[error("{subject}: {field} `{value}` is not valid: {reason}")]
+    Invalid {
+        /// ``job `nightly` ``.
+        subject: String,
+        /// The field's name.
+        field: String,
+        /// Its value, cut.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A field that must be there.
+    #[error("{subject}: {field} is missing: {hint}")]
+    Missing {
+        /// ``job `nightly` ``.
+        subject: String,
+        /// The field's name.
+        field: &'static str,
+        /// What to write.
+        hint: &'static str,
+    },
+    /// A value of the wrong type.
+    #[error("{subject}: {field} must be {wanted}, not the {found} `{value}`")]
+    WrongType {
+        /// ``job `nightly` ``.
+        subject: String,
+        /// The field's name.
+        field: String,
+        /// The type it should have.
+        wanted: &'static str,
+        /// The type it has.
+        found: &'static str,
+        /// Its value, cut.
+        value: String,
+    },
+    /// A key that means nothing here.
+    #[error("{subject}: key `{key}` is not known for trigger `{trigger}`")]
+    UnknownKey {
+        /// ``job `nightly` ``.
+        subject: String,
+        /// The key, with the table it stands in.
+        key: String,
+        /// The job's trigger.
+        trigger: &'static str,
+    },
+    /// Text that is no TOML.
+    #[error("not valid TOML: {detail}")]
+    Toml {
+        /// Line, column and cause.
+        detail: String,
+    },
+    /// JSON that is no job.
+    #[error("not a job: {detail}")]
+    Json {
+        /// What serde said.
+        detail: String,
+    },
+}
+
+impl SpecError {
+    /// A value of `job` (its name) that can't be.
+    pub(super) fn invalid(job: &str, field: impl Into<String>, value: &str, reason: impl Display) -> Self {
+        let (subject, field) = (subject(job), field.into());
+        SpecError::Invalid { subject, field, value: cut(value), reason: reason.to_string() }
+    }
+
+    pub(super) fn unknown(job: &str, key: impl AsRef<str>, trigger: &'static str) -> Self {
+        SpecError::UnknownKey { subject: subject(job), key: cut(key.as_ref()), trigger }
+    }
+
+    pub(super) fn json(error: serde_json::Error) -> Self {
+        SpecError::Json { detail: error.to_string() }
+    }
+}
+
+/// ``job `nightly` ``, the way every error begins.
+pub(super) fn subject(job: &str) -> String {
+    format!("job `{}`", cut(job))
+}
+
+/// As much of a wrong value as an error shows, on one line.
+pub(super) fn cut(value: &str) -> String {
+    let value = &value.replace(char::is_control, "\u{fffd}");
+    if value.len() <= SHOWN_BYTES {
+        return value.to_owned();
+    }
+    let end = value.floor_char_boundary(SHOWN_BYTES);
+    format!("{}… ({} bytes)", &value[..end], value.len())
+}
+
+/// The first key of `given`, however deep, that `known` doesn't have.
+pub(super) fn unknown_key(given: &Value, known: &Value) -> Option<String> {
+    let (Value::Object(given), Value::Object(known)) = (given, known) else { return None };
+    given.iter().find_map(|(key, inner)| match known.get(key) {
+        None => Some(key.clone()),
+        Some(known) => unknown_key(inner, known).map(|below| format!("{key}.{below}")),
+    })
+}
+
+/// Everything that must hold of a job.
+pub(super) fn job(
+    id: &JobId,
+    trigger: &Trigger,
+    limits: &Limits,
+    config: &BTreeMap<String, String>,
+) -> Result<(), SpecError> {
+    self::id(id)?;
+    match trigger {
+        Trigger::Leader { election, on_return: _ } => {
+            election.as_deref().map_or(Ok(()), |path| self::election(&id.name, path))?
+        }
+        Trigger::Schedule { schedule, time_zone } => self::schedule(&id.name, schedule, time_zone)?,
+    }
+    self::limits(&id.name, trigger, limits)?;
+    self::config(&id.name, config)
+}
+
+/// Tenant and name of a job.
+pub(super) fn id(id: &JobId) -> Result<(), SpecError> {
+    for (field, value) in [("tenant", &id.tenant), ("name", &id.name)] {
+        if let Err(reason) = crate::config::check_name(value) {
+            return Err(SpecError::invalid(&id.name, field, value, reason));
+        }
+    }
+    Ok(())
+}
+
+fn election(job: &str, path: &str) -> Result<(), SpecError> {
+    let refuse = |reason: &str| Err(SpecError::invalid(job, "election", path, reason));
+    if !path.starts_with('/') {
+        return refuse("it must begin with `/`");
+    }
+    if path == "/" {
+        return refuse("contenders can't stand under the root itself");
+    }
+    if path.len() > MAX_ELECTION_BYTES {
+        return refuse(&format!("it has {} bytes, more than the limit of {MAX_ELECTION_BYTES}", path.len()));
+    }
+    if path.chars().any(|c| c.is_control() || matches!(c, '\u{fff0}'..='\u{ffff}' | '\u{f000}'..='\u{f8ff}')) {
+        return refuse("it has a character that ZooKeeper doesn't take");
+    }
+    for segment in path[1..].split('/') {
+        match segment {
+            "" => return refuse("it has an empty segment"),
+            "." | ".." => return refuse("`.` and `..` are no segments of a path"),
+            _ => {}
+        }
+    }
+    if path == "/zookeeper" || path.starts_with("/zookeeper/") {
+        return refuse("`/zookeeper` is ZooKeeper's own");
+    }
+    Ok(())
+}
+
+fn schedule(job: &str, schedule: &str, time_zone: &str) -> Result<(), SpecError> {
+    match Schedule::parse(schedule, time_zone) {
+        Ok(_) => Ok(()),
+        Err(ScheduleError::Schedule(reason)) => Err(SpecError::invalid(job, "schedule", schedule, reason)),
+        Err(ScheduleError::TimeZone) => {
+            let reason = "no such time zone; it must be an IANA name like `Europe/Berlin` or `UTC`";
+            Err(SpecError::invalid(job, "time_zone", time_zone, reason))
+        }
+    }
+}
+
+fn limits(job: &str, trigger: &Trigger, limits: &Limits) -> Result<(), SpecError> {
+    let memory = limits.memory_bytes;
+    if !(MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES).contains(&memory) {
+        let value = format!("{memory} bytes");
+        return Err(SpecError::invalid(job, "limits.memory", &value, "it must be from 1MiB to 128MiB"));
+    }
+    match (limits.time_ms, trigger) {
+        (Some(time), _) if !(1..=MAX_TIME_MS).contains(&time) => {
+            Err(SpecError::invalid(job, "limits.time", &format!("{time} ms"), "it must be from 1ms to 24h"))
+        }
+        (None, Trigger::Schedule { .. }) => {
+            Err(SpecError::invalid(job, "limits.time", "none", "a scheduled run must have an end"))
+        }
+        (Some(_), Trigger::Leader { .. } | Trigger::Schedule { .. }) | (None, Trigger::Leader { .. }) => Ok(()),
+    }
+}
+
+fn config(job: &str, config: &BTreeMap<String, String>) -> Result<(), SpecError> {
+    let refuse = |field: String, value: &str, reason: String| Err(SpecError::invalid(job, field, value, reason));
+    if config.len() > MAX_CONFIG_ENTRIES {
+        let value = format!("{} entries", config.len());
+        return refuse("config".to_owned(), &value, format!("the limit is {MAX_CONFIG_ENTRIES}"));
+    }
+    let mut total = 0;
+    for (key, value) in config {
+        if key.is_empty() || key.len() > MAX_CONFIG_KEY_BYTES {
+            return refuse("config key".to_owned(), key, format!("it must have 1 to {MAX_CONFIG_KEY_BYTES} bytes"));
+        }
+        if value.len() > MAX_CONFIG_VALUE_BYTES {
+            return refuse(format!("config.{key}"), value, format!("the limit is {MAX_CONFIG_VALUE_BYTES} bytes"));
+        }
+        total += key.len() + value.len();
+    }
+    if total > MAX_CONFIG_BYTES {
+        let value = format!("{total} bytes");
+        return refuse("config".to_owned(), &value, format!("the limit is {MAX_CONFIG_BYTES} bytes"));
+    }
+    Ok(())
+}
