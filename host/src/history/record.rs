@@ -60,6 +60,14 @@ pub struct RunRecord {
     pub detail: String,
 }
 
+impl RunRecord {
+    /// A run whose host will never say how it ended.
+    pub fn given_up(&mut self, why: &str) {
+        self.outcome = Some(Outcome::Unknown);
+        why.clone_into(&mut self.detail);
+    }
+}
+
 /// How weighty a line is: the levels of `wasi:logging`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -94,6 +102,18 @@ pub struct LogLine {
     pub context: String,
     /// One line, cut to the host's limit.
     pub message: String,
+}
+
+/// A line with its place among all lines of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedLine {
+    /// The host that ran it.
+    pub host: String,
+    /// Rises from line to line of a host: nanoseconds since 1970 by its clock, or one more than the line before.
+    pub stamp: u64,
+    /// The line.
+    #[serde(flatten)]
+    pub line: LogLine,
 }
 
 /// Takes a run's lines as they come. Called from the guest's threads: it must not block.

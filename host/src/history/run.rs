@@ -1,0 +1,221 @@
+//! One run being recorded: a task writes its record, its log about once a second, and its end.
+
+use std::fmt::Write as _;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use object_store::path::Path;
+use tokio::sync::{Notify, oneshot};
+
+use super::record::{LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord};
+use super::{Inner, KEPT_LOG_BYTES, Shelf};
+use crate::registry::JobId;
+
+/// Lines that come within this time of the first are stored together.
+const BATCH: Duration = Duration::from_secs(1);
+/// A piece of the log that has grown so large is not written again.
+const PIECE_BYTES: usize = 32 * 1024;
+/// How long [`RunHandle::finish`] waits for the store.
+const FINISH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A run being recorded. Dropped without [`RunHandle::finish`], the run is recorded as unknown.
+pub struct RunHandle {
+    run: Arc<Recording>,
+    end: oneshot::Sender<RunRecord>,
+    stored: oneshot::Receiver<()>,
+}
+
+struct Recording {
+    history: Arc<Inner>,
+    job: Arc<JobId>,
+    record: RunRecord,
+    waiting: Mutex<Waiting>,
+    said: Notify,
+}
+
+/// Lines that are not stored yet.
+#[derive(Default)]
+struct Waiting {
+    lines: Vec<PlacedLine>,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl RunHandle {
+    pub(super) fn begin(history: Arc<Inner>, job: JobId, record: RunRecord) -> Self {
+        history.remember(&job, &record);
+        let run = Arc::new(Recording {
+            history: history.clone(),
+            job: Arc::new(job),
+            record,
+            waiting: Mutex::default(),
+            said: Notify::new(),
+        });
+        let (end, ended) = oneshot::channel();
+        let (done, stored) = oneshot::channel();
+        let keeper = run.clone();
+        history.in_background(async move {
+            keeper.keep(ended).await;
+            let _ = done.send(());
+        });
+        RunHandle { run, end, stored }
+    }
+
+    /// Takes the run's log lines. Never blocks: what comes faster than the store takes it is dropped, counted and marked.
+    pub fn log_sink(&self) -> LogSink {
+        let run = self.run.clone();
+        Arc::new(move |line| run.say(line))
+    }
+
+    /// The run has ended. Returns when that is stored, or after two seconds at the most; it is then still stored in the
+    /// background.
+    pub async fn finish(self, outcome: Outcome, detail: &str, ended: Timestamp) {
+        let mut record = self.run.record.clone();
+        record.ended = Some(ended);
+        record.outcome = Some(outcome);
+        detail.clone_into(&mut record.detail);
+        self.run.history.remember(&self.run.job, &record);
+        let _ = self.end.send(record);
+        let _ = tokio::time::timeout(FINISH_PATIENCE, self.stored).await;
+    }
+}
+
+impl Recording {
+    fn say(&self, line: LogLine) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = line.message.len() + line.context.len();
+        if waiting.bytes + bytes > KEPT_LOG_BYTES {
+            waiting.dropped += 1;
+        } else {
+            waiting.bytes += bytes;
+            let placed = self.history.memory.push(&self.job, line);
+            waiting.lines.push(placed);
+        }
+        drop(waiting);
+        self.said.notify_one();
+    }
+
+    /// A remark of the host's own.
+    fn remark(&self, message: String) -> PlacedLine {
+        let line = LogLine {
+            time: self.history.clock.wall(),
+            run: self.record.run.clone(),
+            attempt: self.record.attempt,
+            level: LogLevel::Warn,
+            context: "silverback".to_owned(),
+            message,
+        };
+        self.history.memory.push(&self.job, line)
+    }
+
+    async fn keep(&self, mut ended: oneshot::Receiver<RunRecord>) {
+        self.history.save(&self.job, &self.record).await;
+        let mut log = Log::default();
+        let last = loop {
+            tokio::select! {
+                last = &mut ended => break last,
+                () = self.said.notified() => {}
+            }
+            if let Ok(last) = tokio::time::timeout(BATCH, &mut ended).await {
+                break last;
+            }
+            if !log.write(self).await {
+                self.said.notify_one();
+            }
+        };
+        log.write(self).await;
+        let last = last.unwrap_or_else(|_| {
+            let mut record = self.record.clone();
+            record.given_up("its host let go of it before it ended");
+            record
+        });
+        self.history.save_last(&self.job, last).await;
+    }
+
+    /// Takes the lines that wait, with a mark where some were dropped.
+    fn take(&self) -> Vec<PlacedLine> {
+        let taken = mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut lines = taken.lines;
+        if taken.dropped > 0 {
+            lines.push(self.remark(format!("{} lines dropped: the run said more than the host keeps", taken.dropped)));
+        }
+        lines
+    }
+}
+
+/// The run's log in the store: pieces, of which the last one grows and the oldest go.
+#[derive(Default)]
+struct Log {
+    full: Vec<Piece>,
+    last: Option<Piece>,
+    text: String,
+    /// False when the store doesn't have all of `text`.
+    unsaved: bool,
+}
+
+struct Piece {
+    path: Path,
+    bytes: usize,
+    lines: usize,
+}
+
+impl Log {
+    /// Stores what waits. False when the store failed: then nothing more is taken until it has what it was given.
+    async fn write(&mut self, run: &Recording) -> bool {
+        if !self.unsaved {
+            let lines = run.take();
+            self.append(run, &lines);
+        }
+        let Some(last) = &self.last else { return true };
+        if self.unsaved {
+            if let Err(error) = run.history.shelf.put_piece(&last.path, self.text.clone()).await {
+                run.history.write_failed(&run.job, &error);
+                return false;
+            }
+            self.unsaved = false;
+        }
+        if self.text.len() >= PIECE_BYTES {
+            self.text.clear();
+            self.full.extend(self.last.take());
+            self.drop_oldest(run).await;
+        }
+        true
+    }
+
+    fn append(&mut self, run: &Recording, lines: &[PlacedLine]) {
+        let Some(first) = lines.first() else { return };
+        let piece = self.last.get_or_insert_with(|| Piece {
+            path: Shelf::piece(&run.job, &run.record, first.stamp),
+            bytes: 0,
+            lines: 0,
+        });
+        for line in lines {
+            let json = serde_json::to_string(line).expect("a line has string keys only, which is all that JSON asks");
+            let _ = writeln!(self.text, "{json}");
+        }
+        piece.bytes = self.text.len();
+        piece.lines += lines.len();
+        self.unsaved = true;
+    }
+
+    /// Keeps the log of the run below its limit.
+    async fn drop_oldest(&mut self, run: &Recording) {
+        let mut bytes: usize = self.full.iter().map(|piece| piece.bytes).sum();
+        let mut dropped = 0;
+        while bytes > KEPT_LOG_BYTES && self.full.len() > 1 {
+            let oldest = self.full.remove(0);
+            if let Err(error) = run.history.shelf.delete(&oldest.path).await {
+                run.history.write_failed(&run.job, &error);
+            }
+            bytes -= oldest.bytes;
+            dropped += oldest.lines;
+        }
+        if dropped > 0 {
+            let mark = run.remark(format!("{dropped} older lines dropped: the run said more than the host keeps"));
+            run.waiting.lock().unwrap_or_else(PoisonError::into_inner).lines.push(mark);
+            run.said.notify_one();
+        }
+    }
+}
