@@ -1,0 +1,88 @@
+//! Contenders of a job's election, and what only its leader can do: asked of another host, it is handed on to that one.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::jobs::{Named, id};
+use super::{Api, ApiError, ContenderRow, Triggered};
+use crate::config::HostInfo;
+use crate::registry::JobId;
+
+/// Whether the question may be handed on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reach {
+    /// True: answer for this host alone. What keeps two hosts from asking each other for ever.
+    #[serde(default)]
+    pub(super) local: bool,
+}
+
+type MaybeReach = Result<Query<Reach>, QueryRejection>;
+
+/// Who stands in the job's election, in queue order.
+pub(super) async fn contenders(State(api): State<Arc<Api>>, path: Named) -> Result<Json<Vec<ContenderRow>>, ApiError> {
+    let job = api.registry.get(&id(path)?).await?;
+    Ok(Json(api.cluster.contenders(&job.spec).await?))
+}
+
+/// Makes the leader of the job's election give up.
+pub(super) async fn resign(State(api): State<Arc<Api>>, path: Named, reach: MaybeReach) -> Result<Response, ApiError> {
+    let id = id(path)?;
+    match api.leader(&id, &reach?.0).await? {
+        Leader::Here => api.cluster.resign(&id).await?,
+        Leader::Peer(peer) => {
+            let path = format!("/v1/jobs/{id}/resign?local=true");
+            api.peers.post::<Value>(&peer, &path).await.map(drop)?;
+        }
+    }
+    Ok((StatusCode::OK, Json(serde_json::json!({}))).into_response())
+}
+
+/// Starts a run of a scheduled job.
+pub(super) async fn trigger(
+    State(api): State<Arc<Api>>,
+    path: Named,
+    reach: MaybeReach,
+) -> Result<Json<Triggered>, ApiError> {
+    let id = id(path)?;
+    match api.leader(&id, &reach?.0).await? {
+        Leader::Here => Ok(Json(Triggered { run: api.cluster.trigger(&id).await? })),
+        Leader::Peer(peer) => Ok(Json(api.peers.post(&peer, &format!("/v1/jobs/{id}/trigger?local=true")).await?)),
+    }
+}
+
+enum Leader {
+    Here,
+    Peer(HostInfo),
+}
+
+impl Api {
+    async fn leader(&self, id: &JobId, reach: &Reach) -> Result<Leader, ApiError> {
+        let job = self.registry.get(id).await?;
+        if reach.local {
+            return Ok(Leader::Here);
+        }
+        let contenders = self.cluster.contenders(&job.spec).await?;
+        let Some(leader) = contenders.into_iter().find(|contender| contender.leader) else {
+            return Err(ApiError::Conflict(format!("nobody leads the election of job `{id}` at the moment")));
+        };
+        let Some(host) = leader.host else {
+            let identifier = leader.identifier;
+            return Err(ApiError::Conflict(format!("job `{id}` is led by `{identifier}`, which is none of our hosts")));
+        };
+        if host == self.host {
+            return Ok(Leader::Here);
+        }
+        match self.peers.others().await?.into_iter().find(|peer| peer.host == host) {
+            Some(peer) => Ok(Leader::Peer(peer)),
+            None => Err(ApiError::Unavailable(format!("host `{host}`, which leads job `{id}`, is not there"))),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What goes over the wire beside the types of the parts below. Field names are a contract with whoever reads
+//! `--output json`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::history::PlacedLine;
+use crate::registry::Digest;
+
+/// A job, as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// Who ships it.
+    pub tenant: String,
+    /// Its name within the tenant.
+    pub name: String,
+    /// How often it was changed since it was created.
+    pub version: i32,
+    /// `leader` or `schedule`.
+    pub trigger: String,
+    /// What runs.
+    pub component: Digest,
+    /// The path of the election that it shares with other scheduled jobs; only for these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The path of its own election; only for leader jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub election: Option<String>,
+    /// Whether it rests.
+    pub paused: bool,
+    /// How its newest ended run ended.
+    pub last_outcome: Option<String>,
+    /// When it is due next; None for a leader job or a paused one.
+    pub next_tick: Option<Timestamp>,
+}
+
+/// One that stands in a job's election.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContenderRow {
+    /// What it calls itself.
+    pub identifier: String,
+    /// The host of this cluster that it stands for; None for another program's contender.
+    pub host: Option<String>,
+    /// The name of its node.
+    pub znode: String,
+    /// The fencing token of the term it has or will have.
+    pub token: i64,
+    /// Whether it leads.
+    pub leader: bool,
+}
+
+/// Some of a job's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPage {
+    /// By time.
+    pub lines: Vec<PlacedLine>,
+    /// What to ask for next, as `after`.
+    pub cursor: String,
+}
+
+/// A key that a job keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// As the job knows it.
+    pub key: String,
+}
+
+/// The reply to a stored component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredComponent {
+    /// Its name from now on.
+    pub digest: Digest,
+}
+
+/// The reply to a trigger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Triggered {
+    /// The id of the run that was started.
+    pub run: String,
+}
+
+/// The reply to what failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// A sentence for people.
+    pub error: String,
+}
