@@ -1,3 +1,7 @@
 //! The `silverback` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    silverback::cli::main()
+}

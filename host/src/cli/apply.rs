@@ -1,0 +1,63 @@
+//! `apply`: job.toml files in, jobs stored. All files are read and found valid before anything is sent.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use super::output::say;
+use super::{Server, client::Client, read_file};
+use crate::api::{MAX_COMPONENT_BYTES, StoredComponent};
+use crate::registry::{Applied, Change, Digest, JobFile, JobSpec};
+
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    /// job.toml files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Apply {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let jobs = self.files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
+        let client = self.server.client()?;
+        for (spec, component) in jobs {
+            let Applied { version, change } = send(&client, &spec, &component)?;
+            let remark = match change {
+                Change::Created | Change::Updated => "",
+                Change::Unchanged => " (unchanged)",
+            };
+            say(&format!("applied {}, version {version}{remark}", spec.id))?;
+        }
+        Ok(())
+    }
+}
+
+/// A valid job and its component's bytes.
+fn read(file: &Path) -> anyhow::Result<(JobSpec, Vec<u8>)> {
+    let named = || format!("`{}`", file.display());
+    let text = String::from_utf8(read_file(file)?).with_context(named)?;
+    let job = JobFile::parse(&text, file.parent().unwrap_or(Path::new(""))).with_context(named)?;
+    let component = read_file(&job.component).with_context(|| format!("job `{}`: component", job.id.name))?;
+    ensure!(
+        component.len() <= MAX_COMPONENT_BYTES,
+        "job `{}`: component `{}` has {} bytes, over the limit of {MAX_COMPONENT_BYTES}",
+        job.id.name,
+        job.component.display(),
+        component.len()
+    );
+    let digest = Digest::of(&component);
+    Ok((job.into_spec(digest), component))
+}
+
+fn send(client: &Client, spec: &JobSpec, component: &[u8]) -> anyhow::Result<Applied> {
+    let digest = &spec.component;
+    if !client.has(&format!("/v1/components/{digest}"))? {
+        let stored: StoredComponent =
+            client.put("/v1/components", component).with_context(|| format!("job `{}`", spec.id.name))?;
+        ensure!(stored.digest == *digest, "the component arrived as `{}`, not as `{digest}`", stored.digest);
+    }
+    client.put_json(&format!("/v1/jobs/{}", spec.id), spec)
+}

@@ -1,0 +1,128 @@
+//! The command line: one file a command, and the only place that prints. All but `up` and `check` talk to a host's API.
+
+mod apply;
+mod check;
+mod client;
+mod delete;
+mod lead;
+mod list;
+mod logs;
+mod output;
+mod pause;
+mod state;
+mod up;
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::registry::JobId;
+use client::Client;
+
+/// Leader election whose leader function is a sandboxed WebAssembly component
+#[derive(Debug, Parser)]
+#[command(name = "silverback", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a host until it is told to stop
+    Up(up::Up),
+    /// Store jobs from their job.toml files
+    Apply(apply::Apply),
+    /// List jobs
+    Jobs(list::Jobs),
+    /// List live hosts
+    Hosts(list::Hosts),
+    /// List who stands in a job's election, the leader first
+    Contenders(list::Contenders),
+    /// List a job's runs, newest first
+    Runs(list::Runs),
+    /// Show what a job's runs said
+    Logs(logs::Logs),
+    /// Make the leader of a job's election give up leadership
+    Resign(lead::Resign),
+    /// Run a scheduled job now
+    Trigger(lead::Trigger),
+    /// Let a job rest
+    Pause(pause::Pause),
+    /// Let a paused job go on
+    Resume(pause::Resume),
+    /// Delete a job and what it keeps
+    Delete(delete::Delete),
+    /// Read and write what a job keeps
+    State(state::State),
+    /// Check whether a component fits, without a host
+    Check(check::Check),
+}
+
+/// Which host answers.
+#[derive(Debug, Args)]
+struct Server {
+    /// The host to talk to; any one answers for the whole cluster
+    #[arg(long, env = "SILVERBACK_SERVER", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    server: String,
+}
+
+impl Server {
+    fn client(&self) -> anyhow::Result<Client> {
+        Client::new(&self.server)
+    }
+}
+
+/// Which job.
+#[derive(Debug, Args)]
+struct Named {
+    /// The job
+    #[arg(value_name = "TENANT/JOB")]
+    job: JobId,
+}
+
+/// Parses the command line, runs the command and gives the exit code: 0 done, 1 failed, 2 not understood.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if reader_is_gone(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("silverback: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Up(up) => up.run(),
+        Command::Apply(apply) => apply.run(),
+        Command::Jobs(jobs) => jobs.run(),
+        Command::Hosts(hosts) => hosts.run(),
+        Command::Contenders(contenders) => contenders.run(),
+        Command::Runs(runs) => runs.run(),
+        Command::Logs(logs) => logs.run(),
+        Command::Resign(resign) => resign.run(),
+        Command::Trigger(trigger) => trigger.run(),
+        Command::Pause(pause) => pause.run(),
+        Command::Resume(resume) => resume.run(),
+        Command::Delete(delete) => delete.run(),
+        Command::State(state) => state.run(),
+        Command::Check(check) => check.run(),
+    }
+}
+
+/// `silverback logs … | head` is no failure.
+fn reader_is_gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// A file's bytes, with its name in the error.
+fn read_file(path: &std::path::Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("can't read `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Rows as a table or as JSON.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+/// The widest cell of a table, in characters.
+const MAX_CELL: usize = 64;
+/// How much of a digest tells it from others: `sha256:` and 12 digits.
+const SHORT_DIGEST: usize = 19;
+
+/// How a listing looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// An array of objects with all fields
+    Json,
+    /// For people
+    Table,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Output {
+    /// How the listing looks
+    #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub(super) output: Format,
+}
+
+impl Output {
+    /// Prints rows with these columns.
+    pub(super) fn print(&self, rows: &[Value], columns: &[&str]) -> io::Result<()> {
+        match self.output {
+            Format::Json => say(&format!("{:#}", Value::from(rows))),
+            Format::Table => say(&table(rows, columns)),
+        }
+    }
+}
+
+/// Prints a line, or several.
+pub(super) fn say(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{}", text.trim_end_matches('\n'))?;
+    stdout.flush()
+}
+
+/// A header and a line a row, columns as wide as they need to be.
+pub(super) fn table(rows: &[Value], columns: &[&str]) -> String {
+    let header = columns.iter().map(|column| column.to_uppercase()).collect();
+    let body = rows.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect::<Vec<_>>());
+    let lines: Vec<Vec<String>> = std::iter::once(header).chain(body).collect();
+    let width = |at: usize| lines.iter().map(|cells| cells[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut text = String::new();
+    for cells in &lines {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(&widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// `group|election` is whichever of the two is there.
+fn cell(row: &Value, column: &str) -> String {
+    let value = column.split('|').map(|name| &row[name]).find(|value| !value.is_null());
+    let text = match value {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) if column == "component" => text.chars().take(SHORT_DIGEST).collect(),
+        Some(Value::String(text)) => plain(text),
+        Some(Value::Bool(true)) => "yes".to_owned(),
+        Some(Value::Bool(false)) => "no".to_owned(),
+        Some(other @ (Value::Number(_) | Value::Array(_) | Value::Object(_))) => other.to_string(),
+    };
+    if text.chars().count() <= MAX_CELL {
+        return text;
+    }
+    text.chars().take(MAX_CELL - 1).chain(['…']).collect()
+}
+
+/// A tenant's text, made harmless for a terminal: one line, no control characters.
+pub(super) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\t' => plain.push(' '),
+            letter if letter.is_control() => plain.extend(letter.escape_default()),
+            letter => plain.push(letter),
+        }
+    }
+    plain
+}

@@ -1,0 +1,101 @@
+//! `up`: runs a host.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::config::{self, DurationText, UpSettings};
+use crate::telemetry::{self, LogFormat};
+
+/// The longest root, in bytes: with the longest names and key below it a path stays within the coordinator's limit.
+const MAX_ROOT_BYTES: usize = 64;
+
+#[derive(Debug, Args)]
+pub(super) struct Up {
+    /// The host's name, unique in the cluster
+    #[arg(long, default_value = "local", value_parser = name)]
+    name: String,
+    /// The ZooKeeper ensemble; without it the host is its own coordinator, one process, kept in --data
+    #[arg(long, value_name = "HOST:PORT,…")]
+    zookeeper: Option<String>,
+    /// The path in the coordinator below which the cluster lives
+    #[arg(long, default_value = "/silverback", value_parser = root, value_name = "PATH")]
+    root: String,
+    /// Where the API listens
+    #[arg(long, default_value = "127.0.0.1:7070", value_parser = loopback, value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// The host's own folder
+    #[arg(long, default_value = "./silverback-data", value_name = "DIR")]
+    data: PathBuf,
+    /// The folder of components and history, shared by the hosts of a cluster where they can [default: store in --data]
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// The session timeout to ask of ZooKeeper; a host that dies is followed up after about this long
+    #[arg(long, default_value = "6s", value_name = "DURATION")]
+    session_timeout: DurationText,
+    /// The ensemble's tickTime
+    #[arg(long, default_value = "2s", value_name = "DURATION")]
+    tick_time: DurationText,
+    /// How long guests may take to return when the host drains
+    #[arg(long, default_value = "5s", value_name = "DURATION")]
+    drain_grace: DurationText,
+    /// How the host's own log looks, on stderr; SILVERBACK_LOG says what is in it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+impl Up {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        telemetry::init(self.log_format)
+            .with_context(|| format!("{} holds no log filter", telemetry::FILTER_VARIABLE))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("silverback").build()?;
+        runtime.block_on(crate::daemon::run(self.settings()))
+    }
+
+    pub(super) fn settings(self) -> UpSettings {
+        UpSettings {
+            store: self.store.unwrap_or_else(|| self.data.join("store")),
+            name: self.name,
+            zookeeper: self.zookeeper,
+            root: self.root,
+            listen: self.listen,
+            data: self.data,
+            session_timeout: self.session_timeout.0,
+            tick_time: self.tick_time.0,
+            drain_grace: self.drain_grace.0,
+        }
+    }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    config::check_name(text).map_err(str::to_owned)?;
+    Ok(text.to_owned())
+}
+
+fn root(text: &str) -> Result<String, String> {
+    let plain = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    let segments = text.strip_prefix('/').unwrap_or_default();
+    if !segments.split('/').all(plain) || segments.split('/').next() == Some("zookeeper") {
+        return Err("it must be a path like /silverback, of letters, digits, `-`, `_` and `.`".to_owned());
+    }
+    if text.len() > MAX_ROOT_BYTES {
+        return Err(format!("it has {} bytes, over the limit of {MAX_ROOT_BYTES}", text.len()));
+    }
+    Ok(text.to_owned())
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "it must be an address and a port like 127.0.0.1:7070".to_owned())?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("only loopback (127.0.0.1 or [::1]) is served: there is neither TLS nor a token to keep strangers out"
+            .to_owned())
+    }
+}
