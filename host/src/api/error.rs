@@ -96,7 +96,9 @@ impl From<Error> for ApiError {
             | Error::ParentEphemeral { .. } => ApiError::Conflict(message),
             Error::Denied { .. } | Error::Refused { .. } => ApiError::Internal(message),
             Error::Lost => ApiError::Unavailable("the coordinator can't be reached at the moment".to_owned()),
-            Error::OutcomeUnknown { .. } | Error::Unavailable { .. } => ApiError::Unavailable(message),
+            Error::OutcomeUnknown { .. } | Error::Unavailable { .. } | Error::TooManyWatches { .. } => {
+                ApiError::Unavailable(message)
+            }
         }
     }
 }

@@ -64,12 +64,15 @@ pub(super) async fn list(
     let deadline = Instant::now() + Duration::from_secs(which.wait).min(MAX_WAIT);
     loop {
         let page = api.page(&question).await?;
-        if !page.lines.is_empty() || Instant::now() >= deadline {
+        if !page.lines.is_empty() {
             return Ok(Json(page));
         }
         if !question.local {
             // The log of a deleted job stays readable; a job that never was is an error.
             api.registry.get(&question.job).await?;
+        }
+        if Instant::now() >= deadline {
+            return Ok(Json(page));
         }
         api.wait_for_line(&question, deadline).await?;
         if *api.closing.borrow() {

@@ -46,7 +46,8 @@ pub(super) fn say(text: &str) -> io::Result<()> {
 
 /// A header and a line a row, columns as wide as they need to be.
 pub(super) fn table(rows: &[Value], columns: &[&str]) -> String {
-    let header = columns.iter().map(|column| column.to_uppercase()).collect();
+    let heading = |column: &&str| column.rsplit('|').next().unwrap_or_default().to_uppercase();
+    let header = columns.iter().map(heading).collect();
     let body = rows.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect::<Vec<_>>());
     let lines: Vec<Vec<String>> = std::iter::once(header).chain(body).collect();
     let width = |at: usize| lines.iter().map(|cells| cells[at].chars().count()).max().unwrap_or(0);

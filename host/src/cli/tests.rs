@@ -1,1 +1,113 @@
+//! What people see: help texts, tables, and what is refused before anything is asked.
 
+use clap::CommandFactory;
+use serde_json::json;
+
+use super::*;
+use crate::history::{LogLevel, LogLine, PlacedLine};
+
+fn help(command: &mut clap::Command) -> String {
+    let text = command.render_long_help();
+    format!("\n==== {}\n{text}", command.get_name())
+}
+
+#[test]
+fn help_texts() {
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let mut texts = command.render_long_help().to_string();
+    for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+        texts += &help(sub);
+        for below in sub.get_subcommands_mut().filter(|below| below.get_name() != "help") {
+            texts += &help(below);
+        }
+    }
+    insta::assert_snapshot!(texts);
+}
+
+#[test]
+fn tables() {
+    let jobs = json!([
+        {
+            "tenant": "acme", "name": "publisher", "version": 3, "trigger": "leader",
+            "component": format!("sha256:{}", "0123456789abcdef".repeat(4)), "election": "/electionpath",
+            "paused": false, "last_outcome": null, "next_tick": null
+        },
+        {
+            "tenant": "zoo", "name": "nightly", "version": 0, "trigger": "schedule",
+            "component": format!("sha256:{}", "f".repeat(64)), "group": "/silverback/groups/0007",
+            "paused": true, "last_outcome": "timed-out", "next_tick": "2026-01-01T03:00:00Z"
+        }
+    ]);
+    let runs = json!([{
+        "run": "zoo/nightly/2026-01-01T03:00:00Z", "attempt": 1, "tick": "2026-01-01T03:00:00Z", "host": "a", "token": 17,
+        "started": "2026-01-01T03:00:00.004Z", "ended": null, "outcome": null,
+        "detail": format!("two\nlines and \u{1b}[2J {}", "very ".repeat(20))
+    }]);
+    let tables = [
+        output::table(jobs.as_array().unwrap(), &list::JOBS),
+        output::table(runs.as_array().unwrap(), &list::RUNS),
+        output::table(&[], &list::HOSTS),
+    ];
+    insta::assert_snapshot!(tables.join("\n"));
+}
+
+#[test]
+fn a_log_line_cannot_drive_the_terminal() {
+    let line = LogLine {
+        time: "2026-01-01T03:00:00.0049Z".parse().unwrap(),
+        run: "zoo/nightly/2026-01-01T03:00:00Z".to_owned(),
+        attempt: 2,
+        level: LogLevel::Warn,
+        context: "report".to_owned(),
+        message: "gone\u{1b}]0;title\u{7}".to_owned(),
+    };
+    let text = logs::text(&PlacedLine { host: "a".to_owned(), stamp: 1, line });
+    assert_eq!(
+        text,
+        "2026-01-01T03:00:00.004Z a zoo/nightly/2026-01-01T03:00:00Z#2 warn report: gone\\u{1b}]0;title\\u{7}"
+    );
+}
+
+#[test]
+fn what_up_refuses() {
+    let commands = [
+        "up --listen 0.0.0.0:7070",
+        "up --listen localhost",
+        "up --name A/b",
+        "up --root silverback",
+        "up --root /zookeeper/x",
+        "up --root /a//b",
+        "up --session-timeout 6",
+        "up --drain-grace 0s",
+        "runs publisher",
+        "runs acme/Publisher",
+        "runs acme/a/b",
+    ];
+    let refusals: Vec<String> = commands
+        .iter()
+        .map(|command| {
+            let words = std::iter::once("silverback").chain(command.split(' '));
+            Cli::try_parse_from(words).unwrap_err().to_string().lines().next().unwrap_or_default().to_owned()
+        })
+        .collect();
+    insta::assert_snapshot!(refusals.join("\n"));
+}
+
+#[test]
+fn up_needs_no_arguments() {
+    let Command::Up(up) = Cli::try_parse_from(["silverback", "up", "--data", "d"]).unwrap().command else {
+        panic!("`up` is not `up`");
+    };
+    insta::assert_debug_snapshot!(up.settings());
+}
+
+#[test]
+fn a_host_that_is_not_there_is_named_with_the_remedy() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = Client::new(&format!("http://{closed}/")).unwrap();
+    let error = client.get::<serde_json::Value>("/v1/jobs").unwrap_err().to_string();
+    let remedy = "start one with `silverback up`, or name another with --server";
+    assert_eq!(error, format!("no host answers at http://{closed}: {remedy}"));
+    assert!(Client::new("ftp://x").is_err());
+}

@@ -48,7 +48,9 @@ impl Sessions {
     /// [`Error::Lost`] where none came.
     pub async fn get(&self, patience: Duration) -> Result<Arc<dyn Session>, Error> {
         let mut current = self.current.clone();
-        match tokio::time::timeout(patience, current.wait_for(Option::is_some)).await {
+        // Between the loss of a session and the word of it here, the lost one is no answer.
+        let usable = |current: &Current| current.as_ref().is_some_and(|session| !is_lost(session));
+        match tokio::time::timeout(patience, current.wait_for(usable)).await {
             Ok(Ok(session)) => session.clone().ok_or(Error::Lost),
             Ok(Err(_)) | Err(_) => Err(Error::Lost),
         }
@@ -65,6 +67,10 @@ impl Sessions {
         let mut current = self.current.clone();
         while current.changed().await.is_ok() {}
     }
+}
+
+fn is_lost(session: &Arc<dyn Session>) -> bool {
+    *session.state().borrow() == SessionState::Lost
 }
 
 /// What keeps the session open.

@@ -35,7 +35,7 @@ pub const KEPT_LOG_BYTES: usize = 256 * 1024;
 /// Old runs of a job are looked for once in so many of its runs.
 const PRUNE_EVERY: u32 = 20;
 /// How often a record is offered to a store that fails, and how long between the first two tries.
-const STORE_ATTEMPTS: u32 = 5;
+const STORE_ATTEMPTS: u32 = 4;
 const STORE_RETRY: Duration = Duration::from_millis(200);
 
 /// The runs of all jobs, as far as the store reaches.

@@ -46,13 +46,7 @@ struct Waiting {
 impl RunHandle {
     pub(super) fn begin(history: Arc<Inner>, job: JobId, record: RunRecord) -> Self {
         history.remember(&job, &record);
-        let run = Arc::new(Recording {
-            history: history.clone(),
-            job: Arc::new(job),
-            record,
-            waiting: Mutex::default(),
-            said: Notify::new(),
-        });
+        let run = Arc::new(Recording::new(history.clone(), job, record));
         let (end, ended) = oneshot::channel();
         let (done, stored) = oneshot::channel();
         let keeper = run.clone();
@@ -83,6 +77,10 @@ impl RunHandle {
 }
 
 impl Recording {
+    fn new(history: Arc<Inner>, job: JobId, record: RunRecord) -> Self {
+        Recording { history, job: Arc::new(job), record, waiting: Mutex::default(), said: Notify::new() }
+    }
+
     fn say(&self, line: LogLine) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = line.message.len() + line.context.len();
@@ -151,7 +149,9 @@ struct Log {
     full: Vec<Piece>,
     last: Option<Piece>,
     text: String,
-    /// False when the store doesn't have all of `text`.
+    /// Lines that are in the store no more.
+    dropped: usize,
+    /// True while the store doesn't have all of `text`.
     unsaved: bool,
 }
 
@@ -203,19 +203,69 @@ impl Log {
     /// Keeps the log of the run below its limit.
     async fn drop_oldest(&mut self, run: &Recording) {
         let mut bytes: usize = self.full.iter().map(|piece| piece.bytes).sum();
-        let mut dropped = 0;
+        let dropped_before = self.dropped;
         while bytes > KEPT_LOG_BYTES && self.full.len() > 1 {
             let oldest = self.full.remove(0);
             if let Err(error) = run.history.shelf.delete(&oldest.path).await {
                 run.history.write_failed(&run.job, &error);
             }
             bytes -= oldest.bytes;
-            dropped += oldest.lines;
+            self.dropped += oldest.lines;
         }
-        if dropped > 0 {
+        if self.dropped > dropped_before {
+            let dropped = self.dropped;
             let mark = run.remark(format!("{dropped} older lines dropped: the run said more than the host keeps"));
             run.waiting.lock().unwrap_or_else(PoisonError::into_inner).lines.push(mark);
             run.said.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Place, said};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_long_run_keeps_its_newest_lines_and_says_how_many_went() {
+        let place = Place::new();
+        let history = place.host("a");
+        let run = Recording::new(history.0.clone(), place.job.clone(), place.run("a", "t"));
+        let mut log = Log::default();
+        for batch in 0..20 {
+            place.pass(1000);
+            for _ in 0..40 {
+                run.say(place.line(&"x".repeat(1024)));
+            }
+            run.say(place.line(&format!("batch {batch}")));
+            assert!(log.write(&run).await);
+        }
+        assert!(log.write(&run).await);
+        let lines = history.0.shelf.lines(&place.job, "a", None, 3000).await.unwrap();
+        let texts = said(&lines);
+        assert!(texts.contains(&"batch 19") && !texts.contains(&"batch 0"), "the newest stay, the oldest go");
+        let bytes: usize = lines.iter().map(|line| line.line.message.len()).sum();
+        assert!((KEPT_LOG_BYTES / 2..=KEPT_LOG_BYTES).contains(&bytes), "{bytes} bytes are kept");
+        let mut marks = texts.iter().filter(|text| text.contains("older lines dropped"));
+        let dropped: usize = marks.next_back().and_then(|mark| mark.split(' ').next()).unwrap().parse().unwrap();
+        assert!((500..820).contains(&dropped), "{dropped} lines are said to be gone");
+    }
+
+    #[tokio::test]
+    async fn lines_that_a_failing_store_refused_are_there_when_it_is_mended() {
+        let place = Place::new();
+        let history = place.host("a");
+        let run = Recording::new(history.0.clone(), place.job.clone(), place.run("a", "t"));
+        let mut log = Log::default();
+        let in_the_way = place.path().join("logs");
+        std::fs::write(&in_the_way, b"").unwrap();
+        run.say(place.line("one"));
+        assert!(!log.write(&run).await);
+        run.say(place.line("two"));
+        assert!(!log.write(&run).await);
+        std::fs::remove_file(&in_the_way).unwrap();
+        assert!(log.write(&run).await && log.write(&run).await);
+        let lines = history.0.shelf.lines(&place.job, "a", None, 10).await.unwrap();
+        assert_eq!(said(&lines), ["one", "two"]);
     }
 }

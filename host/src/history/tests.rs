@@ -1,1 +1,202 @@
+//! The history against a folder, and against a store that fails.
 
+use std::sync::atomic::AtomicI64;
+
+use object_store::local::LocalFileSystem;
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock;
+
+/// A wall clock that moves by hand, in milliseconds.
+struct Hand(AtomicI64);
+
+impl Clock for Hand {
+    fn boot(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::Relaxed)).unwrap()
+    }
+}
+
+pub(super) struct Place {
+    folder: TempDir,
+    clock: Arc<Hand>,
+    pub(super) job: JobId,
+}
+
+impl Place {
+    pub(super) fn new() -> Self {
+        let clock = Arc::new(Hand(AtomicI64::new(clock::system().wall().as_millisecond())));
+        Place { folder: tempfile::tempdir().unwrap(), clock, job: JobId::new("acme", "nightly").unwrap() }
+    }
+
+    pub(super) fn host(&self, name: &str) -> History {
+        let store = LocalFileSystem::new_with_prefix(self.folder.path()).unwrap();
+        History::new(Arc::new(store), name, self.clock.clone())
+    }
+
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub(super) fn pass(&self, milliseconds: i64) {
+        self.clock.0.fetch_add(milliseconds, Ordering::Relaxed);
+    }
+
+    pub(super) fn run(&self, host: &str, tick: &str) -> RunRecord {
+        RunRecord {
+            run: format!("acme/nightly/{tick}"),
+            attempt: 1,
+            tick: None,
+            host: host.to_owned(),
+            token: 7,
+            started: self.clock.wall(),
+            ended: None,
+            outcome: None,
+            detail: String::new(),
+        }
+    }
+
+    pub(super) fn line(&self, message: &str) -> LogLine {
+        LogLine {
+            time: self.clock.wall(),
+            run: "acme/nightly/t".to_owned(),
+            attempt: 1,
+            level: LogLevel::Info,
+            context: String::new(),
+            message: message.to_owned(),
+        }
+    }
+}
+
+pub(super) fn names(runs: &[RunRecord]) -> Vec<(&str, Option<Outcome>)> {
+    runs.iter().map(|run| (run.run.rsplit('/').next().unwrap(), run.outcome)).collect()
+}
+
+pub(super) fn said(lines: &[PlacedLine]) -> Vec<&str> {
+    lines.iter().map(|line| line.line.message.as_str()).collect()
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn runs_are_listed_newest_first_while_they_run_and_after_a_restart() {
+    let place = Place::new();
+    let history = place.host("a");
+    let first = history.begin(&place.job, place.run("a", "2026-01-01T00:00:00Z"));
+    place.pass(10);
+    let second = history.begin(&place.job, place.run("a", "2026-01-01T00:00:01Z"));
+    first.finish(Outcome::Succeeded, "3 rows", place.clock.wall()).await;
+
+    let ran = [("2026-01-01T00:00:01Z", None), ("2026-01-01T00:00:00Z", Some(Outcome::Succeeded))];
+    assert_eq!(names(&history.own_runs(&place.job, 10).await.unwrap()), ran);
+    assert_eq!(names(&history.own_runs(&place.job, 1).await.unwrap()), ran[..1]);
+
+    second.finish(Outcome::Failed, "no", place.clock.wall()).await;
+    assert!(history.settle(PATIENCE).await);
+    let again = place.host("a").own_runs(&place.job, 10).await.unwrap();
+    assert_eq!((again[0].outcome, again[0].detail.as_str()), (Some(Outcome::Failed), "no"));
+    assert_eq!((again[1].outcome, again[1].detail.as_str()), (Some(Outcome::Succeeded), "3 rows"));
+}
+
+#[tokio::test]
+async fn a_run_whose_host_was_killed_is_unknown_once_the_host_is_back_and_never_running_for_ever() {
+    let place = Place::new();
+    let killed = place.host("a");
+    let record = place.run("a", "t");
+    killed.0.save(&place.job, &record).await;
+    place.pass(1000);
+    let runs = place.host("a").own_runs(&place.job, 10).await.unwrap();
+    assert_eq!(names(&runs), [("t", Some(Outcome::Unknown))]);
+
+    let dropped = place.host("b");
+    drop(dropped.begin(&place.job, place.run("b", "u")));
+    assert!(dropped.settle(PATIENCE).await);
+    assert_eq!(names(&dropped.own_runs(&place.job, 10).await.unwrap()), [("u", Some(Outcome::Unknown))]);
+}
+
+#[tokio::test]
+async fn lines_are_followed_live_and_read_back_by_another_host() {
+    let place = Place::new();
+    let history = place.host("a");
+    let run = history.begin(&place.job, place.run("a", "t"));
+    let sink = run.log_sink();
+    let start = history.now();
+    let (told, _) = tokio::join!(history.line_after(&place.job, start), async {
+        tokio::task::yield_now().await;
+        sink(place.line("one"));
+    });
+    let () = told;
+    sink(place.line("two"));
+
+    let live = history.own_lines(&place.job, Some(start), 10).await.unwrap();
+    assert_eq!(said(&live), ["one", "two"]);
+    assert!(live[0].stamp < live[1].stamp, "lines of the same moment keep their order");
+    let rest = history.own_lines(&place.job, Some(live[0].stamp), 10).await.unwrap();
+    assert_eq!(said(&rest), ["two"]);
+
+    run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
+    let other = place.host("b");
+    assert_eq!(other.hosts(&place.job).await.unwrap(), ["a"]);
+    assert_eq!(other.stored_lines(&place.job, "a", None, 10).await.unwrap(), live);
+    assert_eq!(said(&other.stored_lines(&place.job, "a", None, 1).await.unwrap()), ["two"]);
+    assert_eq!(said(&other.stored_lines(&place.job, "a", Some(live[0].stamp), 10).await.unwrap()), ["two"]);
+    assert_eq!(said(&other.stored_lines(&place.job, "a", Some(start), 1).await.unwrap()), ["one"]);
+}
+
+#[tokio::test]
+async fn a_flood_is_cut_counted_and_marked() {
+    let place = Place::new();
+    let history = place.host("a");
+    let run = history.begin(&place.job, place.run("a", "t"));
+    let sink = run.log_sink();
+    let message = "x".repeat(1024);
+    for _ in 0..1000 {
+        sink(place.line(&message));
+    }
+    run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
+    assert!(history.settle(PATIENCE).await);
+    let lines = place.host("b").stored_lines(&place.job, "a", None, 2000).await.unwrap();
+    assert_eq!(lines.len(), 257);
+    let mark = &lines.last().unwrap().line;
+    assert_eq!(mark.context, "silverback");
+    assert_eq!(mark.message, "744 lines dropped: the run said more than the host keeps");
+}
+
+#[tokio::test]
+async fn only_the_newest_runs_of_a_host_are_kept_with_their_logs() {
+    let place = Place::new();
+    let history = place.host("a");
+    let other = place.host("b");
+    other.record(&place.job, place.run("b", "t"));
+    for tick in 0..KEPT_RUNS + 41 {
+        place.pass(1000);
+        let run = history.begin(&place.job, place.run("a", &format!("t{tick}")));
+        run.log_sink()(place.line(&format!("line {tick}")));
+        run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
+    }
+    assert!(history.settle(PATIENCE).await && other.settle(PATIENCE).await);
+    let runs = history.own_runs(&place.job, 1000).await.unwrap();
+    assert_eq!(names(&runs)[0].0, format!("t{}", KEPT_RUNS + 40));
+    assert!((KEPT_RUNS..KEPT_RUNS + PRUNE_EVERY as usize).contains(&runs.len()), "{} runs are kept", runs.len());
+    let lines = place.host("c").stored_lines(&place.job, "a", None, 1000).await.unwrap();
+    assert_eq!(lines.len(), runs.len(), "each kept run has its log, and no other");
+    assert_eq!(history.stored_runs(&place.job, "b", 10).await.unwrap().len(), 1, "another host's are its own");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_costs_the_record_and_not_the_run() {
+    let place = Place::new();
+    let history = place.host("a");
+    // A file where the store needs a folder.
+    std::fs::write(place.folder.path().join("history"), b"in the way").unwrap();
+    std::fs::write(place.folder.path().join("logs"), b"in the way").unwrap();
+    let run = history.begin(&place.job, place.run("a", "t"));
+    run.log_sink()(place.line("lost"));
+    run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
+    assert!(history.settle(PATIENCE).await, "it gives up in bounded time");
+    assert!(history.failed_writes() >= u64::from(STORE_ATTEMPTS), "{} failures are counted", history.failed_writes());
+}

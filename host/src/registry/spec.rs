@@ -39,7 +39,7 @@ impl FromStr for JobId {
     fn from_str(text: &str) -> Result<Self, SpecError> {
         match text.split_once('/') {
             Some((tenant, name)) => JobId::new(tenant, name),
-            None => Err(SpecError::invalid("job", "name", text, "a job is named TENANT/JOB")),
+            None => Err(SpecError::invalid(text, "name", text, "a job is named TENANT/JOB")),
         }
     }
 }

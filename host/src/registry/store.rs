@@ -106,6 +106,8 @@ impl Registry {
                 }
                 Ok(Some(_)) | Err(RegistryError::Corrupt { .. }) => Change::Updated,
                 Ok(None) => Change::Created,
+                // Nothing was written: look again, if need be on the next session.
+                Err(RegistryError::Coordinator(Error::Lost | Error::OutcomeUnknown { .. })) => continue,
                 Err(error) => return Err(error.clone()),
             };
             let op = match found {

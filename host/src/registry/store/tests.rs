@@ -1,1 +1,147 @@
+//! The registry on a coordinator in memory, with lost replies and lost sessions.
 
+use tokio::sync::watch;
+
+use super::*;
+use crate::clock;
+use crate::coordinator::{Coordinator, Embedded};
+use crate::registry::{Digest, Limits, OnReturn, Trigger};
+
+struct Place {
+    embedded: Arc<Embedded>,
+    sessions: Sessions,
+    layout: Layout,
+    registry: Registry,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let embedded = Arc::new(Embedded::in_memory(clock::system(), Duration::from_secs(6)));
+        let coordinator: Arc<dyn Coordinator> = embedded.clone();
+        let sessions = Sessions::open(coordinator, PATIENCE).await.unwrap();
+        let layout = Layout::new("/zoo");
+        let registry = Registry::new(sessions.clone(), layout.clone());
+        Place { embedded, sessions, layout, registry }
+    }
+
+    async fn session(&self) -> Arc<dyn Session> {
+        self.sessions.get(PATIENCE).await.unwrap()
+    }
+}
+
+fn spec(tenant: &str, name: &str, component: &str) -> JobSpec {
+    JobSpec {
+        id: JobId::new(tenant, name).unwrap(),
+        component: Digest::of(component.as_bytes()),
+        trigger: Trigger::Leader { election: None, on_return: OnReturn::Requeue },
+        limits: Limits::LEADER,
+        config: BTreeMap::new(),
+        paused: false,
+    }
+}
+
+fn applied(version: i32, change: Change) -> Result<Applied, RegistryError> {
+    Ok(Applied { version, change })
+}
+
+async fn until(jobs: &mut watch::Receiver<Jobs>, wanted: impl Fn(&Jobs) -> bool) {
+    let reached = jobs.wait_for(|jobs| wanted(jobs));
+    tokio::time::timeout(Duration::from_secs(20), reached).await.expect("the map follows").unwrap();
+}
+
+#[tokio::test]
+async fn a_job_is_created_changed_and_left_alone() {
+    let place = Place::new().await;
+    let first = spec("acme", "publisher", "one");
+    assert_eq!(place.registry.get(&first.id).await, Err(RegistryError::NoJob(first.id.clone())));
+    assert_eq!(place.registry.apply(&first).await, applied(0, Change::Created));
+    let second = spec("acme", "publisher", "two");
+    assert_eq!(place.registry.apply(&second).await, applied(1, Change::Updated));
+    assert_eq!(place.registry.apply(&second).await, applied(1, Change::Unchanged));
+    let stored = place.registry.get(&second.id).await.unwrap();
+    assert_eq!((stored.spec, stored.version), (second.clone(), 1));
+
+    assert_eq!(place.registry.set_paused(&second.id, true).await, applied(2, Change::Updated));
+    assert!(place.registry.get(&second.id).await.unwrap().spec.paused);
+    place.registry.apply(&spec("other", "a", "a")).await.unwrap();
+    let listed = place.registry.list().await.unwrap();
+    assert_eq!(listed.keys().map(JobId::to_string).collect::<Vec<_>>(), ["acme/publisher", "other/a"]);
+}
+
+#[tokio::test]
+async fn a_lost_reply_changes_a_job_once() {
+    let place = Place::new().await;
+    let first = spec("acme", "publisher", "one");
+    place.registry.apply(&spec("acme", "other", "one")).await.unwrap();
+    place.embedded.lose_replies(place.session().await.id(), 1).await.unwrap();
+    assert_eq!(place.registry.apply(&first).await, applied(0, Change::Created));
+    place.embedded.lose_replies(place.session().await.id(), 1).await.unwrap();
+    assert_eq!(place.registry.apply(&spec("acme", "publisher", "two")).await, applied(1, Change::Updated));
+    place.embedded.lose_replies(place.session().await.id(), 1).await.unwrap();
+    assert_eq!(place.registry.delete(&first.id).await, Ok(()));
+    assert_eq!(place.registry.delete(&first.id).await, Err(RegistryError::NoJob(first.id)));
+}
+
+#[tokio::test]
+async fn a_deleted_job_leaves_no_tick_state_and_no_keys() {
+    let place = Place::new().await;
+    let job = spec("acme", "publisher", "one");
+    place.registry.apply(&job).await.unwrap();
+    let session = place.session().await;
+    let run_state = place.layout.run_state("acme", "publisher");
+    session.create(&run_state, b"{}", CreateMode::Persistent).await.unwrap();
+    for key in 0..DELETES + 3 {
+        let node = place.layout.state_key("acme", "publisher", &format!("key/{key}")).unwrap();
+        session.create(&node, b"v", CreateMode::Persistent).await.unwrap();
+    }
+    place.registry.delete(&job.id).await.unwrap();
+    for path in [run_state, place.layout.state("acme", "publisher"), place.layout.job("acme", "publisher")] {
+        assert_eq!(session.stat(&path).await, Ok(None), "{path}");
+    }
+    assert_eq!(place.registry.apply(&job).await, applied(0, Change::Created));
+}
+
+#[tokio::test]
+async fn followers_see_every_change_also_over_a_lost_session() {
+    let place = Place::new().await;
+    let mut jobs = place.registry.follow().await;
+    assert!(jobs.borrow().is_empty());
+    let first = spec("acme", "publisher", "one");
+    place.registry.apply(&first).await.unwrap();
+    until(&mut jobs, |jobs| jobs.contains_key(&first.id)).await;
+
+    let second = spec("acme", "publisher", "two");
+    place.registry.apply(&second).await.unwrap();
+    until(&mut jobs, |jobs| jobs[&first.id].spec == second).await;
+
+    place.embedded.expire(place.session().await.id()).await.unwrap();
+    let third = spec("zoo", "keeper", "three");
+    place.registry.apply(&third).await.unwrap();
+    place.registry.delete(&first.id).await.unwrap();
+    until(&mut jobs, |jobs| jobs.len() == 1 && jobs.contains_key(&third.id)).await;
+}
+
+#[tokio::test]
+async fn a_job_deleted_and_made_again_is_told_apart() {
+    let place = Place::new().await;
+    let job = spec("acme", "publisher", "one");
+    place.registry.apply(&job).await.unwrap();
+    let before = place.registry.get(&job.id).await.unwrap();
+    place.registry.delete(&job.id).await.unwrap();
+    place.registry.apply(&job).await.unwrap();
+    let after = place.registry.get(&job.id).await.unwrap();
+    assert_eq!((before.version, &before.spec), (after.version, &after.spec));
+    assert!(after.mzxid > before.mzxid);
+}
+
+#[tokio::test]
+async fn what_is_no_job_is_left_out_and_can_be_written_over() {
+    let place = Place::new().await;
+    let job = spec("acme", "publisher", "one");
+    place.registry.apply(&job).await.unwrap();
+    let session = place.session().await;
+    session.set(&place.layout.job("acme", "publisher"), b"not a job", None).await.unwrap();
+    assert!(place.registry.list().await.unwrap().is_empty());
+    assert!(matches!(place.registry.get(&job.id).await, Err(RegistryError::Corrupt { .. })));
+    assert_eq!(place.registry.apply(&job).await, applied(2, Change::Updated));
+}
