@@ -8,7 +8,6 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use futures::future::{self, BoxFuture, FutureExt};
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::jobs::{Named, id};
 use super::{Api, ApiError, LogPage};
@@ -61,7 +60,7 @@ pub(super) async fn list(
     let after = which.after.map(|cursor| cursor.parse::<Cursor>()).transpose();
     let after = after.map_err(|error| ApiError::Invalid(error.to_string()))?;
     let question = Question { job, after, limit: which.limit.clamp(1, MAX_LINES), local: which.local };
-    let deadline = Instant::now() + Duration::from_secs(which.wait).min(MAX_WAIT);
+    let deadline = api.clock.boot() + Duration::from_secs(which.wait).min(MAX_WAIT);
     loop {
         let page = api.page(&question).await?;
         if !page.lines.is_empty() {
@@ -71,10 +70,11 @@ pub(super) async fn list(
             // The log of a deleted job stays readable; a job that never was is an error.
             api.registry.get(&question.job).await?;
         }
-        if Instant::now() >= deadline {
+        let left = deadline.saturating_sub(api.clock.boot());
+        if left.is_zero() {
             return Ok(Json(page));
         }
-        api.wait_for_line(&question, deadline).await?;
+        api.wait_for_line(&question, left).await?;
         if *api.closing.borrow() {
             return Ok(Json(page));
         }
@@ -125,11 +125,10 @@ impl Api {
         Ok(self.history.stored_lines(&question.job, host, after, question.limit).await?)
     }
 
-    /// Returns at the deadline, when the API closes, or when any live host has a line.
-    async fn wait_for_line(&self, question: &Question, deadline: Instant) -> Result<(), ApiError> {
+    /// Returns after `wait`, when the API closes, or when any live host has a line.
+    async fn wait_for_line(&self, question: &Question, wait: Duration) -> Result<(), ApiError> {
         let own_after = question.after.as_ref().map_or(0, |after| after.of(&self.host));
         let peers = if question.local { Vec::new() } else { self.peers.others().await? };
-        let wait = deadline.saturating_duration_since(Instant::now());
         let mut closing = self.closing.subscribe();
         let own: BoxFuture<'_, ()> = self.history.line_after(&question.job, own_after).boxed();
         let theirs = peers.iter().map(|peer| {
@@ -145,7 +144,7 @@ impl Api {
         let any = future::select_all(theirs.chain([own]));
         tokio::select! {
             _ = any => {}
-            () = tokio::time::sleep_until(deadline) => {}
+            () = tokio::time::sleep(wait) => {}
             _ = closing.wait_for(|closing| *closing) => {}
         }
         Ok(())

@@ -193,4 +193,4 @@ async fn local_callers_only(request: Request, next: Next) -> Result<Response, Ap
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -65,8 +65,8 @@ impl Cluster for Fake {
     }
 }
 
-struct Host {
-    address: String,
+pub(crate) struct Host {
+    pub(crate) address: String,
     fake: Arc<Fake>,
     history: History,
     stop: oneshot::Sender<()>,
@@ -74,12 +74,12 @@ struct Host {
     _store: TempDir,
 }
 
-async fn sessions() -> Sessions {
+pub(crate) async fn sessions() -> Sessions {
     let coordinator: Arc<dyn Coordinator> = Arc::new(Embedded::in_memory(clock::system(), Duration::from_secs(6)));
     Sessions::open(coordinator, PATIENCE).await.unwrap()
 }
 
-async fn host(name: &str, sessions: &Sessions) -> Host {
+pub(crate) async fn host(name: &str, sessions: &Sessions) -> Host {
     let (folder, layout, clock) = (tempfile::tempdir().unwrap(), Layout::new("/zoo"), clock::system());
     let store = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
     let artifacts = Artifacts::new(store.clone());
@@ -137,7 +137,7 @@ impl Host {
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let (status, value) = self.ask(Method::GET, path, b"").await;
         assert_eq!(status, StatusCode::OK, "{path}: {value}");
         value

@@ -65,7 +65,13 @@ enum Command {
 #[derive(Debug, Args)]
 struct Server {
     /// The host to talk to; any one answers for the whole cluster
-    #[arg(long, env = "SILVERBACK_SERVER", default_value = "http://127.0.0.1:7070", value_name = "URL")]
+    #[arg(
+        long,
+        env = "SILVERBACK_SERVER",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:7070",
+        value_name = "URL"
+    )]
     server: String,
 }
 

@@ -4,6 +4,7 @@ use clap::CommandFactory;
 use serde_json::json;
 
 use super::*;
+use crate::api::tests::{host, sessions};
 use crate::history::{LogLevel, LogLine, PlacedLine};
 
 fn help(command: &mut clap::Command) -> String {
@@ -110,4 +111,53 @@ fn a_host_that_is_not_there_is_named_with_the_remedy() {
     let remedy = "start one with `silverback up`, or name another with --server";
     assert_eq!(error, format!("no host answers at http://{closed}: {remedy}"));
     assert!(Client::new("ftp://x").is_err());
+}
+
+/// A command line, run to its end.
+async fn command(server: &str, words: &[&str]) -> Result<(), String> {
+    let words = [&["silverback"], words, &["--server", server]].concat();
+    let cli = Cli::try_parse_from(words).unwrap();
+    tokio::task::spawn_blocking(|| run(cli)).await.unwrap().map_err(|error| format!("{error:#}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_applied_used_and_deleted_through_a_host() {
+    let host = host("a", &sessions().await).await;
+    let server = format!("http://{}", host.address);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("job.toml");
+    let text = "tenant = 'acme'\nname = 'publisher'\ncomponent = 'p.wasm'\ntrigger = 'leader'\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+
+    let missing = command(&server, &["apply", file]).await.unwrap_err();
+    assert!(missing.starts_with("job `publisher`: component: can't read `"), "{missing}");
+    std::fs::write(folder.path().join("p.wasm"), b"no component").unwrap();
+    let refused = command(&server, &["apply", file]).await;
+    assert_eq!(refused, Err("job `publisher`: not a component".to_owned()));
+    assert_eq!(host.get("/v1/jobs").await, json!([]));
+
+    let mut component = vec![7; 3 << 20];
+    component[..4].copy_from_slice(b"\0asm");
+    std::fs::write(folder.path().join("p.wasm"), component).unwrap();
+    for (version, paused) in [(0, false), (1, true)] {
+        std::fs::write(file, format!("{text}paused = {paused}")).unwrap();
+        command(&server, &["apply", file]).await.unwrap();
+        let jobs = host.get("/v1/jobs").await;
+        assert_eq!((&jobs[0]["version"], &jobs[0]["paused"]), (&json!(version), &json!(paused)));
+    }
+    command(&server, &["state", "set", "acme/publisher", "orders/next: ü", "go"]).await.unwrap();
+    assert_eq!(host.get("/v1/jobs/acme/publisher/state").await, json!([{"key": "orders/next: ü"}]));
+    for words in ["jobs", "hosts", "contenders acme/publisher", "runs acme/publisher", "logs acme/publisher"] {
+        let words: Vec<&str> = words.split(' ').collect();
+        command(&server, &words).await.unwrap();
+        command(&server, &[&words[..], &["--output", "json"]].concat()).await.unwrap();
+    }
+    for words in ["state get acme/publisher absent", "runs acme/absent", "trigger acme/absent"] {
+        let words: Vec<&str> = words.split(' ').collect();
+        assert!(command(&server, &words).await.unwrap_err().contains("absent"), "{words:?}");
+    }
+    command(&server, &["resign", "acme/publisher"]).await.unwrap();
+    command(&server, &["delete", "acme/publisher"]).await.unwrap();
+    assert_eq!(host.get("/v1/jobs").await, json!([]));
 }
