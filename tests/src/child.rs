@@ -25,15 +25,23 @@ impl Child {
     /// # Errors
     /// A program that can't be found is named.
     pub fn spawn<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>, log: &Path) -> Result<Self> {
+        Self::spawn_apart(program, args, log, log)
+    }
+
+    /// As [`Child::spawn`], with the standard output appended to `out` and the standard error to `log`.
+    ///
+    /// # Errors
+    /// As [`Child::spawn`].
+    pub fn spawn_apart<A: AsRef<OsStr>>(
+        program: &str,
+        args: impl IntoIterator<Item = A>,
+        out: &Path,
+        log: &Path,
+    ) -> Result<Self> {
         let program = find_program(program)?;
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .with_context(|| format!("open the log file {}", log.display()))?;
         let mut command = Command::new(find_program("setpriv")?);
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(args);
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        command.stdin(Stdio::null()).stdout(appended(out)?).stderr(appended(log)?);
         Ok(Child { process: spawn_for_good(command)? })
     }
 
@@ -82,6 +90,10 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn appended(path: &Path) -> Result<File> {
+    File::options().create(true).append(true).open(path).with_context(|| format!("open the file {}", path.display()))
 }
 
 /// The file of a program on the path.

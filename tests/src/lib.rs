@@ -1,5 +1,9 @@
-//! Harness of the tests.
+//! Harness of the tests: real ZooKeeper servers, hosts as real processes, kazoo programs beside them, and a network that
+//! breaks on order. Everything listens on 127.0.0.1 and ends with the test.
 
 pub mod child;
-pub mod proxy;
-pub mod zookeeper;
+pub mod place;
+pub mod port;
+pub mod process;
+pub mod terms;
+pub mod wait;
