@@ -2,8 +2,14 @@
 //! breaks on order. Everything listens on 127.0.0.1 and ends with the test.
 
 pub mod child;
+pub mod cli;
+pub mod cluster;
+pub mod host;
+pub mod kazoo;
 pub mod place;
 pub mod port;
 pub mod process;
 pub mod terms;
 pub mod wait;
+pub mod witness;
+pub mod zookeeper;

@@ -80,9 +80,9 @@ fn skip(rest: &str) -> usize {
     if rest.starts_with("/*") {
         return until(2, "*/");
     }
-    if rest.starts_with('"') {
+    if let Some(literal) = rest.strip_prefix('"') {
         let mut escaped = false;
-        let end = rest[1..].find(|c| {
+        let end = literal.find(|c| {
             let ends = c == '"' && !escaped;
             escaped = c == '\\' && !escaped;
             ends

@@ -1,0 +1,206 @@
+//! The command line, as a person or a script uses it: arguments in, status and text out. The rows of its listings are
+//! spelled out here once more, apart from the program's own types: their field names are a contract.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::place;
+
+/// A job, as `silverback jobs` lists it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobRow {
+    /// Who ships it.
+    pub tenant: String,
+    /// Its name within the tenant.
+    pub name: String,
+    /// Rises with each change.
+    pub version: i64,
+    /// `leader` or `schedule`.
+    pub trigger: String,
+    /// `sha256:…`.
+    pub component: String,
+    /// Where a scheduled job's group is elected; None for a leader job.
+    pub group: Option<String>,
+    /// Where a leader job is elected; None for a scheduled job.
+    pub election: Option<String>,
+    /// Whether it rests.
+    pub paused: bool,
+    /// Of its newest run.
+    pub last_outcome: Option<String>,
+    /// Of a scheduled job.
+    pub next_tick: Option<Timestamp>,
+}
+
+/// A contender, as `silverback contenders` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContenderRow {
+    /// What it calls itself.
+    pub identifier: String,
+    /// The host it stands for; None where it isn't one of ours.
+    pub host: Option<String>,
+    /// Its node's name.
+    pub znode: String,
+    /// The fencing token that it leads with, once it does.
+    pub token: i64,
+    /// Whether it leads.
+    pub leader: bool,
+}
+
+/// A run, as `silverback runs` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRow {
+    /// `tenant/job/T`.
+    pub run: String,
+    /// From 1.
+    pub attempt: u32,
+    /// The nominal time; None for a term.
+    pub tick: Option<Timestamp>,
+    /// Who ran it.
+    pub host: String,
+    /// The term it ran under.
+    pub token: i64,
+    /// By the wall clock of its host.
+    pub started: Timestamp,
+    /// None while it runs.
+    pub ended: Option<Timestamp>,
+    /// None while it runs.
+    pub outcome: Option<String>,
+    /// What it returned, or why it ended.
+    pub detail: String,
+}
+
+/// A host, as `silverback hosts` lists it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostRow {
+    /// Its name.
+    pub host: String,
+    /// Where its API listens.
+    pub address: String,
+    /// Of the program.
+    pub version: String,
+    /// When it was started.
+    pub started: Timestamp,
+    /// How many elections it leads.
+    pub elections_led: u32,
+    /// Its session's id.
+    pub session: String,
+}
+
+/// A line that a run logged, as `silverback logs` gives it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogRow {
+    /// By the wall clock of its host.
+    pub time: Timestamp,
+    /// The run that said it.
+    pub run: String,
+    /// The run's attempt.
+    pub attempt: u32,
+    /// How weighty.
+    pub level: String,
+    /// What the component gave, or `stdout`, `stderr`, `silverback`.
+    pub context: String,
+    /// One line.
+    pub message: String,
+}
+
+/// `silverback`, talking to one host.
+#[derive(Clone, Debug)]
+pub struct Cli {
+    program: PathBuf,
+    server: String,
+}
+
+/// What a command did.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its exit status.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+impl Cli {
+    /// For the host whose API is at `server`, a URL.
+    pub fn new(server: impl Into<String>) -> Self {
+        Cli { program: place::silverback(), server: server.into() }
+    }
+
+    /// Runs `silverback --server URL` with these arguments.
+    ///
+    /// # Panics
+    /// Where it can't be started.
+    pub fn run(&self, args: &[&str]) -> Answer {
+        let mut command = Command::new(&self.program);
+        let output = command.arg("--server").arg(&self.server).args(args).output();
+        Answer::from(output.unwrap_or_else(|error| panic!("{}: {error}", self.program.display())))
+    }
+
+    /// As [`Cli::run`], where success is expected; gives the standard output.
+    ///
+    /// # Panics
+    /// Where it fails: with what it said.
+    #[track_caller]
+    pub fn ok(&self, args: &[&str]) -> String {
+        let answer = self.run(args);
+        assert!(answer.code == Some(0), "silverback {args:?} failed: {answer:#?}");
+        answer.out
+    }
+
+    /// A listing: the rows of `args --output json`.
+    ///
+    /// # Errors
+    /// What the command said where it failed: a host may be down, or between two sessions.
+    ///
+    /// # Panics
+    /// Where the rows don't have the contract's fields.
+    pub fn rows<T: DeserializeOwned>(&self, args: &[&str]) -> Result<Vec<T>, String> {
+        let answer = self.run(&[args, &["--output", "json"]].concat());
+        if answer.code != Some(0) {
+            return Err(format!("silverback {args:?} failed: {}", answer.err.trim()));
+        }
+        let rows = serde_json::from_str(&answer.out);
+        Ok(rows.unwrap_or_else(|error| panic!("silverback {args:?} broke its contract: {error}\n{}", answer.out)))
+    }
+
+    /// `contenders JOB`, in queue order.
+    ///
+    /// # Errors
+    /// As [`Cli::rows`].
+    pub fn contenders(&self, job: &str) -> Result<Vec<ContenderRow>, String> {
+        self.rows(&["contenders", job])
+    }
+
+    /// `runs JOB`, newest first.
+    ///
+    /// # Errors
+    /// As [`Cli::rows`].
+    pub fn runs(&self, job: &str) -> Result<Vec<RunRow>, String> {
+        self.rows(&["runs", job, "--limit", "1000"])
+    }
+
+    /// `logs JOB`, oldest first.
+    ///
+    /// # Errors
+    /// As [`Cli::rows`].
+    pub fn logs(&self, job: &str) -> Result<Vec<LogRow>, String> {
+        self.rows(&["logs", job])
+    }
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Answer { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}

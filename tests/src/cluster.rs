@@ -1,0 +1,157 @@
+//! Several hosts on one ensemble, with a folder that they share, and what can be seen of them from outside.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::cli::{Cli, ContenderRow, RunRow};
+use crate::host::{Host, HostSettings};
+use crate::wait::await_value;
+
+/// How long a change may take that waits for no time-out: ample, since a test machine may be busy.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// Hosts of one cluster. Those that were killed stay in place, to be started again.
+pub struct Cluster {
+    // Dropped before the folder: fields go in order.
+    hosts: Vec<Host>,
+    zookeeper: Option<String>,
+    session_timeout: Duration,
+    dir: TempDir,
+}
+
+impl Cluster {
+    /// Starts hosts of these names on an ensemble, and waits until all are ready.
+    ///
+    /// # Panics
+    /// Where one doesn't become ready.
+    #[track_caller]
+    pub fn start(zookeeper: &str, session_timeout: Duration, names: &[&str]) -> Self {
+        let mut cluster = Cluster::empty(Some(zookeeper.to_owned()), session_timeout);
+        for name in names {
+            cluster.join(name);
+        }
+        cluster
+    }
+
+    /// One host on the embedded coordinator, named `solo`.
+    ///
+    /// # Panics
+    /// Where it doesn't become ready.
+    #[track_caller]
+    pub fn embedded() -> Self {
+        let mut cluster = Cluster::empty(None, Duration::from_secs(4));
+        cluster.join("solo");
+        cluster
+    }
+
+    fn empty(zookeeper: Option<String>, session_timeout: Duration) -> Self {
+        let dir = tempfile::Builder::new().prefix("silverback-hosts-").tempdir().expect("a temporary folder");
+        Cluster { hosts: Vec::new(), zookeeper, session_timeout, dir }
+    }
+
+    /// Starts one more host.
+    ///
+    /// # Panics
+    /// Where it doesn't become ready.
+    #[track_caller]
+    pub fn join(&mut self, name: &str) {
+        self.join_through(name, self.zookeeper.clone());
+    }
+
+    /// Starts one more host that reaches the ensemble by another way.
+    ///
+    /// # Panics
+    /// Where it doesn't become ready.
+    #[track_caller]
+    pub fn join_through(&mut self, name: &str, zookeeper: Option<String>) {
+        let settings = HostSettings {
+            name: name.to_owned(),
+            zookeeper,
+            session_timeout: self.session_timeout,
+            store: Some(self.dir.path().join("store")),
+        };
+        self.hosts.push(Host::start(settings, self.dir.path()));
+    }
+
+    /// The folder of this cluster: shared store in `store`, each host's data in a folder of its name.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// All hosts, those that were killed too.
+    pub fn hosts(&mut self) -> &mut [Host] {
+        &mut self.hosts
+    }
+
+    /// A host by its name.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[track_caller]
+    pub fn host(&mut self, name: &str) -> &mut Host {
+        let found = self.hosts.iter_mut().find(|host| host.name() == name);
+        found.unwrap_or_else(|| panic!("no host `{name}` was started"))
+    }
+
+    /// The command line, talking to the first host that runs.
+    ///
+    /// # Panics
+    /// Where none does.
+    #[track_caller]
+    pub fn cli(&mut self) -> Cli {
+        let running = self.hosts.iter_mut().find_map(|host| host.runs().then(|| host.cli()));
+        running.expect("a host that runs")
+    }
+
+    /// Registers a job: writes `job.toml` and applies it.
+    ///
+    /// # Panics
+    /// Where it is refused.
+    #[track_caller]
+    pub fn apply(&mut self, job_toml: &str) {
+        let file = self.dir.path().join("job.toml");
+        fs::write(&file, job_toml).expect("the folder can be written");
+        self.cli().ok(&["apply", &file.display().to_string()]);
+    }
+
+    /// Waits for a contender of `job` that leads and satisfies `holds`.
+    ///
+    /// # Panics
+    /// When `limit` has passed.
+    #[track_caller]
+    pub fn await_leader(
+        &mut self,
+        what: &str,
+        job: &str,
+        limit: Duration,
+        mut holds: impl FnMut(&ContenderRow) -> bool,
+    ) -> ContenderRow {
+        await_value(what, limit, || {
+            let queue = self.cli().contenders(job)?;
+            let leader = queue.iter().find(|contender| contender.leader && holds(contender)).cloned();
+            leader.ok_or_else(|| format!("{queue:#?}"))
+        })
+    }
+
+    /// Waits for a run of `job` that satisfies `holds`.
+    ///
+    /// # Panics
+    /// When `limit` has passed.
+    #[track_caller]
+    pub fn await_run(
+        &mut self,
+        what: &str,
+        job: &str,
+        limit: Duration,
+        mut holds: impl FnMut(&RunRow) -> bool,
+    ) -> RunRow {
+        await_value(what, limit, || {
+            let runs = self.cli().runs(job)?;
+            let found = runs.iter().find(|run| holds(run)).cloned();
+            found.ok_or_else(|| format!("{runs:#?}"))
+        })
+    }
+}
