@@ -98,6 +98,10 @@ pub struct HostRow {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogRow {
+    /// The host that ran it.
+    pub host: String,
+    /// Rises from line to line of a host.
+    pub stamp: u64,
     /// By the wall clock of its host.
     pub time: Timestamp,
     /// The run that said it.
@@ -136,13 +140,13 @@ impl Cli {
         Cli { program: place::silverback(), server: server.into() }
     }
 
-    /// Runs `silverback --server URL` with these arguments.
+    /// Runs `silverback` with these arguments.
     ///
     /// # Panics
     /// Where it can't be started.
     pub fn run(&self, args: &[&str]) -> Answer {
         let mut command = Command::new(&self.program);
-        let output = command.arg("--server").arg(&self.server).args(args).output();
+        let output = command.args(args).env("SILVERBACK_SERVER", &self.server).output();
         Answer::from(output.unwrap_or_else(|error| panic!("{}: {error}", self.program.display())))
     }
 
@@ -173,6 +177,12 @@ impl Cli {
         Ok(rows.unwrap_or_else(|error| panic!("silverback {args:?} broke its contract: {error}\n{}", answer.out)))
     }
 
+    /// A key of the job's state, None where it has none.
+    pub fn state(&self, job: &str, key: &str) -> Option<String> {
+        let answer = self.run(&["state", "get", job, key]);
+        (answer.code == Some(0)).then_some(answer.out)
+    }
+
     /// `contenders JOB`, in queue order.
     ///
     /// # Errors
@@ -194,7 +204,7 @@ impl Cli {
     /// # Errors
     /// As [`Cli::rows`].
     pub fn logs(&self, job: &str) -> Result<Vec<LogRow>, String> {
-        self.rows(&["logs", job])
+        self.rows(&["logs", job, "--limit", "5000"])
     }
 }
 

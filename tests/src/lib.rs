@@ -5,6 +5,7 @@ pub mod child;
 pub mod cli;
 pub mod cluster;
 pub mod host;
+pub mod job;
 pub mod kazoo;
 pub mod place;
 pub mod port;

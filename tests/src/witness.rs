@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::cli::LogRow;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, SOON};
 use crate::terms::{Mark, Sighting, Term, one_leader_at_a_time};
+use crate::wait::await_value;
 
 /// Collects what witnesses of one job said. It looks again and again, since a host that is killed takes with it what it
 /// has not written yet.
@@ -21,22 +22,18 @@ impl Witnesses {
         Witnesses { job: job.to_owned(), seen: BTreeSet::new() }
     }
 
-    /// Takes in what the hosts that run can tell now.
+    /// Takes in what a host that runs can tell now of the whole cluster; nothing where it can't answer at the moment.
     pub fn look(&mut self, cluster: &mut Cluster) {
-        for host in cluster.hosts() {
-            if host.runs() {
-                self.take(host.cli().logs(&self.job).unwrap_or_default());
-            }
-        }
+        self.take(cluster.cli().logs(&self.job).unwrap_or_default());
     }
 
     fn take(&mut self, rows: Vec<LogRow>) {
-        self.seen.extend(rows.into_iter().map(|row| (row.time, row.run, row.message)));
+        self.seen.extend(rows.into_iter().map(|row| (row.time, row.host, row.message)));
     }
 
     /// All sightings so far, in order of time.
     pub fn sightings(&self) -> Vec<Sighting> {
-        self.seen.iter().filter_map(|(time, _, message)| sighting(*time, message)).collect()
+        self.seen.iter().filter_map(|(time, host, message)| sighting(*time, host, message)).collect()
     }
 
     /// The terms so far.
@@ -46,6 +43,21 @@ impl Witnesses {
     #[track_caller]
     pub fn terms(&self) -> Vec<Term> {
         assert_one_leader(&self.sightings())
+    }
+
+    /// Looks until the witness of `token` has said `more` numbers more than now.
+    ///
+    /// # Panics
+    /// Where it doesn't.
+    #[track_caller]
+    pub fn await_life(&mut self, cluster: &mut Cluster, token: i64, more: u64) {
+        self.look(cluster);
+        let goal = self.alive(token) + more;
+        await_value(&format!("the witness of token {token} to say {goal}"), SOON, || {
+            self.look(cluster);
+            let alive = self.alive(token);
+            if alive >= goal { Ok(()) } else { Err(alive) }
+        });
     }
 
     /// The highest number that the witness of `token` said, 0 where it didn't yet.
@@ -71,7 +83,7 @@ pub fn assert_one_leader(sightings: &[Sighting]) -> Vec<Term> {
 }
 
 /// `begin token=T host=H`, `alive token=T n=N`, `end token=T`; None for any other line.
-fn sighting(time: Timestamp, message: &str) -> Option<Sighting> {
+fn sighting(time: Timestamp, host: &str, message: &str) -> Option<Sighting> {
     let mut words = message.split_whitespace();
     let kind = words.next()?;
     let fields: Vec<(&str, &str)> = words.filter_map(|word| word.split_once('=')).collect();
@@ -83,7 +95,7 @@ fn sighting(time: Timestamp, message: &str) -> Option<Sighting> {
         "end" => Mark::End,
         _ => return None,
     };
-    Some(Sighting { time, who: field("host").unwrap_or("a host").to_owned(), token, mark })
+    Some(Sighting { time, who: host.to_owned(), token, mark })
 }
 
 #[cfg(test)]
@@ -91,7 +103,7 @@ mod tests {
     use super::*;
 
     fn read(message: &str) -> Option<(String, i64, Mark)> {
-        sighting(Timestamp::UNIX_EPOCH, message).map(|sighting| (sighting.who, sighting.token, sighting.mark))
+        sighting(Timestamp::UNIX_EPOCH, "a", message).map(|sighting| (sighting.who, sighting.token, sighting.mark))
     }
 
     #[test]
@@ -112,6 +124,8 @@ mod tests {
     fn what_is_read_twice_counts_once() {
         let row = |message: &str| LogRow {
             time: Timestamp::UNIX_EPOCH,
+            host: "a".to_owned(),
+            stamp: 0,
             run: "t/j/term-17".to_owned(),
             attempt: 1,
             level: "info".to_owned(),

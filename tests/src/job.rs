@@ -1,0 +1,35 @@
+//! Texts of job.toml for the guests of the tests.
+
+use std::fmt::Write as _;
+
+use crate::place::guest;
+
+/// The guest `witness` as leader job `acme/witness`; `more` are further lines of its own.
+pub fn leading_witness(more: &str) -> String {
+    job("acme", "witness", "witness", &format!("trigger = \"leader\"\n{more}"))
+}
+
+/// The guest `witness` as job `acme/ticker` on a schedule.
+pub fn ticking_witness(schedule: &str) -> String {
+    job("acme", "ticker", "witness", &format!("trigger = \"schedule\"\nschedule = \"{schedule}\"\n"))
+}
+
+/// The guest `misbehave` as a job of tenant `rogue`, named as it behaves, that runs when it is triggered; `limits` are
+/// lines of that table.
+pub fn misbehaving(behave: &str, limits: &str) -> String {
+    let trigger = "trigger = \"schedule\"\nschedule = \"0 0 1 1 *\"\n";
+    let tables = format!("[limits]\n{limits}\n[config]\nbehave = \"{behave}\"\n");
+    job("rogue", behave, "misbehave", &format!("{trigger}{tables}"))
+}
+
+/// The guest `misbehave` as leader job `rogue/NAME`.
+pub fn misbehaving_leader(name: &str, behave: &str) -> String {
+    job("rogue", name, "misbehave", &format!("trigger = \"leader\"\n[config]\nbehave = \"{behave}\"\n"))
+}
+
+/// A job of `tenant` that runs the guest of this name.
+fn job(tenant: &str, name: &str, component: &str, rest: &str) -> String {
+    let mut text = format!("tenant = \"{tenant}\"\nname = \"{name}\"\n");
+    let _ = writeln!(text, "component = \"{}\"", guest(component).display());
+    text + rest
+}

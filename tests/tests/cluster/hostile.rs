@@ -1,0 +1,89 @@
+//! Components that misbehave end as they should, and nobody beside them notices.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use silverback_tests::cli::{HostRow, RunRow};
+use silverback_tests::cluster::{Cluster, SOON};
+use silverback_tests::job;
+use silverback_tests::terms::Sighting;
+use silverback_tests::witness::Witnesses;
+use silverback_tests::zookeeper::ZooKeeperServer;
+
+const WITNESS: &str = "acme/witness";
+/// A witness speaks every 50 ms. With hostile guests on every core it may be late, not silent.
+const LONGEST_SILENCE: SignedDuration = SignedDuration::from_secs(1);
+
+#[test]
+fn hostile_guests_end_as_they_should_and_nobody_else_notices() {
+    let server = ZooKeeperServer::start().unwrap();
+    let mut cluster = Cluster::start(&server.connect_string(), Duration::from_secs(4), &["a"]);
+    let mut witnesses = Witnesses::of(WITNESS);
+    cluster.apply(&job::leading_witness(""));
+    let leader = cluster.await_leader("the witness to lead", WITNESS, SOON, |_| true);
+    witnesses.await_life(&mut cluster, leader.token, 10);
+    let session = session(&mut cluster);
+
+    // What it does, its limits, its outcome, and what the detail must say.
+    let cases = [
+        ("spin", "time = \"2s\"", "timed-out", "2"),
+        ("trap", "", "failed", "unreachable"),
+        ("error", "", "failed", "again"),
+        ("permanent", "", "failed", "permanent"),
+        ("allocate", "memory = \"16MiB\"", "failed", "16"),
+        ("sleep", "time = \"1s\"", "timed-out", "1"),
+        ("flood-log", "time = \"5s\"", "", ""),
+    ];
+    for (behave, limits, outcome, detail) in cases {
+        cluster.apply(&job::misbehaving(behave, limits));
+        let run = triggered(&mut cluster, &format!("rogue/{behave}"));
+        witnesses.look(&mut cluster);
+        if !outcome.is_empty() {
+            assert_eq!(run.outcome.as_deref(), Some(outcome), "{behave}: {run:#?}");
+        }
+        assert!(run.detail.contains(detail), "{behave}: {run:#?}");
+    }
+
+    witnesses.await_life(&mut cluster, leader.token, 10);
+    assert_eq!(witnesses.terms().len(), 1, "the witness was not restarted");
+    assert_never_silent(&witnesses.sightings());
+    assert_eq!(self::session(&mut cluster), session, "the session lived on");
+}
+
+#[test]
+fn a_leader_that_spins_is_stopped_when_it_must_resign() {
+    let server = ZooKeeperServer::start().unwrap();
+    let mut cluster = Cluster::start(&server.connect_string(), Duration::from_secs(4), &["a"]);
+    cluster.apply(&job::misbehaving_leader("spinner", "spin"));
+    let leader = cluster.await_leader("the spinner to lead", "rogue/spinner", SOON, |_| true);
+    let session = session(&mut cluster);
+    cluster.cli().ok(&["resign", "rogue/spinner"]);
+    let run = cluster.await_run("the spinner's end", "rogue/spinner", SOON, |run| {
+        run.token == leader.token && run.outcome.is_some()
+    });
+    assert!(!run.detail.is_empty(), "it says why it was stopped: {run:#?}");
+    let next = cluster.await_leader("its next term", "rogue/spinner", SOON, |next| next.token != leader.token);
+    assert!(next.token > leader.token);
+    assert_eq!(self::session(&mut cluster), session, "the session lived on");
+}
+
+/// Runs a scheduled job now, and gives the run with its outcome.
+#[track_caller]
+fn triggered(cluster: &mut Cluster, job: &str) -> RunRow {
+    cluster.await_leader(&format!("a leader for {job}"), job, SOON, |_| true);
+    cluster.cli().ok(&["trigger", job]);
+    cluster.await_run(&format!("the outcome of {job}"), job, SOON, |run| run.outcome.is_some())
+}
+
+fn session(cluster: &mut Cluster) -> String {
+    let hosts: Vec<HostRow> = cluster.cli().rows(&["hosts"]).unwrap();
+    hosts[0].session.clone()
+}
+
+#[track_caller]
+fn assert_never_silent(sightings: &[Sighting]) {
+    for pair in sightings.windows(2) {
+        let silence = pair[1].time.duration_since(pair[0].time);
+        assert!(silence < LONGEST_SILENCE, "the witness was silent for {silence:#}, from {:?}", pair[0]);
+    }
+}

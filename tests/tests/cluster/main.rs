@@ -1,0 +1,10 @@
+//! Whole clusters: hosts as processes, real ZooKeeper servers, tenants' components. Each module is a promise.
+
+mod admission;
+mod embedded;
+mod ensemble;
+mod failover;
+mod hostile;
+mod kazoo;
+mod lost_reply;
+mod ticks;
