@@ -24,7 +24,7 @@ pub fn target_dir() -> PathBuf {
 /// # Panics
 /// Where it is missing: `cargo test -p silverback-tests` alone doesn't build it.
 pub fn silverback() -> PathBuf {
-    present(profile_dir().join("silverback"), "cargo build -p silverback")
+    present(profile_dir().join("silverback"), "cargo build --workspace --bins")
 }
 
 /// A component of `tests/guests`, by its crate's name.

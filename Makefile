@@ -1,0 +1,58 @@
+# What one does with this tree. Needed: rustup and make; `make test` fetches the rest or says what to install.
+
+CARGO ?= cargo
+# Where cargo builds the workspace; guests and examples have target folders of their own, since job.toml files name what
+# is built there.
+TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
+WASM = wasm32-wasip2
+
+.PHONY: help demo test examples guests hosts fmt lint wasm-target
+
+help:
+	@echo 'make demo       build, and show a leader job and a scheduled job on one host for 20 seconds'
+	@echo 'make test       install what the tests need, and run them all'
+	@echo 'make examples   build the examples in examples/'
+	@echo 'make guests     build the components that the tests run'
+	@echo 'make fmt        format all Rust code'
+	@echo 'make lint       check formatting and lints, as .ci/run does'
+
+# Nothing but the two builds is needed: no ZooKeeper, no Java.
+demo: hosts examples
+	@sh examples/demo.sh '$(TARGET_DIR)/debug/silverback'
+
+test: prepare hosts guests examples
+	$(CARGO) test --workspace
+
+# Tools that only the tests need: ZooKeeper with Java, Python with venv, setpriv.
+.PHONY: prepare
+prepare:
+	@sh tests/prepare.sh
+
+# All binaries with the features that the workspace as a whole asks for, so that `cargo test --workspace` finds what they
+# are built on and doesn't build it again.
+hosts:
+	$(CARGO) build --workspace --bins
+
+examples: wasm-target
+	$(CARGO) build --release --target $(WASM) --manifest-path examples/Cargo.toml --target-dir examples/target
+
+guests: wasm-target
+	$(CARGO) build --release --target $(WASM) --manifest-path tests/guests/Cargo.toml --target-dir tests/guests/target
+
+fmt:
+	$(CARGO) fmt --all
+	$(CARGO) fmt --all --manifest-path examples/Cargo.toml
+	$(CARGO) fmt --all --manifest-path tests/guests/Cargo.toml
+
+lint: wasm-target
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --all --manifest-path examples/Cargo.toml --check
+	$(CARGO) fmt --all --manifest-path tests/guests/Cargo.toml --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --target $(WASM) --manifest-path examples/Cargo.toml --target-dir examples/target -- -D warnings
+	$(CARGO) clippy --target $(WASM) --manifest-path tests/guests/Cargo.toml --target-dir tests/guests/target -- -D warnings
+
+# The standard library for components, where it is missing.
+wasm-target:
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM)" || rustup target add $(WASM) \
+		|| { echo 'needed: the Rust target $(WASM) (rustup target add $(WASM))' >&2; exit 1; }

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Makes sure that the tools are there that only the tests need. What is missing is installed where this machine allows it
+# (apt-get, and root or sudo without a password); elsewhere it says what to install, and fails.
+set -eu
+
+# Writes the Debian packages that are missing, each for the tool that a test would look for.
+missing() {
+    command -v java >/dev/null || echo default-jre-headless
+    [ -e /usr/share/java/zookeeper.jar ] || echo zookeeper
+    command -v python3 >/dev/null || echo python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+    command -v setpriv >/dev/null || echo util-linux
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# One line, for messages and arguments.
+packages=$(missing | tr '\n' ' ')
+packages=${packages% }
+[ -n "$packages" ] || exit 0
+
+echo "the tests need packages that are missing: $packages"
+if command -v apt-get >/dev/null && as_root true 2>/dev/null; then
+    as_root apt-get update -qq
+    # Split on purpose: one argument a package.
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $packages
+fi
+
+packages=$(missing | tr '\n' ' ')
+packages=${packages% }
+if [ -n "$packages" ]; then
+    echo "please install: $packages (on Debian or Ubuntu, as root: apt-get install --no-install-recommends $packages)" >&2
+    exit 1
+fi
