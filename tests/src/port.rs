@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Below what Linux hands out by itself (32768 and up), so that no outgoing connection takes one between our look and
-/// the server's bind.
+/// the server's bind, or while a server is down to be started again.
 const FIRST: u16 = 18_000;
 const COUNT: u16 = 14_000;
 

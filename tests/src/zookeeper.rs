@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tempfile::TempDir;
 
 use crate::child::{Child, find_program};
+use crate::port::free_port;
 
 /// Length of a tick of these servers.
 pub const TICK: Duration = Duration::from_millis(500);
@@ -101,7 +102,7 @@ impl Ensemble {
 
     fn try_start(count: usize) -> Result<Self, StartError> {
         let dir = tempfile::Builder::new().prefix("silverback-zookeeper-").tempdir().map_err(anyhow::Error::from)?;
-        let ports: Vec<Ports> = (0..count).map(|_| Ports::pick(count > 1)).collect::<Result<_>>()?;
+        let ports: Vec<Ports> = (0..count).map(|_| Ports::pick(count > 1)).collect();
         let mut servers = Vec::new();
         for (index, own) in ports.iter().enumerate() {
             let home = dir.path().join(format!("server-{}", index + 1));
@@ -257,23 +258,11 @@ struct Ports {
 }
 
 impl Ports {
-    fn pick(ensemble: bool) -> Result<Self> {
-        let client = free_port()?;
-        let (quorum, election) = if ensemble { (free_port()?, free_port()?) } else { (0, 0) };
-        Ok(Ports { client, quorum, election })
+    fn pick(ensemble: bool) -> Self {
+        let client = free_port();
+        let (quorum, election) = if ensemble { (free_port(), free_port()) } else { (0, 0) };
+        Ports { client, quorum, election }
     }
-}
-
-/// A free port below the range that the kernel gives to outgoing connections, so that it is still free when the server
-/// is restarted.
-fn free_port() -> Result<u16> {
-    for _ in 0..1000 {
-        let port = 12_000 + (uuid::Uuid::new_v4().as_u128() % 20_000) as u16;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no free port on 127.0.0.1 from 12000 to 31999")
 }
 
 fn write_config(home: &Path, index: usize, own: &Ports, all: &[Ports]) -> Result<()> {
