@@ -231,6 +231,10 @@ impl Session for FakeSession {
         Duration::from_secs(6)
     }
 
+    fn opening(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn state(&self) -> watch::Receiver<SessionState> {
         self.state.subscribe()
     }

@@ -34,6 +34,7 @@ const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 pub struct Embedded {
     engine: Arc<Engine>,
     session_timeout: Duration,
+    clock: Arc<dyn Clock>,
     place: String,
 }
 
@@ -48,10 +49,12 @@ impl Embedded {
         let refused = |why: String| Error::Refused { detail: format!("directory `{place}`: {why}") };
         fs::create_dir_all(dir).map_err(|error| refused(error.to_string()))?;
         let (store, tree) = Store::open(dir).map_err(|error| refused(error.to_string()))?;
-        let engine = Engine::with_store(World::new(tree, clock), store).map_err(|error| refused(error.to_string()))?;
+        let engine =
+            Engine::with_store(World::new(tree, clock.clone()), store).map_err(|error| refused(error.to_string()))?;
         Ok(Embedded {
             engine: Arc::new(engine),
             session_timeout: DEFAULT_SESSION_TIMEOUT,
+            clock,
             place: format!("in {place}"),
         })
     }
@@ -59,8 +62,8 @@ impl Embedded {
     /// Keeps nothing. Every operation is done before its future is first ready, on the caller's thread, so a paused or
     /// simulated clock governs all that is built on it.
     pub fn in_memory(clock: Arc<dyn Clock>, session_timeout: Duration) -> Self {
-        let engine = Engine::inline(World::new(Tree::new(), clock));
-        Embedded { engine: Arc::new(engine), session_timeout, place: "in memory".to_owned() }
+        let engine = Engine::inline(World::new(Tree::new(), clock.clone()));
+        Embedded { engine: Arc::new(engine), session_timeout, clock, place: "in memory".to_owned() }
     }
 
     /// The same with another session timeout.
@@ -73,8 +76,10 @@ impl Embedded {
 #[async_trait]
 impl Coordinator for Embedded {
     async fn connect(&self, _patience: Duration) -> Result<Arc<dyn Session>, Error> {
+        let opening = self.clock.boot();
         let (id, state) = self.engine.run(World::open_session).await?;
-        Ok(Arc::new(EmbeddedSession::new(id, self.session_timeout, state, Arc::clone(&self.engine))))
+        let engine = Arc::clone(&self.engine);
+        Ok(Arc::new(EmbeddedSession { id, timeout: self.session_timeout, opening, state, engine }))
     }
 
     fn describe(&self) -> String {

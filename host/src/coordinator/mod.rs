@@ -165,6 +165,10 @@ pub trait Session: Send + Sync + 'static {
     /// The negotiated timeout T, not the one asked for.
     fn timeout(&self) -> Duration;
 
+    /// When the request that opened the session was about to be sent, on the boot clock. The ensemble counts the session's
+    /// first timeout from later than this.
+    fn opening(&self) -> Duration;
+
     /// Follows the session's state. Ends in [`SessionState::Lost`]. If the server answers with another session id, this
     /// session is lost, whatever the client library says.
     fn state(&self) -> watch::Receiver<SessionState>;

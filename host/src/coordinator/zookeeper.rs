@@ -16,12 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 use zookeeper_client::{Client, Error as ClientError};
 
 use self::runtime::SessionRuntime;
 use self::session::ZooKeeperSession;
 use super::{Coordinator, Error, Session};
+use crate::clock;
 
 /// The pause between two attempts to connect.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -51,12 +52,12 @@ impl ZooKeeper {
         Ok(ZooKeeper { servers: servers.to_owned(), session_timeout, runtime: Arc::new(runtime) })
     }
 
-    /// One attempt, on the sessions' runtime. Given up when `deadline` comes.
-    async fn attempt(&self, deadline: Instant) -> Result<Client, ClientError> {
+    /// One attempt, on the sessions' runtime. Given up after `patience`.
+    async fn attempt(&self, patience: Duration) -> Result<Client, ClientError> {
         let connector = Client::connector().with_session_timeout(self.session_timeout);
         let servers = self.servers.clone();
         let mut task = self.runtime.spawn(async move { connector.connect(&servers).await });
-        match timeout_at(deadline, &mut task).await {
+        match timeout(patience, &mut task).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(failed)) => Err(ClientError::UnexpectedError(failed.to_string())),
             Err(_) => {
@@ -70,16 +71,18 @@ impl ZooKeeper {
 #[async_trait]
 impl Coordinator for ZooKeeper {
     async fn connect(&self, patience: Duration) -> Result<Arc<dyn Session>, Error> {
-        let deadline = Instant::now() + patience;
+        let clock = clock::system();
+        let deadline = clock.boot() + patience;
         loop {
-            let error = match self.attempt(deadline).await {
-                Ok(client) => return Ok(Arc::new(ZooKeeperSession::new(client, &self.runtime))),
+            let opening = clock.boot();
+            let error = match self.attempt(deadline.saturating_sub(opening)).await {
+                Ok(client) => return Ok(Arc::new(ZooKeeperSession::new(client, opening, &self.runtime))),
                 Err(error) => error,
             };
             if let ClientError::BadArguments(_) | ClientError::AuthFailed | ClientError::NoAuth = error {
                 return Err(Error::Refused { detail: format!("servers `{}`: {error}", self.servers) });
             }
-            if Instant::now() + RETRY_PAUSE >= deadline {
+            if clock.boot() + RETRY_PAUSE >= deadline {
                 let servers = self.servers.clone();
                 return Err(Error::Unavailable {
                     servers,
@@ -113,6 +116,8 @@ fn check_servers(servers: &str) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     const T: Duration = Duration::from_secs(4);

@@ -15,17 +15,14 @@ use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, S
 
 /// See the module. Ends when closed or dropped.
 pub(super) struct EmbeddedSession {
-    id: i64,
-    timeout: Duration,
-    state: watch::Receiver<SessionState>,
-    engine: Arc<Engine>,
+    pub(super) id: i64,
+    pub(super) timeout: Duration,
+    pub(super) opening: Duration,
+    pub(super) state: watch::Receiver<SessionState>,
+    pub(super) engine: Arc<Engine>,
 }
 
 impl EmbeddedSession {
-    pub(super) fn new(id: i64, timeout: Duration, state: watch::Receiver<SessionState>, engine: Arc<Engine>) -> Self {
-        EmbeddedSession { id, timeout, state, engine }
-    }
-
     /// Waits while it is disconnected.
     async fn connected(&self) -> Result<(), Error> {
         let mut state = self.state.clone();
@@ -115,6 +112,10 @@ impl Session for EmbeddedSession {
 
     fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    fn opening(&self) -> Duration {
+        self.opening
     }
 
     fn state(&self) -> watch::Receiver<SessionState> {

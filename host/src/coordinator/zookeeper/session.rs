@@ -23,6 +23,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct ZooKeeperSession {
     id: i64,
     timeout: Duration,
+    opening: Duration,
     /// None once it is closed: the library ends a session when its last client is dropped.
     client: Mutex<Option<zk::Client>>,
     state: Arc<watch::Sender<SessionState>>,
@@ -32,7 +33,7 @@ pub(super) struct ZooKeeperSession {
 }
 
 impl ZooKeeperSession {
-    pub(super) fn new(client: zk::Client, runtime: &Arc<SessionRuntime>) -> Self {
+    pub(super) fn new(client: zk::Client, opening: Duration, runtime: &Arc<SessionRuntime>) -> Self {
         let state = Arc::new(watch::Sender::new(SessionState::Connected));
         let (end, ended) = watch::channel(false);
         let watcher = client.state_watcher();
@@ -40,6 +41,7 @@ impl ZooKeeperSession {
         ZooKeeperSession {
             id: client.session_id().0,
             timeout: client.session_timeout(),
+            opening,
             client: Mutex::new(Some(client)),
             state,
             ended,
@@ -141,6 +143,10 @@ impl Session for ZooKeeperSession {
 
     fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    fn opening(&self) -> Duration {
+        self.opening
     }
 
     fn state(&self) -> watch::Receiver<SessionState> {
