@@ -21,17 +21,19 @@ use crate::coordinator::{Op, Session};
 pub struct Lease {
     clock: Arc<dyn Clock>,
     stop_at_ns: AtomicU64,
+    moved: watch::Sender<()>,
 }
 
 impl Lease {
     /// Nothing proven yet: over until the first heartbeat.
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Lease { clock, stop_at_ns: AtomicU64::new(0) })
+        Arc::new(Lease { clock, stop_at_ns: AtomicU64::new(0), moved: watch::channel(()).0 })
     }
 
     /// Moves the end to `stop_at` (boot clock), never backwards.
     pub fn extend(&self, stop_at: Duration) {
         self.stop_at_ns.fetch_max(stop_at.as_nanos() as u64, Ordering::AcqRel);
+        self.moved.send_replace(());
     }
 
     /// The end, on the boot clock.
@@ -42,6 +44,12 @@ impl Lease {
     /// What is left, zero when it is over.
     pub fn remaining(&self) -> Duration {
         self.stop_at().saturating_sub(self.clock.boot())
+    }
+
+    /// Waits until something is left: at once, or with the next proven heartbeat.
+    pub async fn vouched(&self) {
+        let mut moved = self.moved.subscribe();
+        while self.is_over() && moved.changed().await.is_ok() {}
     }
 
     /// True when nothing is left.
