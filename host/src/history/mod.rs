@@ -7,6 +7,7 @@ mod cursor;
 mod memory;
 mod record;
 mod run;
+mod run_state;
 mod shelf;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 pub use cursor::{Cursor, CursorError};
 pub use record::{LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord};
 pub use run::RunHandle;
+pub use run_state::{RING, RING_DETAIL_BYTES, RunState, Running, cut};
 
 use crate::clock::Clock;
 use crate::registry::JobId;
@@ -85,6 +87,20 @@ impl History {
         let (inner, job) = (self.0.clone(), job.clone());
         inner.remember(&job, &record);
         inner.clone().in_background(async move { inner.save_last(&job, record).await });
+    }
+
+    /// Stores how a run ended whose host did not say so, in the background. Where the store has that host's own word by now,
+    /// it stands.
+    pub fn close_abandoned(&self, job: &JobId, record: RunRecord) {
+        let (inner, job) = (self.0.clone(), job.clone());
+        inner.clone().in_background(async move {
+            let stored = inner.shelf.runs(&job, &record.host, KEPT_RUNS).await;
+            let same =
+                |run: &RunRecord| (&run.run, run.attempt) == (&record.run, record.attempt) && run.ended.is_some();
+            if !stored.is_ok_and(|runs| runs.iter().any(|(_, run)| same(run))) {
+                inner.save_last(&job, record).await;
+            }
+        });
     }
 
     /// Waits until everything said so far is stored, at most `patience`. False when it took longer. A run under way

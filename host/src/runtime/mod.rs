@@ -2,6 +2,7 @@
 //! follows from how it ends.
 
 mod admission;
+mod components;
 mod engine;
 mod error;
 mod instance;
@@ -15,6 +16,7 @@ mod stops;
 mod tests;
 mod ticker;
 mod trap;
+mod verdict;
 mod world;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +25,7 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
+pub use self::components::{AskPeers, ComponentError, Components};
 pub use self::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_WASM_STACK_BYTES};
 pub use self::error::{AdmissionError, Misfit, StartError};
 use self::instance::Guest;

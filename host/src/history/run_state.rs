@@ -1,0 +1,130 @@
+//! What the coordinator keeps of a job's runs: the one small node that decides, after any crash, what was begun and what
+//! was finished. Whole records and logs are elsewhere.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::record::{Outcome, RunRecord};
+
+/// How many outcomes the ring keeps.
+pub const RING: usize = 8;
+/// How much of a record's detail the ring keeps, in bytes.
+pub const RING_DETAIL_BYTES: usize = 120;
+
+/// A job's tick state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunState {
+    /// The last tick that was begun or skipped; no tick at or before it is ever begun. None for a leader job.
+    #[serde(default)]
+    pub cursor: Option<Timestamp>,
+    /// The run that was begun and not finished.
+    #[serde(default)]
+    pub running: Option<Running>,
+    /// The last outcomes, newest first.
+    #[serde(default)]
+    pub outcomes: VecDeque<RunRecord>,
+}
+
+/// A run that was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Its record as it was begun, without an end.
+    #[serde(flatten)]
+    pub record: RunRecord,
+    /// Made anew for each attempt to begin, so that a begin whose reply was lost is recognised.
+    pub nonce: String,
+}
+
+impl RunState {
+    /// Reads the node's value.
+    ///
+    /// # Errors
+    /// Where it is not what [`RunState::to_bytes`] writes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        if bytes.is_empty() { Ok(RunState::default()) } else { serde_json::from_slice(bytes) }
+    }
+
+    /// The node's value.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a run state is plain data")
+    }
+
+    /// Puts an outcome into the ring, as its newest.
+    pub fn push(&mut self, mut record: RunRecord) {
+        cut(&mut record.detail, RING_DETAIL_BYTES);
+        self.outcomes.push_front(record);
+        self.outcomes.truncate(RING);
+    }
+
+    /// Where a run was begun under another token than `token`, its host is gone or leads no more, and nobody will say how
+    /// it ended: it goes into the ring as unknown, and is returned for the history.
+    pub fn take_abandoned(&mut self, token: i64, now: Timestamp) -> Option<RunRecord> {
+        let abandoned = self.running.take_if(|running| running.record.token != token)?;
+        let mut record = abandoned.record;
+        record.ended = Some(now);
+        record.outcome = Some(Outcome::Unknown);
+        record.detail = format!("host `{}` began it and did not say how it ended", record.host);
+        self.push(record.clone());
+        Some(record)
+    }
+}
+
+/// Cuts a text to at most `bytes`, at a character's boundary.
+pub fn cut(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        text.truncate(text.floor_char_boundary(bytes));
+        text.push('…');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(run: &str, token: i64) -> RunRecord {
+        RunRecord {
+            run: run.to_owned(),
+            attempt: 1,
+            tick: None,
+            host: "a".to_owned(),
+            token,
+            started: Timestamp::UNIX_EPOCH,
+            ended: None,
+            outcome: None,
+            detail: "x".repeat(500),
+        }
+    }
+
+    #[test]
+    fn the_ring_keeps_the_newest_and_stays_small() {
+        let mut state = RunState::default();
+        for run in 0..20 {
+            state.push(record(&format!("t/j/{run}"), 1));
+        }
+        assert_eq!(state.outcomes.len(), RING);
+        assert_eq!(state.outcomes[0].run, "t/j/19");
+        assert!(state.to_bytes().len() < 4096, "{}", state.to_bytes().len());
+        assert_eq!(RunState::from_bytes(&state.to_bytes()).unwrap(), state);
+    }
+
+    #[test]
+    fn a_run_of_an_earlier_term_is_unknown_and_one_of_this_term_is_left_alone() {
+        let running = Running { record: record("t/j/1", 7), nonce: "n".to_owned() };
+        let mut state = RunState { running: Some(running), ..RunState::default() };
+        assert_eq!(state.take_abandoned(7, Timestamp::UNIX_EPOCH), None);
+        assert!(state.running.is_some());
+        let abandoned = state.take_abandoned(8, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(abandoned.outcome, Some(Outcome::Unknown));
+        assert_eq!(state.running, None);
+        assert_eq!(state.outcomes[0].run, "t/j/1");
+    }
+
+    #[test]
+    fn a_cut_never_splits_a_character() {
+        let mut text = "äöü".to_owned();
+        cut(&mut text, 3);
+        assert_eq!(text, "ä…");
+    }
+}
