@@ -1,0 +1,396 @@
+//! One host's candidacy in one election on one session: the task that drives the machine.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use silverback_election::{Action, Election, Event, How, OnReturn, Report, State, lock_prefix};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{debug, error, info};
+
+use super::duty::{Duty, Served};
+use super::heartbeat::Membership;
+use super::queue::child;
+use super::requests::Requests;
+use crate::capability::{Gate, Lease};
+use crate::coordinator::{Op, SessionState};
+
+/// The shortest time between two starts of a term that succeeds, so that a function that returns at once doesn't make the
+/// ensemble spin.
+const MIN_TERM_GAP: Duration = Duration::from_secs(1);
+/// The first back-off after a failed term; doubles with each that follows.
+const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+/// The longest back-off.
+const MAX_BACK_OFF: Duration = Duration::from_secs(60);
+
+/// What is stood for, and how.
+#[derive(Clone, Debug)]
+pub struct Candidacy {
+    /// The election's path; made where it is missing.
+    pub election: String,
+    /// Written into the contender: who leads.
+    pub identifier: String,
+    /// What follows when the duty returns.
+    pub on_return: OnReturn,
+    /// How long the duty has to return after it was asked, before it is stopped.
+    pub grace: Duration,
+}
+
+/// Where a candidate stands, for whoever shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// On its way into the queue, or backing off.
+    Joining,
+    /// In the queue behind another.
+    Waiting,
+    /// Leads with this token.
+    Leading {
+        /// The czxid of the contender.
+        token: i64,
+    },
+}
+
+/// Why a candidate stands no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to leave.
+    Left,
+    /// Its duty returned, and `on_return` says stop.
+    Returned,
+    /// The session is lost: stand again on the next.
+    SessionLost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Resign,
+    Leave,
+}
+
+/// A candidacy under way.
+pub struct Candidate {
+    commands: mpsc::UnboundedSender<Command>,
+    standing: watch::Receiver<Standing>,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+impl Candidate {
+    /// Stands, from a task of the current tokio runtime.
+    pub fn stand(member: Arc<Membership>, candidacy: Candidacy, duty: Arc<dyn Duty>) -> Self {
+        let (commands, received) = mpsc::unbounded_channel();
+        let (standing_tx, standing) = watch::channel(Standing::Joining);
+        let (ended_tx, ended) = watch::channel(None);
+        let driver = Driver::new(member, candidacy, duty, received, standing_tx);
+        tokio::spawn(async move { ended_tx.send_replace(Some(driver.drive().await)) });
+        Candidate { commands, standing, ended }
+    }
+
+    /// Gives up the term, if there is one, and stands again at the end of the queue.
+    pub fn resign(&self) {
+        let _ = self.commands.send(Command::Resign);
+    }
+
+    /// Stands no more: stops the duty, then releases.
+    pub fn leave(&self) {
+        let _ = self.commands.send(Command::Leave);
+    }
+
+    /// Where it stands now.
+    pub fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    /// Follows where it stands.
+    pub fn follow(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Why it stands no more, if so.
+    pub fn ended_now(&self) -> Option<Ended> {
+        *self.ended.borrow()
+    }
+
+    /// Waits until it stands no more.
+    pub async fn ended(&self) -> Ended {
+        let mut ended = self.ended.clone();
+        let ended = ended.wait_for(Option::is_some).await;
+        ended.ok().and_then(|ended| *ended).unwrap_or(Ended::SessionLost)
+    }
+}
+
+/// A term under way.
+struct Term {
+    gate: Arc<Gate>,
+    serving: JoinHandle<Served>,
+    granted_at: Duration,
+}
+
+/// The task's own things: the machine, and what it has asked for and waits for. Each of the optional futures is one event
+/// to come.
+struct Driver {
+    machine: Election,
+    requests: Requests,
+    candidacy: Candidacy,
+    member: Arc<Membership>,
+    duty: Arc<dyn Duty>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    session_state: watch::Receiver<SessionState>,
+    standing: watch::Sender<Standing>,
+    write: Option<BoxFuture<'static, Event>>,
+    read: Option<BoxFuture<'static, Event>>,
+    rest: Option<BoxFuture<'static, ()>>,
+    lease_end: Option<BoxFuture<'static, ()>>,
+    grace_end: Option<BoxFuture<'static, ()>>,
+    term: Option<Term>,
+    last_words: Vec<Op>,
+    last_term: Option<Duration>,
+    told_to_leave: bool,
+    session_lost: bool,
+    finished: Option<Ended>,
+}
+
+impl Driver {
+    fn new(
+        member: Arc<Membership>,
+        candidacy: Candidacy,
+        duty: Arc<dyn Duty>,
+        commands: mpsc::UnboundedReceiver<Command>,
+        standing: watch::Sender<Standing>,
+    ) -> Self {
+        let session = member.session().clone();
+        Driver {
+            machine: Election::new(session.id(), candidacy.on_return),
+            session_state: session.state(),
+            requests: Requests {
+                session,
+                lease: member.lease().clone(),
+                election: candidacy.election.as_str().into(),
+                identifier: candidacy.identifier.as_str().into(),
+            },
+            candidacy,
+            member,
+            duty,
+            commands,
+            standing,
+            write: None,
+            read: None,
+            rest: None,
+            lease_end: None,
+            grace_end: None,
+            term: None,
+            last_words: Vec::new(),
+            last_term: None,
+            told_to_leave: false,
+            session_lost: false,
+            finished: None,
+        }
+    }
+
+    async fn drive(mut self) -> Ended {
+        let mut event = Some(stand());
+        loop {
+            if let Some(event) = event {
+                debug!(election = self.candidacy.election, ?event, "election event");
+                self.session_lost |= event == Event::SessionLost;
+                for action in self.machine.step(event) {
+                    self.act(action);
+                }
+                self.publish();
+            }
+            if let Some(ended) = self.finished {
+                return ended;
+            }
+            event = self.next_event().await;
+        }
+    }
+
+    /// Waits for whatever comes first. What ends a term comes before what keeps it going.
+    async fn next_event(&mut self) -> Option<Event> {
+        tokio::select! {
+            biased;
+            () = wait(&mut self.lease_end) => Some(Event::LeaseOver),
+            changed = self.session_state.changed(), if !self.session_lost => Some(match changed {
+                Ok(()) => session_event(*self.session_state.borrow_and_update()),
+                Err(_) => Event::SessionLost,
+            }),
+            command = self.commands.recv(), if !self.told_to_leave => {
+                Some(self.commanded(command.unwrap_or(Command::Leave)))
+            }
+            served = served(&mut self.term) => Some(self.served(served)),
+            () = wait(&mut self.grace_end) => {
+                self.end_gate();
+                None
+            }
+            event = wait(&mut self.write) => Some(event),
+            event = wait(&mut self.read) => Some(event),
+            () = wait(&mut self.rest) => Some(stand()),
+        }
+    }
+
+    fn commanded(&mut self, command: Command) -> Event {
+        match command {
+            Command::Resign => Event::Resign,
+            Command::Leave => {
+                self.told_to_leave = true;
+                Event::Leave
+            }
+        }
+    }
+
+    fn served(&mut self, served: Served) -> Event {
+        if let Some(term) = self.term.take() {
+            term.gate.end();
+            self.last_term = Some(term.granted_at);
+        }
+        self.lease_end = None;
+        self.grace_end = None;
+        self.last_words = served.last_words;
+        Event::GuestStopped(served.report)
+    }
+
+    // ---- actions ----
+
+    fn act(&mut self, action: Action) {
+        let requests = self.requests.clone();
+        match action {
+            Action::Create { prefix } => self.send(requests.create(prefix)),
+            Action::Delete { name } => {
+                let last_words = std::mem::take(&mut self.last_words);
+                self.send(requests.delete(name, last_words));
+            }
+            Action::Look => self.ask(requests.look()),
+            Action::List => self.ask(requests.list()),
+            Action::Watch { name } => self.ask(requests.watch(name)),
+            Action::Verify { name } => self.ask(requests.verify(name)),
+            Action::Grant { name, token } => self.grant(&name, token),
+            Action::OpenGate => self.on_gate(Gate::open),
+            Action::CloseGate => self.on_gate(Gate::close),
+            Action::StopGuest(How::Ask) => self.ask_stop(),
+            Action::StopGuest(How::Now) => self.end_gate(),
+            Action::Rest { failures } => self.rest(failures),
+            Action::Finish => self.finish(),
+        }
+    }
+
+    /// A write; its answer is always awaited.
+    fn send(&mut self, write: impl Future<Output = Event> + Send + 'static) {
+        self.read = None;
+        self.write = Some(Box::pin(write));
+    }
+
+    /// A read; the one before is no longer wanted.
+    fn ask(&mut self, read: impl Future<Output = Event> + Send + 'static) {
+        self.read = Some(Box::pin(read));
+    }
+
+    fn grant(&mut self, name: &str, token: i64) {
+        let lease = self.member.lease().clone();
+        let contender = child(&self.candidacy.election, name);
+        let session = self.member.session().clone();
+        let gate = Gate::new(session, contender, token, self.candidacy.identifier.clone(), lease.clone());
+        info!(election = self.candidacy.election, token, "leads");
+        let duty = self.duty.clone();
+        let serving = tokio::spawn({
+            let gate = gate.clone();
+            async move { duty.serve(gate).await }
+        });
+        self.term = Some(Term { gate, serving, granted_at: self.member.clock().boot() });
+        self.lease_end = Some(Box::pin(lease_end(lease)));
+    }
+
+    fn on_gate(&self, act: impl FnOnce(&Gate)) {
+        if let Some(term) = &self.term {
+            act(&term.gate);
+        }
+    }
+
+    fn ask_stop(&mut self) {
+        self.on_gate(Gate::ask_stop);
+        self.grace_end = Some(Box::pin(tokio::time::sleep(self.candidacy.grace)));
+    }
+
+    fn end_gate(&mut self) {
+        self.on_gate(Gate::end);
+        self.lease_end = None;
+        self.grace_end = None;
+    }
+
+    fn rest(&mut self, failures: u32) {
+        let since_grant =
+            self.last_term.take().map_or(MIN_TERM_GAP, |granted| self.member.clock().boot().saturating_sub(granted));
+        let pause = match failures {
+            0 => MIN_TERM_GAP.saturating_sub(since_grant),
+            _ => (FIRST_BACK_OFF * 2_u32.saturating_pow(failures - 1)).min(MAX_BACK_OFF),
+        };
+        self.read = None;
+        self.rest = Some(Box::pin(tokio::time::sleep(pause)));
+    }
+
+    fn finish(&mut self) {
+        self.finished = Some(if self.session_lost {
+            Ended::SessionLost
+        } else if self.told_to_leave {
+            Ended::Left
+        } else {
+            Ended::Returned
+        });
+    }
+
+    fn publish(&self) {
+        let standing = match self.machine.state() {
+            State::Leading { token, .. } => Standing::Leading { token: *token },
+            State::Waiting { .. } => Standing::Waiting,
+            _ => Standing::Joining,
+        };
+        self.standing.send_if_modified(|now| std::mem::replace(now, standing) != standing);
+    }
+}
+
+fn stand() -> Event {
+    Event::Stand { prefix: lock_prefix(&uuid::Uuid::new_v4().simple().to_string()) }
+}
+
+fn session_event(state: SessionState) -> Event {
+    match state {
+        SessionState::Connected => Event::Connected,
+        SessionState::Disconnected => Event::Disconnected,
+        SessionState::Lost => Event::SessionLost,
+    }
+}
+
+/// Returns when the lease has ended, however often it was moved on meanwhile.
+async fn lease_end(lease: Arc<Lease>) {
+    loop {
+        match lease.remaining() {
+            Duration::ZERO => return,
+            left => tokio::time::sleep(left).await,
+        }
+    }
+}
+
+/// Takes the optional future's output when it comes, and leaves None.
+async fn wait<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(running) => {
+            let output = running.await;
+            *future = None;
+            output
+        }
+        None => pending().await,
+    }
+}
+
+async fn served(term: &mut Option<Term>) -> Served {
+    match term {
+        Some(term) => match (&mut term.serving).await {
+            Ok(served) => served,
+            Err(error) => {
+                error!(%error, "a duty ended early");
+                Served::with(Report::Failed)
+            }
+        },
+        None => pending().await,
+    }
+}

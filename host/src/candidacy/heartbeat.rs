@@ -1,0 +1,154 @@
+//! A host's membership of the cluster on one session: its node, its heartbeats, and the lease that they prove.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use silverback_election::{Heartbeats, LeaseRule, RuleError};
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
+
+use crate::capability::Lease;
+use crate::clock::Clock;
+use crate::coordinator::{CreateMode, Error, Session, SessionState};
+
+/// How long after an unclear failure the same thing is tried again.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the host's node says, made anew for each heartbeat.
+pub type PresenceValue = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
+
+/// Why a host can't be a member.
+#[derive(Debug, Error)]
+pub enum JoinError {
+    /// A live host has this name.
+    #[error("host name: `{name}` is in use by another live host of this cluster")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The negotiated session time-out leaves no lease.
+    #[error("session timeout: {0}")]
+    Rule(#[from] RuleError),
+    /// The session failed.
+    #[error(transparent)]
+    Coordinator(#[from] Error),
+}
+
+/// One host on one session. Heartbeats are sent for as long as it is kept.
+pub struct Membership {
+    session: Arc<dyn Session>,
+    lease: Arc<Lease>,
+    clock: Arc<dyn Clock>,
+    beating: JoinHandle<()>,
+}
+
+impl Membership {
+    /// Creates the host's node at `path` and starts heartbeats from the current tokio runtime. Where the node exists already,
+    /// waits for it to go: this host may have died a moment ago and its session not yet expired.
+    ///
+    /// # Errors
+    /// [`JoinError::NameTaken`] where it stays for more than two session time-outs; [`JoinError::Rule`] where the numbers
+    /// leave no lease.
+    pub async fn join(
+        session: Arc<dyn Session>,
+        tick: Duration,
+        clock: Arc<dyn Clock>,
+        path: String,
+        value: PresenceValue,
+    ) -> Result<Arc<Self>, JoinError> {
+        let rule = LeaseRule::new(session.timeout(), tick)?;
+        create_presence(session.as_ref(), &path, &value).await?;
+        let lease = Lease::new(clock.clone());
+        let beats = Heartbeats::new(rule, session.opening());
+        lease.extend(beats.stop_at());
+        let beating = tokio::spawn(beat(session.clone(), lease.clone(), clock.clone(), beats, rule, path, value));
+        Ok(Arc::new(Membership { session, lease, clock, beating }))
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Arc<dyn Session> {
+        &self.session
+    }
+
+    /// What the heartbeats prove.
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
+    /// The clock that the lease is measured on.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.beating.abort();
+    }
+}
+
+async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValue) -> Result<(), JoinError> {
+    let patience = session.timeout() * 2;
+    let name = || path.rsplit('/').next().unwrap_or(path).to_owned();
+    let created = tokio::time::timeout(patience, async {
+        loop {
+            match session.create(path, &value(), CreateMode::Ephemeral).await {
+                Ok(_) => return Ok(()),
+                Err(Error::NodeExists { .. }) => {}
+                Err(error) if error.is_unknown() => tokio::time::sleep(RETRY_PAUSE).await,
+                Err(other) => return Err(other),
+            }
+            match session.stat_and_watch(path).await? {
+                (Some(stat), _) if stat.ephemeral_owner == session.id() => return Ok(()),
+                (Some(_), mut watch) => {
+                    info!(host = name(), "waiting for an earlier session of this host to end");
+                    watch.changed().await;
+                }
+                (None, _) => {}
+            }
+        }
+    });
+    match created.await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(JoinError::NameTaken { name: name() }),
+    }
+}
+
+/// A quorum write every sixth of the time-out. One at a time: while one is not answered another would prove nothing.
+async fn beat(
+    session: Arc<dyn Session>,
+    lease: Arc<Lease>,
+    clock: Arc<dyn Clock>,
+    mut beats: Heartbeats,
+    rule: LeaseRule,
+    path: String,
+    value: PresenceValue,
+) {
+    let mut interval = tokio::time::interval(rule.interval());
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        // Before the request is handed over, and never later: what counts is when the ensemble can have seen it.
+        let sent = clock.boot();
+        match session.set(&path, &value(), None).await {
+            Ok(_) => {
+                beats.acknowledged(sent);
+                lease.extend(beats.stop_at());
+            }
+            Err(Error::NoNode { .. }) => {
+                warn!("this host's node was deleted by somebody, it is made again");
+                if let Err(error) = session.create(&path, &value(), CreateMode::Ephemeral).await {
+                    debug!(%error, "this host's node was not made again");
+                }
+            }
+            Err(Error::Lost) => return,
+            Err(error) => {
+                debug!(%error, "a heartbeat was not acknowledged");
+                tokio::time::sleep(RETRY_PAUSE).await;
+                let mut state = session.state();
+                let _ = state.wait_for(|state| *state != SessionState::Disconnected).await;
+            }
+        }
+    }
+}

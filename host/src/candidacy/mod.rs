@@ -1,0 +1,16 @@
+//! Stands in elections: drives the machine of `silverback-election` with events from one session, and does what it says.
+//!
+//! It waits; the machine decides. It knows what a term is for only as a [`Duty`].
+
+mod candidate;
+mod duty;
+mod heartbeat;
+mod leader_job;
+mod queue;
+mod requests;
+
+pub use candidate::{Candidacy, Candidate, Ended, Standing};
+pub use duty::{Duty, Served};
+pub use heartbeat::{JoinError, Membership, PresenceValue};
+pub use leader_job::{LeaderJob, leader_run_id};
+pub use queue::{QueueEntry, contenders, for_guests};
