@@ -1,0 +1,428 @@
+//! Keeps one job's schedule for as long as its group is led here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, warn};
+
+use super::due::{Due, Earlier, due};
+use super::group::Scheduling;
+use super::ledger::{Ledger, Setback};
+use crate::candidacy::for_guests;
+use crate::capability::Gate;
+use crate::coordinator::Op;
+use crate::history::{LogSink, Outcome, RunRecord, RunState, Running};
+use crate::registry::{Job, JobId, Schedule, Trigger};
+use crate::runtime::{Interrupt, Prepared, RunEnd, RunRequest, StateMode, StateWrite};
+
+/// The longest sleep between two looks at the wall clock, which may be set meanwhile.
+const MAX_SLEEP: Duration = Duration::from_secs(30);
+/// After the term is over, how long the outcome of its last run is still tried to be written.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Between two tries after the coordinator refused something.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Whether a keeper should go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retire {
+    /// It should.
+    No,
+    /// Its job has changed: end after the run under way.
+    AfterRun,
+    /// Its job is deleted: stop the run and end.
+    Now,
+}
+
+/// Run now.
+#[derive(Debug)]
+pub struct Order {
+    /// Told the run's id once it is begun.
+    pub answer: oneshot::Sender<Result<String, TriggerError>>,
+}
+
+/// Why a job is not run now.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum TriggerError {
+    /// Another host leads the job's group.
+    #[error("this host does not lead the job's group")]
+    NotHere,
+    /// It runs already, and runs of a job don't overlap.
+    #[error("a run of this job is under way")]
+    UnderWay,
+    /// It can't be begun.
+    #[error("the run can't be begun: {0}")]
+    Refused(String),
+}
+
+/// One job of a led group.
+pub(super) struct Keeper {
+    scheduling: Arc<Scheduling>,
+    gate: Arc<Gate>,
+    job: Arc<Job>,
+    retired: watch::Receiver<Retire>,
+}
+
+/// What the keeper waits for between two runs.
+enum Wake {
+    /// Look at the clock again.
+    Clock,
+    /// An order to run now.
+    Order(Order),
+    /// The keeper ends.
+    End,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        scheduling: Arc<Scheduling>,
+        gate: Arc<Gate>,
+        job: Arc<Job>,
+        retired: watch::Receiver<Retire>,
+    ) -> Self {
+        Keeper { scheduling, gate, job, retired }
+    }
+
+    /// Until the job changes or the group is led elsewhere. Gives the job's name back.
+    pub(super) async fn keep(self) -> JobId {
+        let id = self.job.spec.id.clone();
+        let (orders, mut received) = mpsc::channel(1);
+        self.kept().insert(id.clone(), orders.clone());
+        while !self.over() {
+            match self.try_keep(&mut received).await {
+                Ok(()) | Err(Setback::Lost) => break,
+                // What all hosts know of the job lags behind by a moment; the group retires this keeper when it has caught up.
+                Err(Setback::JobChanged) => self.pause(REFUSED_PAUSE).await,
+                Err(Setback::Refused(error)) => {
+                    warn!(job = %id, %error, "a schedule can't be kept, trying again");
+                    self.pause(REFUSED_PAUSE).await;
+                }
+            }
+        }
+        let mut kept = self.kept();
+        if kept.get(&id).is_some_and(|now| now.same_channel(&orders)) {
+            kept.remove(&id);
+        }
+        drop(kept);
+        id
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, std::collections::HashMap<JobId, mpsc::Sender<Order>>> {
+        self.scheduling.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn over(&self) -> bool {
+        self.gate.is_over() || *self.gate.stop_asked().borrow() || *self.retired.borrow() != Retire::No
+    }
+
+    async fn pause(&self, pause: Duration) {
+        let (mut stop, mut retired) = (self.gate.stop_asked(), self.retired.clone());
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            _ = retired.wait_for(|retire| *retire != Retire::No) => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    async fn try_keep(&self, orders: &mut mpsc::Receiver<Order>) -> Result<(), Setback> {
+        let Some(schedule) = self.schedule() else { return Err(Setback::JobChanged) };
+        let id = &self.job.spec.id;
+        let path = self.scheduling.layout.run_state(&id.tenant, &id.name);
+        let mut ledger = Ledger::load(self.gate.clone(), path).await?;
+        self.take_over(&mut ledger).await?;
+        while !self.over() {
+            let now = self.scheduling.now();
+            let cursor = ledger.state().cursor.unwrap_or(now);
+            match due(&schedule, cursor, now) {
+                Some(due) => self.tick(&mut ledger, due, orders, &schedule).await?,
+                None => match self.wait(schedule.next_after(cursor), orders).await {
+                    Wake::Clock => {}
+                    Wake::Order(order) => self.ordered(&mut ledger, order, orders, &schedule).await?,
+                    Wake::End => return Ok(()),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn schedule(&self) -> Option<Schedule> {
+        match &self.job.spec.trigger {
+            Trigger::Schedule { schedule, time_zone } => Schedule::parse(schedule, time_zone).ok(),
+            Trigger::Leader { .. } => None,
+        }
+    }
+
+    /// What this term finds: a run that an earlier one began and never finished is unknown (and never run again); a job that is
+    /// new or was changed ticks from its change on, not before (kubernetes#63371).
+    async fn take_over(&self, ledger: &mut Ledger) -> Result<(), Setback> {
+        let changed = self.changed_at().await?;
+        let mut next = ledger.state().clone();
+        next.cursor = Some(next.cursor.map_or(changed, |cursor| cursor.max(changed)));
+        let abandoned = next.take_abandoned(self.gate.token(), self.scheduling.now());
+        if next != *ledger.state() {
+            ledger.commit(next, &[self.unchanged()], &[]).await?;
+        }
+        if let Some(abandoned) = abandoned {
+            self.scheduling.history.close_abandoned(&self.job.spec.id, abandoned);
+        }
+        Ok(())
+    }
+
+    /// When the job was last changed, by the ensemble's clock.
+    async fn changed_at(&self) -> Result<Timestamp, Setback> {
+        let stat = self.gate.session().stat(&self.job_path()).await;
+        let stat = stat.map_err(Setback::Refused)?.ok_or(Setback::JobChanged)?;
+        Timestamp::from_millisecond(stat.mtime_ms).map_err(|_| Setback::JobChanged)
+    }
+
+    fn job_path(&self) -> String {
+        self.scheduling.layout.job(&self.job.spec.id.tenant, &self.job.spec.id.name)
+    }
+
+    /// The condition of every begin: the job is as it was when this keeper was started.
+    fn unchanged(&self) -> Op {
+        Op::Check { path: self.job_path(), version: Some(self.job.version) }
+    }
+
+    async fn wait(&self, next: Option<Timestamp>, orders: &mut mpsc::Receiver<Order>) -> Wake {
+        let now = self.scheduling.now();
+        let until_next = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
+        let nap = until_next.unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
+        let (mut stop, mut retired) = (self.gate.stop_asked(), self.retired.clone());
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => Wake::End,
+            _ = retired.wait_for(|retire| *retire != Retire::No) => Wake::End,
+            Some(order) = orders.recv() => Wake::Order(order),
+            () = tokio::time::sleep(nap) => Wake::Clock,
+        }
+    }
+
+    // ---- one tick ----
+
+    async fn tick(
+        &self,
+        ledger: &mut Ledger,
+        due: Due,
+        orders: &mut mpsc::Receiver<Order>,
+        schedule: &Schedule,
+    ) -> Result<(), Setback> {
+        let missed = self.skips(&due.earlier, "no host led the job's group then, and a later tick has come");
+        let mut next = ledger.state().clone();
+        next.cursor = Some(due.tick);
+        missed.iter().for_each(|record| next.push(record.clone()));
+        let component = match self.scheduling.components.prepared(&self.job.spec.component).await {
+            Ok(component) => component,
+            Err(error) => {
+                let skip = self.skip(due.tick, error.to_string());
+                next.push(skip.clone());
+                ledger.commit(next, &[self.unchanged()], &[]).await?;
+                self.keep_records(missed.into_iter().chain([skip]));
+                return Ok(());
+            }
+        };
+        let record = self.record(self.tick_id(due.tick), Some(due.tick));
+        self.begin(ledger, next, &record).await?;
+        self.keep_records(missed);
+        self.run(ledger, record, &component, orders).await?;
+        self.skip_overlapped(ledger, schedule).await
+    }
+
+    async fn ordered(
+        &self,
+        ledger: &mut Ledger,
+        order: Order,
+        orders: &mut mpsc::Receiver<Order>,
+        schedule: &Schedule,
+    ) -> Result<(), Setback> {
+        let component = match self.scheduling.components.prepared(&self.job.spec.component).await {
+            Ok(component) => component,
+            Err(error) => {
+                let _ = order.answer.send(Err(TriggerError::Refused(error.to_string())));
+                return Ok(());
+            }
+        };
+        let id = format!("{}/manual-{:.3}", self.job.spec.id, self.scheduling.now());
+        let record = self.record(id.clone(), None);
+        if let Err(setback) = self.begin(ledger, ledger.state().clone(), &record).await {
+            let _ = order.answer.send(Err(TriggerError::Refused(setback.to_string())));
+            return Err(setback);
+        }
+        let _ = order.answer.send(Ok(id));
+        self.run(ledger, record, &component, orders).await?;
+        self.skip_overlapped(ledger, schedule).await
+    }
+
+    /// Durable before the guest starts.
+    async fn begin(&self, ledger: &mut Ledger, mut next: RunState, record: &RunRecord) -> Result<(), Setback> {
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        next.running = Some(Running { record: record.clone(), nonce });
+        let unchanged = [self.unchanged()];
+        tokio::select! {
+            begun = ledger.commit(next, &unchanged, &[]) => begun?,
+            () = over(&self.gate) => return Err(Setback::Lost),
+        }
+        if self.gate.is_over() { Err(Setback::Lost) } else { Ok(()) }
+    }
+
+    /// Runs the guest, then commits its outcome and, where it succeeded, its state writes.
+    async fn run(
+        &self,
+        ledger: &mut Ledger,
+        mut record: RunRecord,
+        component: &Arc<Prepared>,
+        orders: &mut mpsc::Receiver<Order>,
+    ) -> Result<(), Setback> {
+        let history = &self.scheduling.history;
+        let kept = history.begin(&self.job.spec.id, record.clone());
+        let end = self.execute(&record, component, kept.log_sink(), orders).await;
+        let (mut outcome, mut detail) = end.verdict();
+        let ended = self.scheduling.now();
+        record.ended = Some(ended);
+        record.outcome = Some(outcome);
+        record.detail = detail.clone();
+        let writes = if outcome == Outcome::Succeeded { end.writes.as_slice() } else { &[] };
+        let finished = self.finish(ledger, record.clone(), writes).await;
+        match &finished {
+            Ok(()) => {}
+            Err(Setback::Lost | Setback::JobChanged) if outcome == Outcome::LostLeadership => {}
+            Err(Setback::Lost | Setback::JobChanged) => {
+                detail = format!("it ended as `{outcome}` after the term was over, and nothing of it was kept");
+                outcome = Outcome::LostLeadership;
+            }
+            Err(Setback::Refused(error)) => {
+                detail = format!("it ended as `{outcome}`, and its state writes were refused: {error}");
+                outcome = Outcome::Failed;
+                record.outcome = Some(outcome);
+                record.detail = detail.clone();
+                self.finish(ledger, record, &[]).await?;
+            }
+        }
+        kept.finish(outcome, &detail, ended).await;
+        match finished {
+            Err(Setback::Refused(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn finish(&self, ledger: &mut Ledger, record: RunRecord, writes: &[StateWrite]) -> Result<(), Setback> {
+        let mut next = ledger.state().clone();
+        next.running = None;
+        next.push(record);
+        tokio::select! {
+            finished = ledger.commit(next, &[], writes) => finished,
+            () = async { over(&self.gate).await; tokio::time::sleep(LAST_WORDS).await } => Err(Setback::Lost),
+        }
+    }
+
+    async fn execute(
+        &self,
+        record: &RunRecord,
+        component: &Arc<Prepared>,
+        log: LogSink,
+        orders: &mut mpsc::Receiver<Order>,
+    ) -> RunEnd {
+        let interrupt = Interrupt::default();
+        let request = self.request(record, log, interrupt.clone());
+        let run = self.scheduling.components.runtime().start(component, request);
+        let mut retired = self.retired.clone();
+        let mut ended = Box::pin(run.ended());
+        loop {
+            tokio::select! {
+                end = &mut ended => return end,
+                Ok(_) = retired.wait_for(|retire| *retire == Retire::Now), if !*interrupt.killed().borrow() => interrupt.kill(),
+                Some(order) = orders.recv() => {
+                    let _ = order.answer.send(Err(TriggerError::UnderWay));
+                }
+            }
+        }
+    }
+
+    fn request(&self, record: &RunRecord, log: LogSink, interrupt: Interrupt) -> RunRequest {
+        let spec = &self.job.spec;
+        RunRequest {
+            job: spec.id.clone(),
+            run: record.run.clone(),
+            attempt: record.attempt,
+            tick_ms: record.tick.map(|tick| tick.as_millisecond().unsigned_abs()),
+            gate: self.gate.clone(),
+            state_path: self.scheduling.layout.state(&spec.id.tenant, &spec.id.name),
+            state_mode: StateMode::Buffered,
+            config: spec.config.clone(),
+            limits: spec.limits,
+            log,
+            interrupt,
+            contenders: for_guests(self.gate.session().clone(), election_of(self.gate.contender())),
+        }
+    }
+
+    /// Runs of a job don't overlap: the ticks that came during the run are skipped, and said so.
+    async fn skip_overlapped(&self, ledger: &mut Ledger, schedule: &Schedule) -> Result<(), Setback> {
+        let now = self.scheduling.now();
+        let cursor = ledger.state().cursor.unwrap_or(now);
+        let Some(due) = due(schedule, cursor, now) else { return Ok(()) };
+        let reason = "the run before was still under way";
+        let mut skipped = self.skips(&due.earlier, reason);
+        skipped.push(self.skip(due.tick, reason.to_owned()));
+        let mut next = ledger.state().clone();
+        next.cursor = Some(due.tick);
+        skipped.iter().for_each(|record| next.push(record.clone()));
+        ledger.commit(next, &[self.unchanged()], &[]).await?;
+        self.keep_records(skipped);
+        Ok(())
+    }
+
+    // ---- records ----
+
+    fn tick_id(&self, tick: Timestamp) -> String {
+        format!("{}/{tick}", self.job.spec.id)
+    }
+
+    fn record(&self, run: String, tick: Option<Timestamp>) -> RunRecord {
+        RunRecord {
+            run,
+            attempt: 1,
+            tick,
+            host: self.scheduling.host.clone(),
+            token: self.gate.token(),
+            started: self.scheduling.now(),
+            ended: None,
+            outcome: None,
+            detail: String::new(),
+        }
+    }
+
+    fn skip(&self, tick: Timestamp, reason: String) -> RunRecord {
+        let record = self.record(self.tick_id(tick), Some(tick));
+        RunRecord { ended: Some(record.started), outcome: Some(Outcome::Skipped), detail: reason, ..record }
+    }
+
+    fn skips(&self, earlier: &Earlier, reason: &str) -> Vec<RunRecord> {
+        match earlier {
+            Earlier::Single(ticks) => ticks.iter().map(|tick| self.skip(*tick, reason.to_owned())).collect(),
+            Earlier::Span { first, before } => {
+                vec![self.skip(*first, format!("all ticks from {first} until before {before}: {reason}"))]
+            }
+        }
+    }
+
+    fn keep_records(&self, records: impl IntoIterator<Item = RunRecord>) {
+        for record in records {
+            debug!(job = %self.job.spec.id, run = record.run, detail = record.detail, "a tick is skipped");
+            self.scheduling.history.record(&self.job.spec.id, record);
+        }
+    }
+}
+
+/// The election's path, of a contender's.
+fn election_of(contender: &str) -> String {
+    contender.rsplit_once('/').map_or_else(String::new, |(election, _)| election.to_owned())
+}
+
+/// Waits until the gate's term is over.
+async fn over(gate: &Gate) {
+    let mut state = gate.state();
+    let _ = state.wait_for(|state| *state == crate::capability::GateState::Over).await;
+}
