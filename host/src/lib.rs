@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod artifact;
+pub mod candidacy;
 pub mod capability;
 pub mod cli;
 pub mod clock;
@@ -14,4 +15,5 @@ pub mod daemon;
 pub mod history;
 pub mod registry;
 pub mod runtime;
+pub mod scheduler;
 pub mod telemetry;

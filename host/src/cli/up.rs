@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
+use super::output::say;
 use crate::config::{self, DurationText, UpSettings};
 use crate::telemetry::{self, LogFormat};
 
@@ -50,8 +51,10 @@ impl Up {
     pub(super) fn run(self) -> anyhow::Result<()> {
         telemetry::init(self.log_format)
             .with_context(|| format!("{} holds no log filter", telemetry::FILTER_VARIABLE))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("silverback").build()?;
-        runtime.block_on(crate::daemon::run(self.settings()))
+        crate::daemon::run(self.settings(), |ready| {
+            // Nobody has to read it.
+            let _ = say(&format!("{ready}\n"));
+        })
     }
 
     pub(super) fn settings(self) -> UpSettings {

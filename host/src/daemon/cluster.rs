@@ -1,0 +1,94 @@
+//! What the API asks of the parts that lead and run.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::elections::{Post, Standings};
+use crate::api::{ApiError, Cluster, ContenderRow};
+use crate::artifact::Artifacts;
+use crate::candidacy::contenders;
+use crate::coordinator::Sessions;
+use crate::registry::{Digest, JobId, JobSpec, Registry, Trigger};
+use crate::runtime::Runtime;
+use crate::scheduler::{Scheduling, TriggerError, group_of};
+
+/// How long a request waits for a session.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// This host's parts, as the API sees them.
+pub(super) struct Parts {
+    pub runtime: Arc<Runtime>,
+    pub artifacts: Artifacts,
+    pub registry: Registry,
+    pub sessions: Sessions,
+    pub scheduling: Arc<Scheduling>,
+    pub standing: Arc<Standings>,
+}
+
+impl Parts {
+    fn post(&self, spec: &JobSpec) -> Post {
+        match spec.trigger {
+            Trigger::Leader { .. } => Post::Job(spec.id.clone()),
+            Trigger::Schedule { .. } => Post::Group(group_of(&spec.id, self.scheduling.groups)),
+        }
+    }
+}
+
+#[async_trait]
+impl Cluster for Parts {
+    async fn admit(&self, bytes: Bytes) -> Result<Digest, ApiError> {
+        let (runtime, checked) = (self.runtime.clone(), bytes.clone());
+        let admitted = tokio::task::spawn_blocking(move || runtime.admit(&checked)).await;
+        let admission = admitted
+            .map_err(|error| ApiError::Internal(format!("admission ended early: {error}")))?
+            .map_err(|error| ApiError::Invalid(error.to_string()))?;
+        self.artifacts.put(bytes).await?;
+        Ok(admission.digest)
+    }
+
+    fn election(&self, spec: &JobSpec) -> String {
+        let layout = &self.scheduling.layout;
+        match &spec.trigger {
+            Trigger::Leader { election: Some(path), .. } => path.clone(),
+            Trigger::Leader { election: None, .. } => layout.election(&spec.id.tenant, &spec.id.name),
+            Trigger::Schedule { .. } => layout.group(group_of(&spec.id, self.scheduling.groups)),
+        }
+    }
+
+    async fn contenders(&self, spec: &JobSpec) -> Result<Vec<ContenderRow>, ApiError> {
+        let session = self.sessions.get(PATIENCE).await?;
+        let queue = contenders(session.as_ref(), &self.election(spec)).await?;
+        let hosts = session.list(&self.scheduling.layout.hosts()).await?;
+        let rows = queue.into_iter().enumerate().map(|(at, entry)| ContenderRow {
+            host: hosts.contains(&entry.identifier).then(|| entry.identifier.clone()),
+            identifier: entry.identifier,
+            znode: entry.znode,
+            token: entry.token,
+            leader: at == 0,
+        });
+        Ok(rows.collect())
+    }
+
+    async fn resign(&self, job: &JobId) -> Result<(), ApiError> {
+        let job = self.registry.get(job).await?;
+        if self.standing.resign(&self.post(&job.spec)).await {
+            Ok(())
+        } else {
+            Err(ApiError::Conflict(format!("this host does not lead the election of job `{}`", job.spec.id)))
+        }
+    }
+
+    async fn trigger(&self, job: &JobId) -> Result<String, ApiError> {
+        let spec = &self.registry.get(job).await?.spec;
+        if let Trigger::Leader { .. } = spec.trigger {
+            let why = "has the trigger `leader`: it runs for as long as its host leads, and can't be run besides";
+            return Err(ApiError::Conflict(format!("job `{job}` {why}")));
+        }
+        self.scheduling.trigger(job).await.map_err(|error| match error {
+            TriggerError::NotHere | TriggerError::UnderWay => ApiError::Conflict(format!("job `{job}`: {error}")),
+            TriggerError::Refused(_) => ApiError::Unavailable(format!("job `{job}`: {error}")),
+        })
+    }
+}

@@ -1,0 +1,311 @@
+//! Which elections this host stands in, on whichever session it has.
+//!
+//! Follows the registry and the session: stands for every leader job that it can run and for every group that has jobs,
+//! leaves what is no longer wanted, stands anew when a job changes or a session is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use silverback_election::OnReturn as Return;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::candidacy::{Candidacy, Candidate, Duty, Ended, JoinError, LeaderJob, Membership, PresenceValue, Standing};
+use crate::coordinator::{Session, Sessions};
+use crate::registry::{Job, JobId, Jobs, OnReturn, Trigger};
+use crate::scheduler::{GroupDuty, Scheduling, group_of};
+
+/// Between two tries of what failed for a reason that may pass.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What one stands for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Post {
+    /// A leader job's own election.
+    Job(JobId),
+    /// A group of scheduled jobs.
+    Group(u32),
+}
+
+/// A change of the job makes its post another one; a group's never changes.
+type Edition = i64;
+
+/// The elections of this host.
+pub(super) struct Elections {
+    pub sessions: Sessions,
+    pub scheduling: Arc<Scheduling>,
+    pub presence: PresenceValue,
+    pub tick: Duration,
+    pub grace: Duration,
+    pub standing: Arc<Standings>,
+}
+
+/// Where this host stands now, for the API and the host's own node.
+#[derive(Default)]
+pub(super) struct Standings(Mutex<BTreeMap<Post, Arc<Candidate>>>);
+
+impl Standings {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Post, Arc<Candidate>>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// How many elections this host leads.
+    pub(super) fn led(&self) -> u32 {
+        self.lock().values().filter(|candidate| leads(candidate)).count() as u32
+    }
+
+    /// Gives up a term that this host leads, and returns when it is given up. False where this host doesn't lead.
+    pub(super) async fn resign(&self, post: &Post) -> bool {
+        let candidate = self.lock().get(post).cloned();
+        let Some(candidate) = candidate else { return false };
+        let standing = candidate.standing();
+        if !matches!(standing, Standing::Leading { .. }) {
+            return false;
+        }
+        candidate.resign();
+        let _ = candidate.follow().wait_for(|now| *now != standing).await;
+        true
+    }
+}
+
+fn leads(candidate: &Candidate) -> bool {
+    matches!(candidate.standing(), Standing::Leading { .. })
+}
+
+/// A post that is held, or on its way.
+struct Held {
+    edition: Edition,
+    leave: watch::Sender<bool>,
+}
+
+/// All posts on one session.
+struct Term<'a> {
+    elections: &'a Elections,
+    member: Arc<Membership>,
+    held: BTreeMap<Post, Held>,
+    tasks: JoinSet<(Post, Edition, Ended)>,
+    /// Leader jobs whose function returned and whose `on_return` is stop: not stood for again in this edition.
+    returned: &'a mut BTreeMap<Post, Edition>,
+}
+
+impl Elections {
+    /// Stands until `drain` is true, then leaves everything and returns. `joined` is told when the host is a member for the
+    /// first time.
+    ///
+    /// # Errors
+    /// Where the host can't become a member at all: its name is taken, or its settings leave no lease.
+    pub(super) async fn hold(self, drain: watch::Receiver<bool>, joined: watch::Sender<bool>) -> Result<(), JoinError> {
+        let mut returned = BTreeMap::new();
+        let mut follow = self.sessions.follow();
+        let mut draining = drain.clone();
+        loop {
+            let session = tokio::select! {
+                session = follow.wait_for(Option::is_some) => session.ok().and_then(|session| session.clone()),
+                _ = draining.wait_for(|drain| *drain) => return Ok(()),
+            };
+            let Some(session) = session else { return Ok(()) };
+            let member = match self.join(session.clone()).await {
+                Ok(member) => member,
+                Err(error) if !*joined.borrow() => return Err(error),
+                Err(error) => {
+                    error!(%error, "this host can't be a member of the cluster now, trying again");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            };
+            joined.send_replace(true);
+            let term = Term {
+                elections: &self,
+                member,
+                held: BTreeMap::new(),
+                tasks: JoinSet::new(),
+                returned: &mut returned,
+            };
+            if term.hold(drain.clone()).await == Over::Drained {
+                return Ok(());
+            }
+            info!("the session is over, waiting for the next");
+            let lost = session.id();
+            let _ = follow.wait_for(|now| now.as_ref().is_none_or(|now| now.id() != lost)).await;
+        }
+    }
+
+    async fn join(&self, session: Arc<dyn Session>) -> Result<Arc<Membership>, JoinError> {
+        let scheduling = &self.scheduling;
+        let path = scheduling.layout.host(&scheduling.host);
+        Membership::join(session, self.tick, scheduling.clock.clone(), path, self.presence.clone()).await
+    }
+
+    /// What there is to stand for.
+    fn wanted(&self, jobs: &Jobs) -> BTreeMap<Post, (Edition, Option<Arc<Job>>)> {
+        let live = || jobs.iter().filter(|(_, job)| !job.spec.paused);
+        let groups: BTreeSet<u32> = live()
+            .filter(|(_, job)| matches!(job.spec.trigger, Trigger::Schedule { .. }))
+            .map(|(id, _)| group_of(id, self.scheduling.groups))
+            .collect();
+        let leaders = live()
+            .filter(|(_, job)| matches!(job.spec.trigger, Trigger::Leader { .. }))
+            .map(|(id, job)| (Post::Job(id.clone()), (job.mzxid, Some(job.clone()))));
+        groups.into_iter().map(|group| (Post::Group(group), (0, None))).chain(leaders).collect()
+    }
+}
+
+/// Why all posts were left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    Drained,
+    SessionLost,
+}
+
+impl Term<'_> {
+    async fn hold(mut self, mut drain: watch::Receiver<bool>) -> Over {
+        let mut jobs = self.elections.scheduling.jobs.clone();
+        let mut session = self.member.session().state();
+        let over = loop {
+            let wanted = self.elections.wanted(&jobs.borrow_and_update());
+            self.leave_unwanted(&wanted);
+            self.stand_for_missing(wanted);
+            tokio::select! {
+                biased;
+                _ = drain.wait_for(|drain| *drain) => break Over::Drained,
+                _ = session.wait_for(|state| *state == crate::coordinator::SessionState::Lost) => break Over::SessionLost,
+                Some(ended) = self.tasks.join_next() => self.left(ended),
+                changed = jobs.changed() => if changed.is_err() { break Over::Drained },
+            }
+        };
+        self.held.values().for_each(|held| {
+            held.leave.send_replace(true);
+        });
+        while let Some(ended) = self.tasks.join_next().await {
+            self.left(ended);
+        }
+        over
+    }
+
+    fn leave_unwanted(&self, wanted: &BTreeMap<Post, (Edition, Option<Arc<Job>>)>) {
+        for (post, held) in &self.held {
+            if wanted.get(post).is_none_or(|(edition, _)| *edition != held.edition) {
+                held.leave.send_replace(true);
+            }
+        }
+    }
+
+    fn stand_for_missing(&mut self, wanted: BTreeMap<Post, (Edition, Option<Arc<Job>>)>) {
+        for (post, (edition, job)) in wanted {
+            if self.held.contains_key(&post) || self.returned.get(&post) == Some(&edition) {
+                continue;
+            }
+            let (leave, left) = watch::channel(false);
+            self.held.insert(post.clone(), Held { edition, leave });
+            let holder = Holder {
+                member: self.member.clone(),
+                scheduling: self.elections.scheduling.clone(),
+                standing: self.elections.standing.clone(),
+                grace: self.elections.grace,
+                post: post.clone(),
+            };
+            self.tasks.spawn(async move { (post, edition, holder.hold(job, left).await) });
+        }
+    }
+
+    fn left(&mut self, ended: Result<(Post, Edition, Ended), tokio::task::JoinError>) {
+        match ended {
+            Ok((post, edition, ended)) => {
+                self.held.remove(&post);
+                if ended == Ended::Returned {
+                    self.returned.insert(post, edition);
+                }
+            }
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Waits until the flag is true, or nobody is left to set it.
+async fn told(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|flag| *flag).await;
+}
+
+/// Holds one post.
+struct Holder {
+    member: Arc<Membership>,
+    scheduling: Arc<Scheduling>,
+    standing: Arc<Standings>,
+    grace: Duration,
+    post: Post,
+}
+
+impl Holder {
+    async fn hold(self, job: Option<Arc<Job>>, mut leave: watch::Receiver<bool>) -> Ended {
+        let prepared = async {
+            match (&self.post, job) {
+                (Post::Group(group), _) => Some(self.group(*group)),
+                (Post::Job(_), Some(job)) => self.leader(&job).await,
+                (Post::Job(_), None) => None,
+            }
+        };
+        let prepared = tokio::select! {
+            prepared = prepared => prepared,
+            () = told(&mut leave) => None,
+        };
+        let Some((candidacy, duty)) = prepared else { return Ended::Left };
+        let candidate = Arc::new(Candidate::stand(self.member.clone(), candidacy, duty));
+        self.standing.lock().insert(self.post.clone(), candidate.clone());
+        let ended = tokio::select! {
+            ended = candidate.ended() => ended,
+            () = told(&mut leave) => {
+                candidate.leave();
+                candidate.ended().await
+            }
+        };
+        self.standing.lock().remove(&self.post);
+        ended
+    }
+
+    fn group(&self, group: u32) -> (Candidacy, Arc<dyn Duty>) {
+        let candidacy = self.candidacy(self.scheduling.layout.group(group), Return::Requeue);
+        (candidacy, Arc::new(GroupDuty { group, scheduling: self.scheduling.clone() }))
+    }
+
+    /// A host stands for a leader job only once it holds the component, ready to run: leadership is never won by a host that
+    /// can't use it.
+    async fn leader(&self, job: &Job) -> Option<(Candidacy, Arc<dyn Duty>)> {
+        let spec = &job.spec;
+        let Trigger::Leader { election, on_return } = &spec.trigger else { return None };
+        let scheduling = &self.scheduling;
+        let component = loop {
+            match scheduling.components.prepared(&spec.component).await {
+                Ok(component) => break component,
+                Err(error) => {
+                    warn!(job = %spec.id, %error, "can't stand for this job, trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        };
+        let own = || scheduling.layout.election(&spec.id.tenant, &spec.id.name);
+        let election = election.clone().unwrap_or_else(own);
+        let on_return = match on_return {
+            OnReturn::Requeue => Return::Requeue,
+            OnReturn::Stop => Return::Stop,
+        };
+        let candidacy = self.candidacy(election.clone(), on_return);
+        let duty = LeaderJob {
+            spec: spec.clone(),
+            component,
+            election,
+            host: scheduling.host.clone(),
+            runtime: scheduling.components.runtime().clone(),
+            history: scheduling.history.clone(),
+            layout: scheduling.layout.clone(),
+            clock: scheduling.clock.clone(),
+        };
+        Some((candidacy, Arc::new(duty)))
+    }
+
+    fn candidacy(&self, election: String, on_return: Return) -> Candidacy {
+        Candidacy { election, identifier: self.scheduling.host.clone(), on_return, grace: self.grace }
+    }
+}

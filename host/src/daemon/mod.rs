@@ -1,0 +1,261 @@
+//! Puts the parts together, and takes them apart again in order. The only place that names concrete types.
+//!
+//! Three threads of life, none able to starve the others: the session with its heartbeats, elections and deadlines; the
+//! API and the scheduler; the guests.
+
+mod cluster;
+mod elections;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use object_store::local::LocalFileSystem;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime as Threads};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::api::{Api, ApiParts, Peers};
+use crate::artifact::Artifacts;
+use crate::candidacy::{JoinError, PresenceValue};
+use crate::clock::{self, Clock};
+use crate::config::{HostInfo, Layout, UpSettings};
+use crate::coordinator::{Coordinator, CreateMode, Embedded, Error, Sessions, ZooKeeper, ensure_path};
+use crate::history::History;
+use crate::registry::Registry;
+use crate::runtime::{self, Components, Runtime, RuntimeSettings};
+use crate::scheduler::{DEFAULT_GROUPS, Scheduling};
+use cluster::Parts;
+use elections::{Elections, Standings};
+
+/// How long the first session is waited for.
+const FIRST_SESSION: Duration = Duration::from_secs(20);
+/// How long records still on their way to the store are waited for at the end.
+const SETTLE: Duration = Duration::from_secs(5);
+/// What is done at the end is bounded by the drain grace and this.
+const DRAIN_MARGIN: Duration = Duration::from_secs(10);
+
+/// Runs a host until it is told to stop by SIGTERM or SIGINT, then drains it: guests are asked to stop, stopped, leadership
+/// is released, and only then the session closed. `ready` is told, in one sentence, when the host answers and stands.
+///
+/// # Errors
+/// What keeps it from starting, for people.
+pub fn run(settings: UpSettings, ready: impl FnOnce(&str) + Send) -> anyhow::Result<()> {
+    let session = threads("session", 1)?;
+    let guests = runtime::guest_threads().context("the guests' threads can't be started")?;
+    let main = threads("host", 2)?;
+    let outcome = main.block_on(up(settings, session.handle().clone(), guests.handle().clone(), ready));
+    for runtime in [guests, session, main] {
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+    outcome
+}
+
+fn threads(name: &str, count: usize) -> anyhow::Result<Threads> {
+    let built = Builder::new_multi_thread().worker_threads(count).thread_name(name).enable_all().build();
+    built.with_context(|| format!("the `{name}` threads can't be started"))
+}
+
+async fn up(
+    settings: UpSettings,
+    session_threads: Handle,
+    guest_threads: Handle,
+    ready: impl FnOnce(&str),
+) -> anyhow::Result<()> {
+    let mut asked_to_stop = StopSignals::new()?;
+    let clock = clock::system();
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("listen: `{}` can't be listened on", settings.listen))?;
+    let address = listener.local_addr()?;
+    let coordinator = coordinator(&settings, clock.clone())?;
+    let label = coordinator.describe();
+    let store = Arc::new(folder(&settings.store)?);
+    let runtime = Runtime::new(RuntimeSettings::default(), guest_threads, clock.clone())?;
+
+    let sessions = session_threads
+        .spawn(async move { Sessions::open(coordinator, FIRST_SESSION).await })
+        .await?
+        .with_context(|| format!("coordinator: no session with {label}"))?;
+    let layout = Layout::new(&settings.root);
+    let groups = found_cluster(&sessions, &layout).await?;
+
+    let peers = Peers::new(sessions.clone(), layout.clone(), &settings.name);
+    let artifacts = Artifacts::new(store.clone());
+    let history = History::new(store, &settings.name, clock.clone());
+    let registry = Registry::new(sessions.clone(), layout.clone());
+    let components = Components::new(runtime.clone(), artifacts.clone(), ask_peers(peers));
+    let scheduling = Arc::new(Scheduling {
+        host: settings.name.clone(),
+        groups,
+        layout: layout.clone(),
+        clock: clock.clone(),
+        components,
+        history: history.clone(),
+        jobs: registry.follow().await,
+        handle: Handle::current(),
+        kept: Default::default(),
+    });
+
+    let standing = Arc::new(Standings::default());
+    let (drain, draining) = watch::channel(false);
+    let (joined, mut has_joined) = watch::channel(false);
+    let elections = Elections {
+        sessions: sessions.clone(),
+        scheduling: scheduling.clone(),
+        presence: presence(&settings, address, clock.clone(), &sessions, standing.clone()),
+        tick: if settings.zookeeper.is_some() { settings.tick_time } else { Duration::ZERO },
+        grace: settings.drain_grace,
+        standing: standing.clone(),
+    };
+    let mut holding = session_threads.spawn(elections.hold(draining, joined));
+
+    let parts = Parts {
+        runtime,
+        artifacts: artifacts.clone(),
+        registry: registry.clone(),
+        sessions: sessions.clone(),
+        scheduling,
+        standing,
+    };
+    let api = Api::new(ApiParts {
+        host: settings.name.clone(),
+        registry,
+        artifacts,
+        history: history.clone(),
+        sessions: sessions.clone(),
+        layout,
+        clock,
+        cluster: Arc::new(parts),
+    });
+    let (close_api, mut api_closes) = watch::channel(false);
+    let serving = tokio::spawn(api.serve(listener, async move {
+        let _ = api_closes.wait_for(|close| *close).await;
+    }));
+
+    tokio::select! {
+        _ = has_joined.wait_for(|joined| *joined) => {}
+        ended = &mut holding => return Err(ended?.err().map_or_else(|| anyhow::anyhow!("the elections ended"), Into::into)),
+        () = asked_to_stop.wait() => return Ok(()),
+    }
+    let name = &settings.name;
+    ready(&format!("silverback {name} is ready on http://{address} ({label})"));
+    tokio::select! {
+        () = asked_to_stop.wait() => {}
+        ended = &mut holding => return Err(ended?.err().map_or_else(|| anyhow::anyhow!("the elections ended"), Into::into)),
+    }
+
+    info!("draining: guests are asked to stop, then leadership is released");
+    drain.send_replace(true);
+    drained(holding, settings.drain_grace + DRAIN_MARGIN).await;
+    close_api.send_replace(true);
+    let _ = serving.await;
+    if !history.settle(SETTLE).await {
+        warn!("some records are not in the store yet, and stay unfinished");
+    }
+    sessions.close().await;
+    info!("drained");
+    Ok(())
+}
+
+async fn drained(holding: JoinHandle<Result<(), JoinError>>, patience: Duration) {
+    match tokio::time::timeout(patience, holding).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => warn!(%error, "the elections ended badly"),
+        Ok(Err(error)) => warn!(%error, "the elections ended early"),
+        Err(_) => warn!("the drain took too long; the session is closed with leadership still held"),
+    }
+}
+
+fn coordinator(settings: &UpSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Coordinator>> {
+    Ok(match &settings.zookeeper {
+        Some(servers) => Arc::new(ZooKeeper::new(servers, settings.session_timeout)?),
+        None => {
+            let embedded = Embedded::open(&settings.data.join("coordinator"), clock)?;
+            Arc::new(embedded.with_session_timeout(settings.session_timeout))
+        }
+    })
+}
+
+fn folder(path: &Path) -> anyhow::Result<LocalFileSystem> {
+    std::fs::create_dir_all(path).with_context(|| format!("store: folder `{}` can't be made", path.display()))?;
+    LocalFileSystem::new_with_prefix(path).with_context(|| format!("store: folder `{}` can't be used", path.display()))
+}
+
+/// Makes the cluster's own nodes where they are missing, and gives the number of groups it was made with.
+async fn found_cluster(sessions: &Sessions, layout: &Layout) -> anyhow::Result<u32> {
+    let session = sessions.get(FIRST_SESSION).await?;
+    for path in [layout.root().to_owned(), layout.hosts(), layout.tenants()] {
+        ensure_path(session.as_ref(), &path).await?;
+    }
+    let path = layout.cluster();
+    let value = serde_json::json!({ "groups": DEFAULT_GROUPS }).to_string();
+    match session.create(&path, value.as_bytes(), CreateMode::Persistent).await {
+        Ok(_) | Err(Error::NodeExists { .. }) => {}
+        Err(other) => return Err(other.into()),
+    }
+    let (value, _) = session.get(&path).await?;
+    groups(&value).with_context(|| format!("cluster: node `{path}` can't be read"))
+}
+
+fn groups(value: &[u8]) -> anyhow::Result<u32> {
+    let value: serde_json::Value = serde_json::from_slice(value)?;
+    let groups = value.get("groups").and_then(serde_json::Value::as_u64).and_then(|groups| u32::try_from(groups).ok());
+    groups.filter(|groups| *groups > 0).context("`groups` is not a number from 1")
+}
+
+fn ask_peers(peers: Peers) -> crate::runtime::AskPeers {
+    Arc::new(move |digest| {
+        let peers = peers.clone();
+        Box::pin(async move {
+            let asked = peers.component(&digest).await;
+            asked.inspect_err(|error| warn!(%digest, %error, "the other hosts can't be asked")).ok().flatten()
+        })
+    })
+}
+
+/// What this host's node says, made anew for each heartbeat.
+fn presence(
+    settings: &UpSettings,
+    address: std::net::SocketAddr,
+    clock: Arc<dyn Clock>,
+    sessions: &Sessions,
+    standing: Arc<Standings>,
+) -> PresenceValue {
+    let (name, started, sessions) = (settings.name.clone(), clock.wall(), sessions.clone());
+    Arc::new(move || {
+        let session = sessions.now().map_or(0, |session| session.id());
+        let info = HostInfo {
+            host: name.clone(),
+            address: address.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started,
+            elections_led: standing.led(),
+            session: HostInfo::session_text(session),
+        };
+        serde_json::to_vec(&info).expect("a host's own description is plain data")
+    })
+}
+
+/// SIGTERM and SIGINT: caught from the start, so that a host that is still starting stops in order too.
+struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
