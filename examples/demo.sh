@@ -12,8 +12,8 @@ case $1 in
 esac
 cd "$(dirname "$0")"
 
-leader=acme/publisher
-scheduled=globex/rollup
+leader=desk/publisher
+scheduled=metrics/rollup
 
 dir=$(mktemp -d)
 host=
@@ -95,7 +95,7 @@ follow "$scheduled" rollup
 sleep 7
 
 say 'An order for the leader'
-run state set "$leader" order 'spring edition'
+run state set "$leader" orders '[{"id": 1, "symbol": "ZINC", "price": 2710.5}]'
 sleep 12
 stop_following
 

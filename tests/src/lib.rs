@@ -10,6 +10,7 @@ pub mod kazoo;
 pub mod place;
 pub mod port;
 pub mod process;
+pub mod proxy;
 pub mod terms;
 pub mod wait;
 pub mod witness;
