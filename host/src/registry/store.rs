@@ -114,6 +114,11 @@ impl Registry {
                 Ok(Some(job)) => self.set(&spec.id, &data, Some(job.version)),
                 Ok(None) => {
                     self.room_for(&*session, &spec.id).await?;
+                    match self.make_parents(&*session, &spec.id).await {
+                        Ok(()) => {}
+                        Err(Error::Lost | Error::OutcomeUnknown { .. }) => continue,
+                        Err(error) => return Err(error.into()),
+                    }
                     Op::Create { path: self.path(&spec.id), data: data.clone(), mode: CreateMode::Persistent }
                 }
                 Err(_) => self.set(&spec.id, &data, None),
@@ -253,20 +258,17 @@ impl Registry {
             })),
             // Nothing to delete.
             Err(error) if deletes && error.failed_at(0) => Ok(Committed::No),
-            Err(error @ MultiError::Op { .. }) => self.make_way(session, id, error.into_error()).await,
+            Err(error @ MultiError::Op { .. }) => self.make_way(session, error.into_error()).await,
             Err(MultiError::Whole(Error::OutcomeUnknown { .. } | Error::Lost)) => Ok(Committed::Perhaps),
             Err(MultiError::Whole(error)) => Err(error.into()),
         }
     }
 
-    /// After a multi that failed: creates the directories where they were missing.
-    async fn make_way(&self, session: &dyn Session, id: &JobId, error: Error) -> Result<Committed, RegistryError> {
+    /// After a multi that failed: creates the registry's own node where it was missing.
+    async fn make_way(&self, session: &dyn Session, error: Error) -> Result<Committed, RegistryError> {
         match error {
             Error::NoNode { .. } => {
-                let parents = self.layout.parents(&id.tenant, &id.name);
-                for path in parents.iter().chain([&self.layout.registry()]) {
-                    ensure_path(session, path).await?;
-                }
+                ensure_path(session, &self.layout.registry()).await?;
                 Ok(Committed::No)
             }
             Error::NodeExists { .. } | Error::BadVersion { .. } => Ok(Committed::No),
@@ -283,6 +285,14 @@ impl Registry {
         if jobs.len() >= MAX_CHILDREN {
             let what = format!("jobs of tenant `{}`", id.tenant);
             return Err(RegistryError::Full { what, count: jobs.len() });
+        }
+        Ok(())
+    }
+
+    /// The directories above a job's nodes. Another job of the tenant has made some of them, never all.
+    async fn make_parents(&self, session: &dyn Session, id: &JobId) -> Result<(), Error> {
+        for parent in self.layout.parents(&id.tenant, &id.name) {
+            ensure_path(session, &parent).await?;
         }
         Ok(())
     }

@@ -69,6 +69,16 @@ async fn a_job_is_created_changed_and_left_alone() {
 }
 
 #[tokio::test]
+async fn every_job_of_a_tenant_gets_a_place_for_its_keys() {
+    let place = Place::new().await;
+    for name in ["first", "second"] {
+        place.registry.apply(&spec("acme", name, "one")).await.unwrap();
+        let keys = place.layout.state("acme", name);
+        assert!(place.session().await.stat(&keys).await.unwrap().is_some(), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_lost_reply_changes_a_job_once() {
     let place = Place::new().await;
     let first = spec("acme", "publisher", "one");
