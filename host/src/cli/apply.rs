@@ -23,8 +23,8 @@ impl Apply {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let jobs = self.files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
         let client = self.server.client()?;
-        for (spec, component) in jobs {
-            let Applied { version, change } = send(&client, &spec, &component)?;
+        for Ready { spec, file, component } in jobs {
+            let Applied { version, change } = send(&client, &spec, &file, &component)?;
             let remark = match change {
                 Change::Created | Change::Updated => "",
                 Change::Unchanged => " (unchanged)",
@@ -35,8 +35,14 @@ impl Apply {
     }
 }
 
-/// A valid job and its component's bytes.
-fn read(file: &Path) -> anyhow::Result<(JobSpec, Vec<u8>)> {
+/// A valid job, with its component's file and bytes.
+struct Ready {
+    spec: JobSpec,
+    file: PathBuf,
+    component: Vec<u8>,
+}
+
+fn read(file: &Path) -> anyhow::Result<Ready> {
     let named = || format!("`{}`", file.display());
     let text = String::from_utf8(read_file(file)?).with_context(named)?;
     let job = JobFile::parse(&text, file.parent().unwrap_or(Path::new(""))).with_context(named)?;
@@ -49,14 +55,15 @@ fn read(file: &Path) -> anyhow::Result<(JobSpec, Vec<u8>)> {
         component.len()
     );
     let digest = Digest::of(&component);
-    Ok((job.into_spec(digest), component))
+    let file = job.component.clone();
+    Ok(Ready { spec: job.into_spec(digest), file, component })
 }
 
-fn send(client: &Client, spec: &JobSpec, component: &[u8]) -> anyhow::Result<Applied> {
+fn send(client: &Client, spec: &JobSpec, file: &Path, component: &[u8]) -> anyhow::Result<Applied> {
     let digest = &spec.component;
     if !client.has(&format!("/v1/components/{digest}"))? {
-        let stored: StoredComponent =
-            client.put("/v1/components", component).with_context(|| format!("job `{}`", spec.id.name))?;
+        let refused = || format!("job `{}`: component `{}`", spec.id.name, file.display());
+        let stored: StoredComponent = client.put("/v1/components", component).with_context(refused)?;
         ensure!(stored.digest == *digest, "the component arrived as `{}`, not as `{digest}`", stored.digest);
     }
     client.put_json(&format!("/v1/jobs/{}", spec.id), spec)

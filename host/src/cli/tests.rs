@@ -134,7 +134,8 @@ async fn a_job_is_applied_used_and_deleted_through_a_host() {
     assert!(missing.starts_with("job `publisher`: component: can't read `"), "{missing}");
     std::fs::write(folder.path().join("p.wasm"), b"no component").unwrap();
     let refused = command(&server, &["apply", file]).await;
-    assert_eq!(refused, Err("job `publisher`: not a component".to_owned()));
+    let path = folder.path().join("p.wasm");
+    assert_eq!(refused, Err(format!("job `publisher`: component `{}`: not a component", path.display())));
     assert_eq!(host.get("/v1/jobs").await, json!([]));
 
     let mut component = vec![7; 3 << 20];

@@ -196,8 +196,7 @@ fn schedule(job: &str, schedule: &str, time_zone: &str) -> Result<(), SpecError>
 fn limits(job: &str, trigger: &Trigger, limits: &Limits) -> Result<(), SpecError> {
     let memory = limits.memory_bytes;
     if !(MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES).contains(&memory) {
-        let value = format!("{memory} bytes");
-        return Err(SpecError::invalid(job, "limits.memory", &value, "it must be from 1MiB to 128MiB"));
+        return Err(SpecError::invalid(job, "limits.memory", &as_written(memory), "it must be from 1MiB to 128MiB"));
     }
     match (limits.time_ms, trigger) {
         (Some(time), _) if !(1..=MAX_TIME_MS).contains(&time) => {
@@ -231,4 +230,13 @@ fn config(job: &str, config: &BTreeMap<String, String>) -> Result<(), SpecError>
         return refuse("config".to_owned(), &value, format!("the limit is {MAX_CONFIG_BYTES} bytes"));
     }
     Ok(())
+}
+/// A size as job.toml has it, in the largest unit that leaves no fraction.
+fn as_written(bytes: u64) -> String {
+    match bytes {
+        _ if bytes.is_multiple_of(1 << 30) => format!("{}GiB", bytes >> 30),
+        _ if bytes.is_multiple_of(1 << 20) => format!("{}MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{}KiB", bytes >> 10),
+        _ => format!("{bytes} bytes"),
+    }
 }
