@@ -80,6 +80,7 @@ impl Ledger {
         conditions: &[Op],
         writes: &[StateWrite],
     ) -> Result<(), Setback> {
+        let mut why = String::new();
         for _ in 0..TRIES {
             if self.gate.is_over() && writes.is_empty() && !conditions.is_empty() {
                 return Err(Setback::Lost);
@@ -95,12 +96,14 @@ impl Ledger {
                 // A key came or went since it was looked at, or the state is not as we knew it.
                 Err(MultiError::Op { index, source }) => {
                     debug!(path = self.path, index, error = %source, "a multi is tried again");
+                    why = source.to_string();
                     if self.is_committed(&next).await.map_err(setback)? {
                         self.committed(next);
                         return Ok(());
                     }
                 }
                 Err(MultiError::Whole(error)) if error.is_unknown() => {
+                    why = error.to_string();
                     if self.is_committed(&next).await.map_err(setback)? {
                         self.committed(next);
                         return Ok(());
@@ -109,7 +112,7 @@ impl Ledger {
                 Err(MultiError::Whole(error)) => return Err(setback(error)),
             }
         }
-        Err(Setback::Refused(Error::OutcomeUnknown { detail: format!("`{}` was tried {TRIES} times", self.path) }))
+        Err(Setback::Refused(Error::Refused { detail: format!("`{}` was tried {TRIES} times: {why}", self.path) }))
     }
 
     fn committed(&mut self, next: RunState) {
