@@ -39,7 +39,8 @@ fn bad_jobs_are_refused_by_field_and_value_and_nothing_is_stored() {
         ("", "time_zone = \"Mars/Olympus\"".to_owned(), vec!["nightly", "time_zone", "Mars/Olympus"]),
         ("trigger", "trigger = \"sometimes\"".to_owned(), vec!["nightly", "trigger", "sometimes"]),
         ("", "[limits]\nmemory = \"64 elephants\"".to_owned(), vec!["memory", "64 elephants"]),
-        ("", "[limits]\nmemory = \"64TiB\"".to_owned(), vec!["memory", "128MiB"]),
+        ("", "[limits]\nmemory = \"64TiB\"".to_owned(), vec!["memory", "64TiB"]),
+        ("", "[limits]\nmemory = \"129MiB\"".to_owned(), vec!["memory", "129MiB", "128MiB"]),
         ("", "[limits]\ntime = \"-5s\"".to_owned(), vec!["time", "-5s"]),
         ("name", "name = \"night/ly\"".to_owned(), vec!["name", "night/ly"]),
         ("name", format!("name = \"{long}\""), vec!["name", "nnnn", "63"]),
@@ -60,7 +61,7 @@ fn bad_components_are_refused_in_plain_words_and_nothing_is_stored() {
     let jobs = cluster.dir().join("jobs");
     fs::create_dir(&jobs).unwrap();
     let cases: [(&str, Vec<u8>, &[&str]); 5] = [
-        ("text.wasm", b"this is no component".to_vec(), &["not a component"]),
+        ("text.wasm", b"this is no component".to_vec(), &["no WebAssembly"]),
         ("module.wasm", CORE_MODULE.to_vec(), &["core module"]),
         ("empty.wasm", EMPTY_COMPONENT.to_vec(), &["silverback:leader/job"]),
         ("other-world.wasm", other_world(), &["acme:payments/ledger"]),

@@ -28,7 +28,7 @@ fn hostile_guests_end_as_they_should_and_nobody_else_notices() {
     let cases = [
         ("spin", "time = \"2s\"", "timed-out", "2"),
         ("trap", "", "failed", "unreachable"),
-        ("error", "", "failed", "again"),
+        ("error", "", "failed", "as asked"),
         ("permanent", "", "failed", "permanent"),
         ("allocate", "memory = \"16MiB\"", "failed", "16"),
         ("sleep", "time = \"1s\"", "timed-out", "1"),
