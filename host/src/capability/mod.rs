@@ -22,5 +22,5 @@ pub use leadership::{Contenders, Leadership};
 pub use logging::{BURST_LINES, LINES_PER_SECOND, MAX_CONTEXT_BYTES, MAX_LINE_BYTES, RunLog};
 pub use state::{
     Batch, Bucket, Entry, Key, KeyWatch, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES,
-    MAX_KEY_BYTES, MAX_KEYS, MAX_STATE_VALUE_BYTES, PATIENCE, State, StateError, StateMode, StateWrite,
+    MAX_KEYS, MAX_STATE_VALUE_BYTES, PATIENCE, State, StateError, StateMode, StateWrite,
 };

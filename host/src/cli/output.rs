@@ -63,12 +63,18 @@ pub(super) fn table(rows: &[Value], columns: &[&str]) -> String {
     text
 }
 
+/// A time as a person reads it; what is no time stays as it is.
+fn to_milliseconds(text: &str) -> String {
+    text.parse::<jiff::Timestamp>().map_or_else(|_| plain(text), |time| format!("{time:.3}"))
+}
+
 /// `group|election` is whichever of the two is there.
 fn cell(row: &Value, column: &str) -> String {
     let value = column.split('|').map(|name| &row[name]).find(|value| !value.is_null());
     let text = match value {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) if column == "component" => text.chars().take(SHORT_DIGEST).collect(),
+        Some(Value::String(text)) if matches!(column, "started" | "ended") => to_milliseconds(text),
         Some(Value::String(text)) => plain(text),
         Some(Value::Bool(true)) => "yes".to_owned(),
         Some(Value::Bool(false)) => "no".to_owned(),

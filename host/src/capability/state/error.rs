@@ -27,7 +27,7 @@ pub enum StateError {
         limit: usize,
     },
     /// A key that can't be one.
-    #[error("key is empty, a key has 1 to {} bytes", super::MAX_KEY_BYTES)]
+    #[error("key is empty, a key has 1 to {} bytes", crate::config::MAX_KEY_BYTES)]
     EmptyKey,
     /// `increment` of something else.
     #[error("key `{key}` holds no number, so it can't be incremented")]

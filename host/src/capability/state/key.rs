@@ -1,9 +1,9 @@
 //! A key, and the name of its znode.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use super::MAX_KEY_BYTES;
 use super::error::StateError;
+use crate::config::{MAX_KEY_BYTES, decode_key, encode_key};
 
 /// A key of a job's state: 1 to 255 bytes of UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,33 +27,15 @@ impl Key {
         &self.0
     }
 
-    /// The path of the key's znode under `dir`. ASCII letters, digits, `-`, `_` and `.` stand for themselves, other bytes
-    /// (and a dot at the beginning: `.` and `..` are no names) as `%` and two hexadecimal digits.
+    /// The path of the key's znode under `dir`.
     pub fn path(&self, dir: &str) -> String {
-        let mut path = format!("{dir}/");
-        for (at, byte) in self.0.bytes().enumerate() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => path.push(byte.into()),
-                b'.' if at > 0 => path.push('.'),
-                other => {
-                    let _ = write!(path, "%{other:02X}");
-                }
-            }
-        }
-        path
+        let name = encode_key(&self.0).expect("a key was checked when it was made");
+        format!("{dir}/{name}")
     }
 
     /// The key of a znode's name; None for a name that no key has.
     pub fn from_node_name(name: &str) -> Option<Self> {
-        let mut bytes = Vec::with_capacity(name.len());
-        let mut rest = name.bytes();
-        while let Some(byte) = rest.next() {
-            bytes.push(match byte {
-                b'%' => 16 * hex(rest.next()?)? + hex(rest.next()?)?,
-                plain => plain,
-            });
-        }
-        Key::new(String::from_utf8(bytes).ok()?).ok()
+        decode_key(name).map(Key)
     }
 }
 
@@ -61,10 +43,6 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|digit| digit as u8)
 }
 
 #[cfg(test)]

@@ -32,8 +32,6 @@ use self::overlay::Overlay;
 use super::gate::Gate;
 use crate::coordinator::{Error, MAX_CHILDREN, MAX_VALUE_BYTES, Session, SessionState, Stat, Watch};
 
-/// The longest key, in bytes of UTF-8.
-pub const MAX_KEY_BYTES: usize = 255;
 /// The largest value, in bytes.
 pub const MAX_STATE_VALUE_BYTES: usize = MAX_VALUE_BYTES;
 /// The most keys of one job.
