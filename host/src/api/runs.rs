@@ -1,5 +1,5 @@
-//! Runs of a job, whichever host ran them: this host's own, the live peers' from them, those of hosts that are gone from
-//! the store.
+//! Runs of a job, whichever host ran them. What a live host says of its own runs counts; of those of a host that is gone,
+//! whatever any host's store has.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const MAX_RUNS: usize = 1000;
 pub(super) struct Which {
     #[serde(default = "default_runs")]
     limit: usize,
-    /// True: this host's own runs alone.
+    /// True: what this host can read without asking another.
     #[serde(default)]
     local: bool,
 }
@@ -44,7 +44,7 @@ pub(super) async fn list(
     let (id, Query(which)) = (id(path)?, which?);
     let limit = which.limit.min(MAX_RUNS);
     if which.local {
-        return Ok(Json(api.history.own_runs(&id, limit).await?));
+        return Ok(Json(api.readable_runs(&id, limit).await?));
     }
     let runs = api.runs(&id, limit).await?;
     if runs.is_empty() {
@@ -57,20 +57,19 @@ pub(super) async fn list(
 impl Api {
     async fn runs(&self, job: &JobId, limit: usize) -> Result<Vec<RunRecord>, ApiError> {
         let peers = self.peers.others().await?;
-        let mut runs = self.history.own_runs(job, limit).await?;
-        for found in future::join_all(peers.iter().map(|peer| self.peer_runs(peer, job, limit))).await {
-            runs.extend(found?);
+        let mut first_hand = self.history.own_runs(job, limit).await?;
+        let mut second_hand = self.others_stored_runs(job, limit).await?;
+        let told = future::join_all(peers.iter().map(|peer| self.peer_runs(peer, job, limit))).await;
+        for (peer, runs) in peers.iter().zip(told) {
+            let (own, others): (Vec<_>, Vec<_>) = runs?.into_iter().partition(|run| run.host == peer.host);
+            first_hand.extend(own);
+            second_hand.extend(others);
         }
-        for host in self.history.hosts(job).await? {
-            if host != self.host && peers.iter().all(|peer| peer.host != host) {
-                let mut gone = self.history.stored_runs(job, &host, limit).await?;
-                for run in gone.iter_mut().filter(|run| run.ended.is_none() && run.outcome.is_none()) {
-                    run.given_up("its host went away before it ended");
-                }
-                runs.extend(gone);
-            }
+        let live = |host: &str| host == self.host || peers.iter().any(|peer| peer.host == host);
+        for run in second_hand.iter_mut().filter(|run| run.ended.is_none() && !live(&run.host)) {
+            run.given_up("its host went away before it ended");
         }
-        Ok(newest(runs, limit))
+        Ok(newest(first_hand, second_hand, limit))
     }
 
     /// A live peer's runs, from the store if it doesn't answer.
@@ -87,25 +86,31 @@ impl Api {
 
     /// What this host can read without asking another.
     pub(super) async fn readable_runs(&self, job: &JobId, limit: usize) -> Result<Vec<RunRecord>, ApiError> {
-        let mut runs = self.history.own_runs(job, limit).await?;
+        let own = self.history.own_runs(job, limit).await?;
+        Ok(newest(own, self.others_stored_runs(job, limit).await?, limit))
+    }
+
+    /// What this host's store has of other hosts' runs.
+    async fn others_stored_runs(&self, job: &JobId, limit: usize) -> Result<Vec<RunRecord>, ApiError> {
+        let mut runs = Vec::new();
         for host in self.history.hosts(job).await?.into_iter().filter(|host| *host != self.host) {
             runs.extend(self.history.stored_runs(job, &host, limit).await?);
         }
-        Ok(newest(runs, limit))
+        Ok(runs)
     }
 }
 
-/// Each attempt once, newest first. Of two records of the same attempt on the same host the one that has ended counts:
-/// the other was written by a host that did not live to say more.
-fn newest(runs: Vec<RunRecord>, limit: usize) -> Vec<RunRecord> {
-    let mut attempts: BTreeMap<(String, u32, String), RunRecord> = BTreeMap::new();
-    for run in runs {
-        let key = (run.run.clone(), run.attempt, run.host.clone());
-        match attempts.get(&key) {
+/// Each attempt once, newest first. A host's own word counts before another's; of two others' the one that tells the end.
+fn newest(first_hand: Vec<RunRecord>, second_hand: Vec<RunRecord>, limit: usize) -> Vec<RunRecord> {
+    let key = |run: &RunRecord| (run.run.clone(), run.attempt, run.host.clone());
+    let mut attempts: BTreeMap<_, RunRecord> = BTreeMap::new();
+    for run in second_hand {
+        match attempts.get(&key(&run)) {
             Some(known) if known.ended.is_some() => {}
-            Some(_) | None => drop(attempts.insert(key, run)),
+            Some(_) | None => drop(attempts.insert(key(&run), run)),
         }
     }
+    attempts.extend(first_hand.into_iter().map(|run| (key(&run), run)));
     let mut runs: Vec<RunRecord> = attempts.into_values().collect();
     runs.sort_by(|a, b| (b.started, &b.run, b.attempt).cmp(&(a.started, &a.run, a.attempt)));
     runs.truncate(limit);

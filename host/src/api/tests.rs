@@ -162,20 +162,8 @@ impl Host {
     }
 
     async fn ran(&self, job: &JobId, tick: &str, said: &[&str]) {
-        let name = &self.fake.host;
-        let run = format!("{job}/{tick}");
-        let started: Timestamp = tick.parse().unwrap();
-        let record = RunRecord {
-            run: run.clone(),
-            attempt: 1,
-            tick: Some(started),
-            host: name.clone(),
-            token: 1,
-            started,
-            ended: None,
-            outcome: None,
-            detail: String::new(),
-        };
+        let record = begun(job, tick, &self.fake.host);
+        let (run, started) = (record.run.clone(), record.started);
         let handle = self.history.begin(job, record);
         for message in said {
             handle.log_sink()(LogLine {
@@ -188,6 +176,21 @@ impl Host {
             });
         }
         handle.finish(Outcome::Succeeded, "", started).await;
+    }
+}
+
+fn begun(job: &JobId, tick: &str, host: &str) -> RunRecord {
+    let started: Timestamp = tick.parse().unwrap();
+    RunRecord {
+        run: format!("{job}/{tick}"),
+        attempt: 1,
+        tick: Some(started),
+        host: host.to_owned(),
+        token: 1,
+        started,
+        ended: None,
+        outcome: None,
+        detail: String::new(),
     }
 }
 
@@ -222,6 +225,28 @@ async fn any_host_answers_for_the_cluster() {
         assert_eq!(messages(&logs), ["one", "three", "two"]);
         let rest = format!("/v1/jobs/acme/publisher/logs?after={}", logs["cursor"].as_str().unwrap());
         assert_eq!(messages(&host.get(&rest).await), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn any_store_tells_of_a_host_that_is_gone_and_a_live_host_has_the_last_word_on_its_own_runs() {
+    let sessions = sessions().await;
+    let (a, b) = (host("a", &sessions).await, host("b", &sessions).await);
+    let job = a.apply("acme", "publisher").await.id;
+    let (lost, mistaken) = ("2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z");
+    for (tick, gone) in [(lost, "gone"), (mistaken, "b")] {
+        let mut record = begun(&job, tick, gone);
+        (record.ended, record.outcome) = (Some(record.started), Some(Outcome::Unknown));
+        a.history.close_abandoned(&job, record);
+    }
+    assert!(a.history.settle(PATIENCE).await);
+    b.ran(&job, mistaken, &[]).await;
+
+    for host in [&a, &b] {
+        let runs = host.get("/v1/jobs/acme/publisher/runs").await;
+        let told = [&runs[0], &runs[1]].map(|run| (run["host"].as_str().unwrap(), run["outcome"].as_str().unwrap()));
+        assert_eq!(told, [("b", "succeeded"), ("gone", "unknown")]);
+        assert_eq!(runs.as_array().unwrap().len(), 2);
     }
 }
 
