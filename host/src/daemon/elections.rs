@@ -4,6 +4,8 @@
 //! leaves what is no longer wanted, stands anew when a job changes or a session is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -256,6 +258,7 @@ impl Holder {
         self.standing.lock().insert(self.post.clone(), candidate.clone());
         let ended = tokio::select! {
             ended = candidate.ended() => ended,
+            never = self.keep_components() => match never {},
             () = told(&mut leave) => {
                 candidate.leave();
                 candidate.ended().await
@@ -268,6 +271,36 @@ impl Holder {
     fn group(&self, group: u32) -> (Candidacy, Arc<dyn Duty>) {
         let candidacy = self.candidacy(self.scheduling.layout.group(group), Return::Requeue);
         (candidacy, Arc::new(GroupDuty { group, scheduling: self.scheduling.clone() }))
+    }
+
+    /// Holds the components of the group's jobs, for when the host that they were handed to is gone. A leader job's was had
+    /// before standing.
+    async fn keep_components(&self) -> Infallible {
+        let Post::Group(group) = self.post else { return pending().await };
+        let scheduling = &self.scheduling;
+        let mut jobs = scheduling.jobs.clone();
+        let mut kept = BTreeSet::new();
+        loop {
+            let all = jobs.borrow_and_update().clone();
+            let scheduled = all.values().filter(|job| matches!(job.spec.trigger, Trigger::Schedule { .. }));
+            let ours = scheduled.filter(|job| group_of(&job.spec.id, scheduling.groups) == group);
+            let mut missing = false;
+            for digest in
+                ours.map(|job| &job.spec.component).filter(|digest| !kept.contains(*digest)).collect::<BTreeSet<_>>()
+            {
+                match scheduling.components.keep(digest).await {
+                    Ok(()) => drop(kept.insert(digest.clone())),
+                    Err(error) => {
+                        warn!(group, %error, "a component of this group can't be had, trying again");
+                        missing = true;
+                    }
+                }
+            }
+            tokio::select! {
+                changed = jobs.changed() => if changed.is_err() { return pending().await },
+                () = tokio::time::sleep(RETRY), if missing => {}
+            }
+        }
     }
 
     /// A host stands for a leader job only once it holds the component, ready to run: leadership is never won by a host that

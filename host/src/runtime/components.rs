@@ -70,6 +70,14 @@ impl Components {
         compiled.map_err(|source| ComponentError::Unfit { digest: digest.clone(), source })
     }
 
+    /// Makes sure that the component's bytes are in this host's own folder, so that it can be run when nobody is left to ask.
+    ///
+    /// # Errors
+    /// [`ComponentError::Missing`], [`ComponentError::Artifact`].
+    pub async fn keep(&self, digest: &Digest) -> Result<(), ComponentError> {
+        if self.artifacts.has(digest).await? { Ok(()) } else { self.fetch(digest).await.map(drop) }
+    }
+
     /// From another host, kept in our own folder from then on. Bytes of another digest count as none.
     async fn fetch(&self, digest: &Digest) -> Result<Bytes, ComponentError> {
         let fetched = (self.ask_peers)(digest.clone()).await.filter(|bytes| Digest::of(bytes) == *digest);
