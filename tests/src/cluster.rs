@@ -19,6 +19,7 @@ pub struct Cluster {
     hosts: Vec<Host>,
     zookeeper: Option<String>,
     session_timeout: Duration,
+    shared_store: bool,
     dir: TempDir,
 }
 
@@ -30,6 +31,20 @@ impl Cluster {
     #[track_caller]
     pub fn start(zookeeper: &str, session_timeout: Duration, names: &[&str]) -> Self {
         let mut cluster = Cluster::empty(Some(zookeeper.to_owned()), session_timeout);
+        for name in names {
+            cluster.join(name);
+        }
+        cluster
+    }
+
+    /// The same without a shared folder: each host keeps components and history to itself.
+    ///
+    /// # Panics
+    /// Where one doesn't become ready.
+    #[track_caller]
+    pub fn start_apart(zookeeper: &str, session_timeout: Duration, names: &[&str]) -> Self {
+        let mut cluster = Cluster::empty(Some(zookeeper.to_owned()), session_timeout);
+        cluster.shared_store = false;
         for name in names {
             cluster.join(name);
         }
@@ -49,7 +64,7 @@ impl Cluster {
 
     fn empty(zookeeper: Option<String>, session_timeout: Duration) -> Self {
         let dir = tempfile::Builder::new().prefix("silverback-hosts-").tempdir().expect("a temporary folder");
-        Cluster { hosts: Vec::new(), zookeeper, session_timeout, dir }
+        Cluster { hosts: Vec::new(), zookeeper, session_timeout, shared_store: true, dir }
     }
 
     /// Starts one more host.
@@ -71,7 +86,7 @@ impl Cluster {
             name: name.to_owned(),
             zookeeper,
             session_timeout: self.session_timeout,
-            store: Some(self.dir.path().join("store")),
+            store: self.shared_store.then(|| self.dir.path().join("store")),
         };
         self.hosts.push(Host::start(settings, self.dir.path()));
     }

@@ -1,6 +1,7 @@
 //! Whole clusters: hosts as processes, real ZooKeeper servers, tenants' components. Each module is a promise.
 
 mod admission;
+mod apart;
 mod embedded;
 mod ensemble;
 mod failover;
