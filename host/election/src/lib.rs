@@ -9,9 +9,11 @@
 //! ensemble can let another lead.
 
 mod contender;
+mod event;
 mod lease;
 mod machine;
 
 pub use contender::{Contender, ahead_of, in_order, lock_prefix};
+pub use event::{Action, Event, How, OnReturn, Report};
 pub use lease::{Heartbeats, LeaseRule, RuleError};
-pub use machine::{Action, Election, Event, How, Next, OnReturn, Report, State};
+pub use machine::{Election, Next, State};

@@ -5,15 +5,7 @@
 //! of the same kind comes, so an answer never belongs to an earlier state.
 
 use crate::contender::{Contender, ahead_of, in_order};
-
-/// What follows when a leader function returns while its host still leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnReturn {
-    /// Stand again, at the end of the queue.
-    Requeue,
-    /// Stand no more.
-    Stop,
-}
+use crate::event::{Action, Event, How, OnReturn, Report};
 
 /// What follows a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,26 +14,6 @@ pub enum Next {
     Requeue,
     /// Stand no more.
     Leave,
-}
-
-/// How a guest is stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// It is asked, and has the grace period to return.
-    Ask,
-    /// It is trapped at its next instruction.
-    Now,
-}
-
-/// How a guest's function ended, as far as the election cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// It did what it was there for.
-    Done,
-    /// It failed: back off before the next term.
-    Failed,
-    /// It was stopped.
-    Stopped,
 }
 
 /// Where this host stands in this election.
@@ -109,97 +81,6 @@ pub enum State {
     Gone,
 }
 
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Stand, with a contender of this prefix. Also the end of a rest.
-    Stand {
-        /// From [`crate::lock_prefix`], new each time.
-        prefix: String,
-    },
-    /// Answer to [`Action::Create`]: the child's name.
-    Created(String),
-    /// Answer to [`Action::Create`]: it may or may not have been done.
-    CreateUnknown,
-    /// Answer to [`Action::Create`]: it was refused, and nothing was made.
-    CreateRefused,
-    /// Answer to [`Action::Look`]: the children of the election's path.
-    Looked(Vec<String>),
-    /// Answer to [`Action::List`]: the children of the election's path.
-    Listed(Vec<String>),
-    /// Answer to [`Action::Watch`]: the one ahead changed, or is gone.
-    AheadChanged,
-    /// Answer to [`Action::Verify`]: our contender's owner and czxid; None where it does not exist.
-    Verified(Option<(i64, i64)>),
-    /// Answer to [`Action::Delete`]: it is gone, by us or otherwise.
-    Deleted,
-    /// Answer to [`Action::Delete`]: it may or may not have been done.
-    DeleteUnknown,
-    /// The connection to the ensemble broke; the session may live on.
-    Disconnected,
-    /// The connection is back, with the same session.
-    Connected,
-    /// The lease is over: the ensemble may soon let another lead.
-    LeaseOver,
-    /// The operator wants another to lead: give up the term and stand again.
-    Resign,
-    /// Stand no more: the host drains, or the job is gone.
-    Leave,
-    /// The guest has stopped and executes nothing any more.
-    GuestStopped(Report),
-    /// The session is over. Terminal.
-    SessionLost,
-}
-
-/// What to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Create an ephemeral sequential node of this name up to the number. A write.
-    Create {
-        /// The name up to the number.
-        prefix: String,
-    },
-    /// Catch up with the ensemble (`sync`), then list the children of the election's path: a create's outcome is not known.
-    Look,
-    /// List the children of the election's path.
-    List,
-    /// Watch this child; it counts as changed if it is gone already.
-    Watch {
-        /// The child's name.
-        name: String,
-    },
-    /// Read the owner and czxid of this child, once the lease vouches for the session.
-    Verify {
-        /// The child's name.
-        name: String,
-    },
-    /// Open the gate and start the guest. Its end comes as [`Event::GuestStopped`].
-    Grant {
-        /// Our contender's name.
-        name: String,
-        /// The fencing token.
-        token: i64,
-    },
-    /// Hold the guest's effects back.
-    CloseGate,
-    /// Let them pass again.
-    OpenGate,
-    /// Stop the guest.
-    StopGuest(How),
-    /// Delete this child. A write.
-    Delete {
-        /// The child's name.
-        name: String,
-    },
-    /// Wait, then [`Event::Stand`] with a new prefix.
-    Rest {
-        /// How many terms in a row have failed; 0 after one that did not.
-        failures: u32,
-    },
-    /// Nothing more will come. The contender is gone, or goes with its session.
-    Finish,
-}
-
 /// One host's part in one election, on one session.
 #[derive(Clone, Debug)]
 pub struct Election {
@@ -229,7 +110,7 @@ impl Election {
             Event::CreateRefused => self.create_refused(),
             Event::Looked(children) => self.looked(&children),
             Event::Listed(children) => self.listed(&children),
-            Event::AheadChanged => self.ahead_changed(),
+            Event::WatchFired => self.watch_fired(),
             Event::Verified(found) => self.verified(found),
             Event::Deleted => self.deleted(),
             Event::DeleteUnknown => self.delete_unknown(),
@@ -336,12 +217,14 @@ impl Election {
         }
     }
 
-    fn ahead_changed(&mut self) -> Vec<Action> {
+    /// Waiting, the one ahead is watched; leading, our own contender, since somebody may delete it.
+    fn watch_fired(&mut self) -> Vec<Action> {
         match &self.state {
             State::Waiting { me, .. } => {
                 self.state = State::Listing { me: me.clone() };
                 vec![Action::List]
             }
+            State::Leading { me, .. } => vec![Action::Verify { name: me.name().to_owned() }],
             _ => Vec::new(),
         }
     }
@@ -352,24 +235,32 @@ impl Election {
             (State::Verifying { me }, Some((_, token))) => {
                 let (me, name) = (me.clone(), me.name().to_owned());
                 self.state = State::Leading { me, token };
-                vec![Action::Grant { name, token }]
+                vec![Action::Grant { name: name.clone(), token }, Action::Watch { name }]
             }
             // Gone, or made by an earlier session and soon gone (CURATOR-620, 696).
             (State::Verifying { .. }, None) => self.rest(),
-            (State::Leading { token, .. }, Some((_, czxid))) if czxid == *token => vec![Action::OpenGate],
-            (State::Leading { .. }, _) => {
-                self.state = State::Stopping { me: None, next: Next::Requeue };
-                vec![Action::StopGuest(How::Now)]
+            (State::Leading { me, token }, Some((_, czxid))) if czxid == *token => {
+                vec![Action::OpenGate, Action::Watch { name: me.name().to_owned() }]
             }
+            (State::Leading { .. }, _) => self.evicted(Next::Requeue),
+            // A guest that was asked to stop may still write what it has to.
+            (State::Stopping { me: Some(_), .. }, Some(_)) => vec![Action::OpenGate],
+            (State::Stopping { me: Some(_), next }, None) => self.evicted(*next),
             _ => Vec::new(),
         }
     }
 
     // ---- leading ----
 
+    /// Our contender is gone while the guest runs: another may lead already.
+    fn evicted(&mut self, next: Next) -> Vec<Action> {
+        self.state = State::Stopping { me: None, next };
+        vec![Action::StopGuest(How::Now)]
+    }
+
     fn disconnected(&mut self) -> Vec<Action> {
         match self.state {
-            State::Leading { .. } => vec![Action::CloseGate],
+            State::Leading { .. } | State::Stopping { .. } => vec![Action::CloseGate],
             _ => Vec::new(),
         }
     }
@@ -377,8 +268,10 @@ impl Election {
     /// A reconnect may have swallowed a watch's event (kazoo#170, #116): whatever was known is read again.
     fn connected(&mut self) -> Vec<Action> {
         match &self.state {
-            State::Leading { me, .. } => vec![Action::Verify { name: me.name().to_owned() }],
-            State::Waiting { .. } => self.ahead_changed(),
+            State::Leading { me, .. } | State::Stopping { me: Some(me), .. } => {
+                vec![Action::Verify { name: me.name().to_owned() }]
+            }
+            State::Waiting { .. } => self.watch_fired(),
             _ => Vec::new(),
         }
     }
@@ -407,9 +300,10 @@ impl Election {
     fn guest_stopped(&mut self, report: Report) -> Vec<Action> {
         match &self.state {
             State::Leading { me, .. } => {
-                let next = match self.on_return {
-                    OnReturn::Requeue => Next::Requeue,
-                    OnReturn::Stop => Next::Leave,
+                let next = match (self.on_return, report) {
+                    // Stopped by its lease before we heard of that: it did not return.
+                    (OnReturn::Requeue, _) | (OnReturn::Stop, Report::Stopped) => Next::Requeue,
+                    (OnReturn::Stop, Report::Done | Report::Failed) => Next::Leave,
                 };
                 let me = me.clone();
                 self.count(report);

@@ -170,7 +170,7 @@ impl World {
                     self.hosts[host].watching = Some(name);
                     return;
                 }
-                Event::AheadChanged
+                Event::WatchFired
             }
             Action::Verify { name } => {
                 Event::Verified(self.ensemble.nodes.get(&name).map(|node| (node.owner, node.czxid)))
@@ -195,7 +195,7 @@ impl World {
             (0..self.hosts.len()).filter(|host| self.hosts[*host].watching.as_deref() == Some(name)).collect();
         for host in fired {
             self.hosts[host].watching = None;
-            self.tell(host, Event::AheadChanged);
+            self.tell(host, Event::WatchFired);
         }
     }
 
@@ -216,6 +216,13 @@ impl World {
             .collect();
         owned.iter().for_each(|name| self.delete(name));
         self.tell(host, Event::SessionLost);
+    }
+
+    /// Somebody deletes the contender that is first in the queue.
+    fn evict(&mut self) {
+        if let Some(first) = in_order(self.ensemble.nodes.keys()).first() {
+            self.delete(first.name());
+        }
     }
 
     fn guest_ends(&mut self, host: usize, report: Report) {
@@ -253,6 +260,13 @@ impl World {
         let standing = self.hosts.iter().filter(|host| !host.finished).count();
         let leading = self.hosts.iter().filter(|host| matches!(host.machine.state(), State::Leading { .. })).count();
         assert_eq!(leading, standing.min(1), "with the faults over exactly one leads");
+    }
+
+    fn invariant_no_guest_without_a_contender(&self) {
+        for host in 0..self.hosts.len() {
+            let runs = self.hosts[host].guest != Guest::None;
+            assert!(!runs || self.stands(host), "a guest goes on though its contender is gone");
+        }
     }
 
     fn invariant_no_orphan(&self) {
@@ -337,6 +351,7 @@ enum Happening {
     Resign(usize),
     Leave(usize),
     Expire(usize),
+    Evict,
 }
 
 fn happening(hosts: usize) -> impl Strategy<Value = Happening> {
@@ -351,6 +366,7 @@ fn happening(hosts: usize) -> impl Strategy<Value = Happening> {
         1 => (0..hosts).prop_map(Happening::Resign),
         1 => (0..hosts).prop_map(Happening::Leave),
         1 => (0..hosts).prop_map(Happening::Expire),
+        1 => Just(Happening::Evict),
     ]
 }
 
@@ -373,9 +389,11 @@ proptest! {
                 Happening::Resign(host) => world.tell(host, Event::Resign),
                 Happening::Leave(host) => world.tell(host, Event::Leave),
                 Happening::Expire(host) => world.expire(host),
+                Happening::Evict => world.evict(),
             }
         }
         world.settle();
+        world.invariant_no_guest_without_a_contender();
         world.invariant_someone_leads_if_anyone_stands();
         world.invariant_no_orphan();
     }
@@ -395,8 +413,8 @@ fn a_reconnect_closes_nothing_for_good_but_reads_the_contender_first() {
     let mut machine = leading();
     assert_eq!(machine.step(Event::Disconnected), [Action::CloseGate]);
     let name = "a__lock__0000000001".to_owned();
-    assert_eq!(machine.step(Event::Connected), [Action::Verify { name }]);
-    assert_eq!(machine.step(Event::Verified(Some((7, 55)))), [Action::OpenGate]);
+    assert_eq!(machine.step(Event::Connected), [Action::Verify { name: name.clone() }]);
+    assert_eq!(machine.step(Event::Verified(Some((7, 55)))), [Action::OpenGate, Action::Watch { name }]);
     machine.step(Event::Connected);
     assert_eq!(machine.step(Event::Verified(Some((7, 56)))), [Action::StopGuest(How::Now)]);
 }
@@ -422,6 +440,25 @@ fn on_return_stop_leaves_the_queue_after_the_function_returned() {
     machine.step(Event::GuestStopped(Report::Done));
     assert_eq!(machine.step(Event::Deleted), [Action::Finish]);
     assert_eq!(machine.step(Event::Stand { prefix: lock_prefix("b") }), []);
+}
+
+#[test]
+fn a_function_that_its_lease_stopped_did_not_return() {
+    let mut machine = Election::new(7, OnReturn::Stop);
+    lead_again(&mut machine);
+    machine.step(Event::GuestStopped(Report::Stopped));
+    assert_eq!(machine.step(Event::Deleted), [Action::Rest { failures: 0 }]);
+}
+
+#[test]
+fn a_guest_that_is_asked_to_stop_keeps_its_gate_by_the_same_rules() {
+    let mut machine = leading();
+    machine.step(Event::Resign);
+    assert_eq!(machine.step(Event::Disconnected), [Action::CloseGate]);
+    assert_eq!(machine.step(Event::Connected), [Action::Verify { name: "a__lock__0000000001".to_owned() }]);
+    assert_eq!(machine.step(Event::Verified(Some((7, 55)))), [Action::OpenGate]);
+    assert_eq!(machine.step(Event::Verified(None)), [Action::StopGuest(How::Now)]);
+    assert_eq!(machine.step(Event::GuestStopped(Report::Stopped)), [Action::Rest { failures: 0 }]);
 }
 
 fn leading() -> Election {

@@ -118,10 +118,10 @@ impl Requests {
         let path = child(&self.election, &name);
         loop {
             match self.session.stat_and_watch(&path).await {
-                Ok((None, _)) => return Event::AheadChanged,
+                Ok((None, _)) => return Event::WatchFired,
                 Ok((Some(_), mut watch)) => {
                     watch.changed().await;
-                    return Event::AheadChanged;
+                    return Event::WatchFired;
                 }
                 Err(error) => {
                     if !self.again(error).await {
