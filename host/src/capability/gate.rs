@@ -89,6 +89,16 @@ pub struct Gate {
     lease: Arc<Lease>,
     state: watch::Sender<GateState>,
     stop_asked: watch::Sender<bool>,
+    inside: watch::Sender<usize>,
+}
+
+/// Held for as long as a guest may execute under a term.
+pub struct Inside(Arc<Gate>);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.inside.send_modify(|inside| *inside -= 1);
+    }
 }
 
 impl Gate {
@@ -102,7 +112,8 @@ impl Gate {
     ) -> Arc<Self> {
         let (state, _) = watch::channel(GateState::Open);
         let (stop_asked, _) = watch::channel(false);
-        Arc::new(Gate { session, contender, token, identifier, lease, state, stop_asked })
+        let (inside, _) = watch::channel(0);
+        Arc::new(Gate { session, contender, token, identifier, lease, state, stop_asked, inside })
     }
 
     // ---- for candidacy ----
@@ -136,6 +147,19 @@ impl Gate {
     /// Asks the guests of this term to return: `should-stop` becomes true and their waits end.
     pub fn ask_stop(&self) {
         self.stop_asked.send_replace(true);
+    }
+
+    /// Returns when no guest executes under this term any more, whoever started it and whether or not they still wait for it.
+    pub async fn vacated(&self) {
+        let _ = self.inside.subscribe().wait_for(|inside| *inside == 0).await;
+    }
+
+    // ---- for the runtime ----
+
+    /// A guest is about to execute under this term.
+    pub fn enter(self: &Arc<Self>) -> Inside {
+        self.inside.send_modify(|inside| *inside += 1);
+        Inside(self.clone())
     }
 
     // ---- for capabilities ----

@@ -40,10 +40,13 @@ impl Runtime {
     pub fn start(&self, component: &Arc<Prepared>, request: RunRequest) -> Run {
         let bench = Bench { engine: self.engine.clone(), slots: self.slots.clone(), clock: self.clock.clone() };
         let component = component.clone();
+        let inside = request.gate.enter();
         let (tell, ended) = oneshot::channel();
         self.guests.spawn(async move {
-            // Whoever asked may be gone; the run was theirs to watch.
-            let _ = tell.send(bench.execute(&component, request).await);
+            let end = bench.execute(&component, request).await;
+            drop(inside);
+            // Whoever asked may be gone; the gate still knows who is inside.
+            let _ = tell.send(end);
         });
         Run { ended }
     }
