@@ -6,14 +6,11 @@ use std::time::Duration;
 use silverback_election::{Heartbeats, LeaseRule, RuleError};
 use thiserror::Error;
 use tokio::task::JoinHandle;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::capability::Lease;
 use crate::clock::Clock;
-use crate::coordinator::{CreateMode, Error, Session, SessionState};
-
-/// How long after an unclear failure the same thing is tried again.
-pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(50);
+use crate::coordinator::{CreateMode, Error, Session, settled};
 
 /// What the host's node says, made anew for each heartbeat.
 pub type PresenceValue = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
@@ -96,16 +93,18 @@ async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValu
             match session.create(path, &value(), CreateMode::Ephemeral).await {
                 Ok(_) => return Ok(()),
                 Err(Error::NodeExists { .. }) => {}
-                Err(error) if error.is_unknown() => tokio::time::sleep(RETRY_PAUSE).await,
+                Err(error) if error.is_unknown() => settled(session).await,
                 Err(other) => return Err(other),
             }
-            match session.stat_and_watch(path).await? {
-                (Some(stat), _) if stat.ephemeral_owner == session.id() => return Ok(()),
-                (Some(_), mut watch) => {
+            match session.stat_and_watch(path).await {
+                Ok((Some(stat), _)) if stat.ephemeral_owner == session.id() => return Ok(()),
+                Ok((Some(_), mut watch)) => {
                     info!(host = name(), "waiting for an earlier session of this host to end");
                     watch.changed().await;
                 }
-                (None, _) => {}
+                Ok((None, _)) => {}
+                Err(error) if error.is_unknown() => settled(session).await,
+                Err(other) => return Err(other),
             }
         }
     });
@@ -132,10 +131,12 @@ async fn beat(
         // Before the request is handed over, and never later: what counts is when the ensemble can have seen it.
         let sent = clock.boot();
         match session.set(&path, &value(), None).await {
-            Ok(_) => {
+            Ok(stat) if stat.ephemeral_owner == session.id() => {
                 beats.acknowledged(sent);
                 lease.extend(beats.stop_at());
             }
+            // Our node went with our session, or by somebody's hand, and another host of our name made its own.
+            Ok(_) => error!("another host has this host's name; a heartbeat proves nothing"),
             Err(Error::NoNode { .. }) => {
                 warn!("this host's node was deleted by somebody, it is made again");
                 if let Err(error) = session.create(&path, &value(), CreateMode::Ephemeral).await {
@@ -145,9 +146,7 @@ async fn beat(
             Err(Error::Lost) => return,
             Err(error) => {
                 debug!(%error, "a heartbeat was not acknowledged");
-                tokio::time::sleep(RETRY_PAUSE).await;
-                let mut state = session.state();
-                let _ = state.wait_for(|state| *state != SessionState::Disconnected).await;
+                settled(session.as_ref()).await;
             }
         }
     }

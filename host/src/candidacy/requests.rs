@@ -1,7 +1,7 @@
 //! The machine's requests, done against a session and answered as its events.
 //!
-//! Reads are repeated until they are answered: reading twice changes nothing. Writes are sent once; where their outcome is
-//! not known the machine is told so and decides.
+//! Reads are repeated until they are answered: reading twice changes nothing. A create is sent once; where its outcome is
+//! not known the machine is told so and decides. A delete names one node that is never made again, so it may be repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use tracing::{debug, warn};
 
 use super::queue::child;
 use crate::capability::Lease;
-use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, SessionState, ensure_path};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, ensure_path, settled};
 
-/// Between two tries of a read that is refused, such as one watch too many.
+/// Between two tries of what is refused, such as one watch too many.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a candidate needs to ask of the ensemble.
@@ -36,7 +36,7 @@ impl Requests {
                 Err(Error::NoNode { .. }) => match ensure_path(self.session.as_ref(), &self.election).await {
                     Ok(()) => {}
                     Err(Error::Lost) => return Event::SessionLost,
-                    Err(error) if error.is_unknown() => {}
+                    Err(error) if error.is_unknown() => settled(self.session.as_ref()).await,
                     Err(error) => return self.refused(&error),
                 },
                 Err(Error::Lost) => return Event::SessionLost,
@@ -59,21 +59,30 @@ impl Requests {
     pub(super) async fn delete(self, name: String, last_words: Vec<Op>) -> Event {
         let path = child(&self.election, &name);
         if !last_words.is_empty() {
-            let delete = Op::Delete { path: path.clone(), version: None };
-            match self.session.multi(last_words.into_iter().chain([delete]).collect()).await {
-                Ok(_) => return Event::Deleted,
-                Err(MultiError::Whole(Error::Lost)) => return Event::SessionLost,
-                Err(MultiError::Whole(error)) if error.is_unknown() => return Event::DeleteUnknown,
+            match self.say_and_delete(&path, last_words).await {
+                Ok(()) => return Event::Deleted,
+                Err(Error::Lost) => return Event::SessionLost,
                 Err(error) => warn!(election = %self.election, %error, "released without recording the term's outcome"),
             }
         }
         match self.session.delete(&path, None).await {
             Ok(()) | Err(Error::NoNode { .. }) => Event::Deleted,
-            Err(Error::Lost) => Event::SessionLost,
-            Err(error) => {
-                debug!(election = %self.election, %error, "the outcome of a release is not known");
-                self.connected().await;
-                Event::DeleteUnknown
+            Err(error) if self.again(&error).await => Event::DeleteUnknown,
+            Err(_) => Event::SessionLost,
+        }
+    }
+
+    /// Both or neither, so a repetition of what was done fails at the contender, which is gone then.
+    async fn say_and_delete(&self, path: &str, last_words: Vec<Op>) -> Result<(), Error> {
+        let delete = Op::Delete { path: path.to_owned(), version: None };
+        let ops: Vec<Op> = [delete].into_iter().chain(last_words).collect();
+        loop {
+            match self.session.multi(ops.clone()).await {
+                Ok(_) | Err(MultiError::Op { index: 0, source: Error::NoNode { .. } }) => return Ok(()),
+                Err(error) => match error.into_error() {
+                    error if error.is_unknown() => settled(self.session.as_ref()).await,
+                    error => return Err(error),
+                },
             }
         }
     }
@@ -84,7 +93,7 @@ impl Requests {
             match self.session.sync(&self.election).await {
                 Ok(()) | Err(Error::NoNode { .. }) => break,
                 Err(error) => {
-                    if !self.again(error).await {
+                    if !self.again(&error).await {
                         return Event::SessionLost;
                     }
                 }
@@ -105,7 +114,7 @@ impl Requests {
                 Ok(children) => return Some(children),
                 Err(Error::NoNode { .. }) => return Some(Vec::new()),
                 Err(error) => {
-                    if !self.again(error).await {
+                    if !self.again(&error).await {
                         return None;
                     }
                 }
@@ -123,13 +132,19 @@ impl Requests {
                     watch.changed().await;
                     return Event::WatchFired;
                 }
+                Err(Error::TooManyWatches { .. }) if self.is_gone(&path).await => return Event::WatchFired,
                 Err(error) => {
-                    if !self.again(error).await {
+                    if !self.again(&error).await {
                         return Event::SessionLost;
                     }
                 }
             }
         }
+    }
+
+    /// Whether the child is gone, as far as can be told: what can't be watched is looked at now and then.
+    async fn is_gone(&self, path: &str) -> bool {
+        self.session.stat(path).await == Ok(None)
     }
 
     /// Reads the child's owner and czxid, once the lease vouches for the session.
@@ -140,7 +155,7 @@ impl Requests {
             match self.session.stat(&path).await {
                 Ok(stat) => return Event::Verified(stat.map(|stat| (stat.ephemeral_owner, stat.czxid))),
                 Err(error) => {
-                    if !self.again(error).await {
+                    if !self.again(&error).await {
                         return Event::SessionLost;
                     }
                 }
@@ -148,26 +163,18 @@ impl Requests {
         }
     }
 
-    /// Whether a read that failed should be repeated; returns when that may help. False where the session is lost.
-    async fn again(&self, error: Error) -> bool {
-        if error == Error::Lost {
+    /// Whether what failed should be repeated; returns when that may help. False where the session is lost.
+    async fn again(&self, error: &Error) -> bool {
+        if *error == Error::Lost {
             return false;
         }
         if error.is_unknown() {
-            debug!(election = %self.election, %error, "a read is repeated");
+            debug!(election = %self.election, %error, "a request is repeated");
         } else {
-            warn!(election = %self.election, %error, "a read is refused and repeated");
+            warn!(election = %self.election, %error, "a request is refused and repeated");
             tokio::time::sleep(REFUSED_PAUSE).await;
         }
-        self.connected().await;
+        settled(self.session.as_ref()).await;
         true
-    }
-
-    /// Waits for the session to be connected, or lost.
-    async fn connected(&self) {
-        // The state may lag behind the failure that brought us here, so a moment passes in any case.
-        tokio::time::sleep(super::heartbeat::RETRY_PAUSE).await;
-        let mut state = self.session.state();
-        let _ = state.wait_for(|state| *state != SessionState::Disconnected).await;
     }
 }

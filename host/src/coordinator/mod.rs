@@ -235,6 +235,17 @@ pub trait Session: Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// How long after an unclear failure the same thing is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// For whoever repeats a request whose outcome was not known: returns when that may help, which is a moment later and when
+/// the session is connected again, or lost.
+pub async fn settled(session: &dyn Session) {
+    // The state may lag behind the failure, so a moment passes in any case.
+    tokio::time::sleep(RETRY_PAUSE).await;
+    let _ = session.state().wait_for(|state| *state != SessionState::Disconnected).await;
+}
+
 /// Creates `path` and what is missing above it, as empty persistent nodes.
 ///
 /// # Errors
