@@ -1,9 +1,11 @@
 //! One host's candidacy in one election on one session: the task that drives the machine.
 
 use std::future::pending;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use silverback_election::{Action, Election, Event, How, OnReturn, Report, State, lock_prefix};
 use tokio::sync::{mpsc, watch};
@@ -41,7 +43,7 @@ pub struct Candidacy {
 /// Where a candidate stands, for whoever shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// On its way into the queue, or backing off.
+    /// On its way into the queue or to the lead, or backing off.
     Joining,
     /// In the queue behind another.
     Waiting,
@@ -50,6 +52,8 @@ pub enum Standing {
         /// The czxid of the contender.
         token: i64,
     },
+    /// Gives its term up: the duty is being stopped, then the contender deleted.
+    Leaving,
 }
 
 /// Why a candidate stands no more.
@@ -127,6 +131,12 @@ struct Term {
     granted_at: Duration,
 }
 
+impl Drop for Term {
+    fn drop(&mut self) {
+        self.gate.end();
+    }
+}
+
 /// The task's own things: the machine, and what it has asked for and waits for. Each of the optional futures is one event
 /// to come.
 struct Driver {
@@ -148,6 +158,8 @@ struct Driver {
     last_term: Option<Duration>,
     told_to_leave: bool,
     session_lost: bool,
+    /// The duty returned, and `on_return` says stop.
+    returned: bool,
     finished: Option<Ended>,
 }
 
@@ -184,6 +196,7 @@ impl Driver {
             last_term: None,
             told_to_leave: false,
             session_lost: false,
+            returned: false,
             finished: None,
         }
     }
@@ -240,10 +253,10 @@ impl Driver {
     }
 
     fn served(&mut self, served: Served) -> Event {
-        if let Some(term) = self.term.take() {
-            term.gate.end();
-            self.last_term = Some(term.granted_at);
-        }
+        self.last_term = self.term.take().map(|term| term.granted_at);
+        self.returned = matches!(self.machine.state(), State::Leading { .. })
+            && self.candidacy.on_return == OnReturn::Stop
+            && served.report != Report::Stopped;
         self.lease_end = None;
         self.grace_end = None;
         self.last_words = served.last_words;
@@ -265,7 +278,7 @@ impl Driver {
             Action::Watch { name } => self.ask(requests.watch(name)),
             Action::Verify { name } => self.ask(requests.verify(name)),
             Action::Grant { name, token } => self.grant(&name, token),
-            Action::OpenGate => self.on_gate(Gate::open),
+            Action::OpenGate => self.open_gate(),
             Action::CloseGate => self.on_gate(Gate::close),
             Action::StopGuest(How::Ask) => self.ask_stop(),
             Action::StopGuest(How::Now) => self.end_gate(),
@@ -291,13 +304,23 @@ impl Driver {
         let session = self.member.session().clone();
         let gate = Gate::new(session, contender, token, self.candidacy.identifier.clone(), lease.clone());
         info!(election = self.candidacy.election, token, "leads");
-        let duty = self.duty.clone();
-        let serving = tokio::spawn({
-            let gate = gate.clone();
-            async move { duty.serve(gate).await }
-        });
+        if !self.is_connected() {
+            gate.close();
+        }
+        let serving = tokio::spawn(serve(self.duty.clone(), gate.clone()));
         self.term = Some(Term { gate, serving, granted_at: self.member.clock().boot() });
         self.lease_end = Some(Box::pin(lease_end(lease)));
+    }
+
+    /// Not where the connection broke again since our contender was seen: the next reconnect looks anew.
+    fn open_gate(&self) {
+        if self.is_connected() {
+            self.on_gate(Gate::open);
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        *self.session_state.borrow() == SessionState::Connected
     }
 
     fn on_gate(&self, act: impl FnOnce(&Gate)) {
@@ -325,16 +348,19 @@ impl Driver {
             _ => (FIRST_BACK_OFF * 2_u32.saturating_pow(failures - 1)).min(MAX_BACK_OFF),
         };
         self.read = None;
+        // Those of a term whose contender was gone: no later release speaks for it.
+        self.last_words.clear();
         self.rest = Some(Box::pin(tokio::time::sleep(pause)));
     }
 
+    /// A duty that is done is done, also where the session was lost before its contender was seen to be gone.
     fn finish(&mut self) {
-        self.finished = Some(if self.session_lost {
-            Ended::SessionLost
-        } else if self.told_to_leave {
-            Ended::Left
-        } else {
+        self.finished = Some(if self.returned {
             Ended::Returned
+        } else if self.session_lost {
+            Ended::SessionLost
+        } else {
+            Ended::Left
         });
     }
 
@@ -342,10 +368,28 @@ impl Driver {
         let standing = match self.machine.state() {
             State::Leading { token, .. } => Standing::Leading { token: *token },
             State::Waiting { .. } => Standing::Waiting,
-            _ => Standing::Joining,
+            State::Stopping { .. } | State::Releasing { .. } | State::Dying | State::Gone => Standing::Leaving,
+            State::Idle
+            | State::Joining { .. }
+            | State::Looking { .. }
+            | State::Listing { .. }
+            | State::Verifying { .. }
+            | State::Resting => Standing::Joining,
         };
         self.standing.send_if_modified(|now| std::mem::replace(now, standing) != standing);
     }
+}
+
+/// Serves a term to its end, which is when nothing executes under its gate any more: also after a duty that panicked, or
+/// returned without waiting for what it had started.
+async fn serve(duty: Arc<dyn Duty>, gate: Arc<Gate>) -> Served {
+    let served = AssertUnwindSafe(duty.serve(gate.clone())).catch_unwind().await;
+    gate.end();
+    gate.vacated().await;
+    served.unwrap_or_else(|_| {
+        error!(token = gate.token(), "a duty panicked");
+        Served::with(Report::Failed)
+    })
 }
 
 fn stand() -> Event {
@@ -386,6 +430,7 @@ async fn served(term: &mut Option<Term>) -> Served {
     match term {
         Some(term) => match (&mut term.serving).await {
             Ok(served) => served,
+            // Only with its runtime, at the end of the process.
             Err(error) => {
                 error!(%error, "a duty ended early");
                 Served::with(Report::Failed)

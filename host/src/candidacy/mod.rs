@@ -8,6 +8,8 @@ mod heartbeat;
 mod leader_job;
 mod queue;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 pub use candidate::{Candidacy, Candidate, Ended, Standing};
 pub use duty::{Duty, Served};

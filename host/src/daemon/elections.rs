@@ -62,12 +62,12 @@ impl Standings {
     pub(super) async fn resign(&self, post: &Post) -> bool {
         let candidate = self.lock().get(post).cloned();
         let Some(candidate) = candidate else { return false };
-        let standing = candidate.standing();
-        if !matches!(standing, Standing::Leading { .. }) {
+        let term = candidate.standing();
+        if !matches!(term, Standing::Leading { .. }) {
             return false;
         }
         candidate.resign();
-        let _ = candidate.follow().wait_for(|now| *now != standing).await;
+        let _ = candidate.follow().wait_for(|now| *now != term && *now != Standing::Leaving).await;
         true
     }
 }

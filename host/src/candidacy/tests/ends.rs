@@ -1,0 +1,63 @@
+//! How a term ends.
+
+use super::*;
+use crate::capability::Inside;
+
+#[tokio::test]
+async fn a_duty_that_does_not_return_when_asked_is_stopped_after_the_grace_period() {
+    let place = Place::new(CALM).await;
+    let host = place.host("a").await;
+    let (duty, mut ear) = FakeDuty::new(&place, Manner::Ignores);
+    let grace = Duration::from_millis(50);
+    let candidate = Candidate::stand(host.member.clone(), Candidacy { grace, ..host.candidacy() }, duty);
+    let gate = ear.started().await;
+    let began = clock::system().boot();
+    candidate.leave();
+    soon("the asking", gate.stop_asked().wait_for(|asked| *asked)).await.unwrap();
+    assert!(ear.stopped().await);
+    assert!(clock::system().boot() - began >= grace);
+    soon("the end", candidate.ended()).await;
+    assert_eq!(place.queue().await, [""; 0]);
+}
+
+/// Leaves a guest behind: it panics while one is under its gate.
+struct Careless(mpsc::UnboundedSender<Inside>);
+
+#[async_trait]
+impl Duty for Careless {
+    async fn serve(&self, gate: Arc<Gate>) -> Served {
+        self.0.send(gate.enter()).unwrap();
+        panic!("as the test wants it");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_a_duty_left_behind_holds_the_release_up() {
+    let place = Place::new(CALM).await;
+    let (a, b) = (place.host("a").await, place.host("b").await);
+    let (tell, mut guests) = mpsc::unbounded_channel();
+    let first = Candidate::stand(a.member.clone(), a.candidacy(), Arc::new(Careless(tell)));
+    let guest = soon("a guest", guests.recv()).await.unwrap();
+    let (duty, mut ear) = FakeDuty::new(&place, Manner::Obeys);
+    let second = b.stand(&duty);
+    until(&second, waits).await;
+    first.leave();
+    until(&first, |standing| *standing == Standing::Leaving).await;
+    assert_eq!(place.queue().await, ["a", "b"]);
+    drop(guest);
+    ear.started().await;
+    assert_eq!(place.queue().await, ["b"]);
+}
+
+#[tokio::test]
+async fn a_duty_that_panics_ends_its_term_and_is_tried_again_after_a_while() {
+    let place = Place::new(CALM).await;
+    let host = place.host("a").await;
+    let (duty, mut ear) = FakeDuty::new(&place, Manner::Panics);
+    let _candidate = host.stand(&duty);
+    let first = ear.started().await;
+    let began = clock::system().boot();
+    soon("the end", first.state().wait_for(|state| *state == GateState::Over)).await.unwrap();
+    assert!(ear.started().await.token() > first.token());
+    assert!(clock::system().boot() - began >= Duration::from_millis(900), "no back-off");
+}
