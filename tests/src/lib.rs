@@ -4,6 +4,7 @@
 pub mod child;
 pub mod cli;
 pub mod cluster;
+pub mod figure;
 pub mod host;
 pub mod job;
 pub mod kazoo;
@@ -12,6 +13,7 @@ pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod terms;
+pub mod times;
 pub mod wait;
 pub mod witness;
 pub mod zookeeper;
