@@ -1,5 +1,7 @@
 //! kazoo programs beside our hosts: Python's client, from its own package, in a virtual environment that is made once.
 
+pub mod locks;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
