@@ -6,11 +6,12 @@ CARGO ?= cargo
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 WASM = wasm32-wasip2
 
-.PHONY: help demo test examples guests hosts fmt lint wasm-target
+.PHONY: help demo test bench examples guests hosts fmt lint wasm-target
 
 help:
 	@echo 'make demo       build, and show a leader job and a scheduled job on one host for 20 seconds'
 	@echo 'make test       install what the tests need, and run them all'
+	@echo 'make bench      measure speed against peers and floors; BENCH_JSON=FILE writes the table as JSON too'
 	@echo 'make examples   build the examples in examples/'
 	@echo 'make guests     build the components that the tests run'
 	@echo 'make fmt        format all Rust code'
@@ -23,7 +24,12 @@ demo: hosts examples
 test: prepare hosts guests examples
 	$(CARGO) test --workspace
 
-# Tools that only the tests need: ZooKeeper with Java, Python with venv, setpriv.
+# As a user builds it: a release build of everything, from nothing about as long as the one for `make demo`.
+bench: prepare guests
+	$(CARGO) build --release --workspace --bins
+	$(CARGO) bench --workspace --bench bench
+
+# Tools that only the tests and the bench need: ZooKeeper with Java, Python with venv, setpriv.
 .PHONY: prepare
 prepare:
 	@sh tests/prepare.sh

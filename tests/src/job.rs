@@ -27,6 +27,11 @@ pub fn misbehaving_leader(name: &str, behave: &str) -> String {
     job("rogue", name, "misbehave", &format!("trigger = \"leader\"\n[config]\nbehave = \"{behave}\"\n"))
 }
 
+/// The guest `baton` as leader job `acme/NAME`.
+pub fn baton(name: &str) -> String {
+    job("acme", name, "baton", "trigger = \"leader\"\n")
+}
+
 /// A job of `tenant` that runs the guest of this name.
 fn job(tenant: &str, name: &str, component: &str, rest: &str) -> String {
     let mut text = format!("tenant = \"{tenant}\"\nname = \"{name}\"\n");

@@ -1,0 +1,42 @@
+//! The bench: measures what Silverback promises of its speed against peers and floors in the same run, and ends with a
+//! table. Where the environment's `BENCH_JSON` names a file, the same goes there as JSON; a relative name counts from the
+//! root of the source tree. A target that is missed is told, and is no failure.
+//!
+//! A new figure is a [`Row`] of a subject; a new subject is a file here and a line in [`SUBJECTS`]. Arguments, where
+//! there are any, name the subjects to measure.
+
+mod acquire;
+mod bare;
+mod handover;
+mod sandbox;
+
+use std::fs;
+use std::io::{self, Write as _};
+
+use anyhow::{Context, Result};
+use silverback_tests::figure::{self, Row};
+use silverback_tests::place;
+
+type Measure = fn() -> Result<Vec<Row>>;
+
+/// What can be measured.
+const SUBJECTS: [(&str, Measure); 3] =
+    [("sandbox", sandbox::measure), ("acquire", acquire::measure), ("handover", handover::measure)];
+
+fn main() -> Result<()> {
+    // cargo hands over options of its own.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let mut rows = Vec::new();
+    for (name, measure) in SUBJECTS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            eprintln!("measuring: {name}");
+            rows.extend(measure().with_context(|| format!("subject `{name}` was not measured"))?);
+        }
+    }
+    io::stdout().write_all(figure::table(&rows).as_bytes())?;
+    if let Some(file) = std::env::var_os("BENCH_JSON").filter(|file| !file.is_empty()) {
+        let file = place::root().join(file);
+        fs::write(&file, figure::json(&rows)).with_context(|| format!("BENCH_JSON: {}", file.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What the sandbox costs: one run of a guest that does nothing, with all of a host's limits, against wasmtime alone.
+//!
+//! Both run on one thread, one run after the other: what a run costs, and not how well a machine can wake its threads.
+
+use std::fs;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use silverback::capability::{Gate, Lease};
+use silverback::clock;
+use silverback::coordinator::{Coordinator as _, Embedded};
+use silverback::registry::{Digest, JobId, Limits};
+use silverback::runtime::{End, Interrupt, Prepared, RunRequest, Runtime, RuntimeSettings, StateMode};
+use silverback_tests::figure::{Row, Target};
+use silverback_tests::place::guest;
+use silverback_tests::times::{Times, us};
+
+use crate::bare::Bare;
+
+/// The two loops take turns in blocks, so that whatever drifts in the machine drifts for both.
+const BLOCKS: usize = 100;
+const RUNS_IN_A_BLOCK: usize = 200;
+/// Blocks that don't count.
+const WARM_UP: usize = 10;
+/// Longer than the bench.
+const TERM: Duration = Duration::from_secs(24 * 3600);
+
+/// `sandbox cost of a run`: from the request to its end.
+pub(crate) fn measure() -> Result<Vec<Row>> {
+    let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    threads.block_on(compare(threads.handle().clone()))
+}
+
+async fn compare(handle: tokio::runtime::Handle) -> Result<Vec<Row>> {
+    let file = guest("nothing");
+    let component = fs::read(&file).with_context(|| file.display().to_string())?;
+    let bare = Bare::new(&component).map_err(plain)?;
+    let host = Host::new(&component, handle).await?;
+    let (mut ours, mut floor) = (Times::default(), Times::default());
+    for block in 0..WARM_UP + BLOCKS {
+        let our_block = time(async || host.run().await).await?;
+        let floor_block = time(async || run(&bare).await).await?;
+        if block >= WARM_UP {
+            ours.add(our_block);
+            floor.add(floor_block);
+        }
+    }
+    let row = |name, of: fn(&Times) -> Duration| {
+        Row::new(name, us(of(&ours)), "us").against("bare wasmtime loop", us(of(&floor)))
+    };
+    Ok(vec![
+        row("sandbox cost of a run, p50 (start to end, limits on, one thread)", Times::p50)
+            .target(Target::RatioAtMost(1.3)),
+        row("sandbox cost of a run, p99", Times::p99),
+    ])
+}
+
+/// One block of runs, one after the other.
+async fn time(run: impl AsyncFn() -> Result<()>) -> Result<Times> {
+    let mut times = Times::default();
+    for _ in 0..RUNS_IN_A_BLOCK {
+        let begin = Instant::now();
+        run().await?;
+        times.push_since(begin);
+    }
+    Ok(times)
+}
+
+/// A run on wasmtime alone.
+async fn run(bare: &Bare) -> Result<()> {
+    let end = bare.run().await.map_err(plain)?;
+    ensure!(end.as_ref().is_ok_and(Vec::is_empty), "a bare run ended with {end:?}");
+    Ok(())
+}
+
+/// An error of wasmtime, which is none of the standard library's.
+fn plain(error: wasmtime::Error) -> anyhow::Error {
+    anyhow!("{error:#}")
+}
+
+/// A host's runtime with a term to run under.
+struct Host {
+    runtime: Arc<Runtime>,
+    component: Arc<Prepared>,
+    gate: Arc<Gate>,
+}
+
+impl Host {
+    async fn new(component: &[u8], handle: tokio::runtime::Handle) -> Result<Self> {
+        let clock = clock::system();
+        let runtime = Runtime::new(RuntimeSettings::default(), handle, clock.clone())?;
+        let component = runtime.prepare(&Digest::of(component), component)?;
+        let session = Embedded::in_memory(clock.clone(), TERM).connect(TERM).await?;
+        let lease = Lease::new(clock.clone());
+        lease.extend(clock.boot() + TERM);
+        let gate = Gate::new(session, "/election/c".to_owned(), 1, "bench".to_owned(), lease);
+        Ok(Host { runtime, component, gate })
+    }
+
+    async fn run(&self) -> Result<()> {
+        let end = self.runtime.start(&self.component, self.request()).ended().await.end;
+        ensure!(end == End::Returned(Vec::new()), "a run ended with {end:?}");
+        Ok(())
+    }
+
+    fn request(&self) -> RunRequest {
+        RunRequest {
+            job: JobId { tenant: "acme".to_owned(), name: "nothing".to_owned() },
+            run: "acme/nothing/1".to_owned(),
+            attempt: 1,
+            tick_ms: Some(0),
+            gate: self.gate.clone(),
+            state_path: "/silverback/state/acme/nothing".to_owned(),
+            state_mode: StateMode::Buffered,
+            config: Default::default(),
+            contenders: Arc::new(|| Box::pin(ready(Ok(Vec::new())))),
+            limits: Limits::SCHEDULED,
+            log: Arc::new(|_| {}),
+            interrupt: Interrupt::default(),
+        }
+    }
+}
