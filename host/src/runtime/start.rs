@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use wasmtime::{Engine, Store};
 
 use super::Runtime;
 use super::instance::{self, Guest};
 use super::prepared::Prepared;
 use super::run::{End, Run, RunEnd, RunRequest, Usage};
-use super::stops::Stops;
+use super::stops::{Stop, Stops};
 use crate::capability::{Grant, Grants, Host, RunLog};
 use crate::clock::Clock;
 
@@ -55,10 +55,9 @@ impl Runtime {
 impl Bench {
     async fn execute(self, component: &Arc<Prepared>, request: RunRequest) -> RunEnd {
         let mut stops = Stops::new(self.clock.clone(), request.gate.clone(), request.interrupt.clone());
-        let slot = tokio::select! {
-            biased;
-            stop = stops.wait() => return RunEnd { end: stop.into(), writes: Vec::new(), usage: Usage::default() },
-            slot = self.slots.acquire() => slot,
+        let slot = match self.slot(&stops).await {
+            Ok(slot) => slot,
+            Err(stop) => return RunEnd { end: stop.into(), writes: Vec::new(), usage: Usage::default() },
         };
         let started = self.clock.boot();
         stops.begin(request.limits.time());
@@ -76,6 +75,22 @@ impl Bench {
             end: if gave_up { End::LostLeadership } else { end },
             writes,
             usage: Usage { peak_memory_bytes: peak_memory as u64, wall_us, log_lines_dropped },
+        }
+    }
+
+    /// Waits for a free slot, or for what stops the run before it began.
+    async fn slot(&self, stops: &Stops) -> Result<SemaphorePermit<'_>, Stop> {
+        if let Some(stop) = stops.due() {
+            return Err(stop);
+        }
+        // The rule; it sets no timer.
+        if let Ok(slot) = self.slots.try_acquire() {
+            return Ok(slot);
+        }
+        tokio::select! {
+            biased;
+            stop = stops.wait() => Err(stop),
+            slot = self.slots.acquire() => Ok(slot.expect("the slots are never closed")),
         }
     }
 
