@@ -1,6 +1,7 @@
 //! What the sandbox costs: one run of a guest that does nothing, with all of a host's limits, against wasmtime alone.
 //!
 //! Both run on one thread, one run after the other: what a run costs, and not how well a machine can wake its threads.
+//! What a host pays for keeping its guests on threads of their own is a row beside it, without a target.
 
 use std::fs;
 use std::future::ready;
@@ -12,10 +13,11 @@ use silverback::capability::{Gate, Lease};
 use silverback::clock;
 use silverback::coordinator::{Coordinator as _, Embedded};
 use silverback::registry::{Digest, JobId, Limits};
-use silverback::runtime::{End, Interrupt, Prepared, RunRequest, Runtime, RuntimeSettings, StateMode};
+use silverback::runtime::{self, End, Interrupt, Prepared, RunRequest, Runtime, RuntimeSettings, StateMode};
 use silverback_tests::figure::{Row, Target};
 use silverback_tests::place::guest;
 use silverback_tests::times::{Times, us};
+use tokio::runtime::Handle;
 
 use crate::bare::Bare;
 
@@ -29,15 +31,16 @@ const TERM: Duration = Duration::from_secs(24 * 3600);
 
 /// `sandbox cost of a run`: from the request to its end.
 pub(crate) fn measure() -> Result<Vec<Row>> {
-    let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    threads.block_on(compare(threads.handle().clone()))
+    let thread = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let guests = runtime::guest_threads()?;
+    thread.block_on(compare(thread.handle(), guests.handle()))
 }
 
-async fn compare(handle: tokio::runtime::Handle) -> Result<Vec<Row>> {
+async fn compare(thread: &Handle, guests: &Handle) -> Result<Vec<Row>> {
     let file = guest("nothing");
     let component = fs::read(&file).with_context(|| file.display().to_string())?;
     let bare = Bare::new(&component).map_err(plain)?;
-    let host = Host::new(&component, handle).await?;
+    let host = Host::new(&component, thread).await?;
     let (mut ours, mut floor) = (Times::default(), Times::default());
     for block in 0..WARM_UP + BLOCKS {
         let our_block = time(async || host.run().await).await?;
@@ -47,13 +50,20 @@ async fn compare(handle: tokio::runtime::Handle) -> Result<Vec<Row>> {
             floor.add(floor_block);
         }
     }
-    let row = |name, of: fn(&Times) -> Duration| {
-        Row::new(name, us(of(&ours)), "us").against("bare wasmtime loop", us(of(&floor)))
-    };
+    // Behind the comparison: other threads at work would disturb it.
+    let apart = Host::new(&component, guests).await?;
+    let mut hop = Times::default();
+    for _ in 0..WARM_UP {
+        hop.add(time(async || apart.run().await).await?);
+    }
+    let row = |name, value| Row::new(name, us(value), "us");
     Ok(vec![
-        row("sandbox cost of a run, p50 (start to end, limits on, one thread)", Times::p50)
+        row("sandbox cost of a run, p50 (start to end, limits on, one thread)", ours.p50())
+            .against("bare wasmtime loop", us(floor.p50()))
             .target(Target::RatioAtMost(1.3)),
-        row("sandbox cost of a run, p99", Times::p99),
+        row("sandbox cost of a run, p99", ours.p99()).against("bare wasmtime loop", us(floor.p99())),
+        row("a run on the guests' own threads, p50 (asked for from another)", hop.p50())
+            .against("bare wasmtime loop", us(floor.p50())),
     ])
 }
 
@@ -88,9 +98,9 @@ struct Host {
 }
 
 impl Host {
-    async fn new(component: &[u8], handle: tokio::runtime::Handle) -> Result<Self> {
+    async fn new(component: &[u8], guests: &Handle) -> Result<Self> {
         let clock = clock::system();
-        let runtime = Runtime::new(RuntimeSettings::default(), handle, clock.clone())?;
+        let runtime = Runtime::new(RuntimeSettings::default(), guests.clone(), clock.clone())?;
         let component = runtime.prepare(&Digest::of(component), component)?;
         let session = Embedded::in_memory(clock.clone(), TERM).connect(TERM).await?;
         let lease = Lease::new(clock.clone());
