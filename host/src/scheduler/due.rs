@@ -1,13 +1,14 @@
 //! Which ticks have come since the last one that was decided. Pure, and bounded whatever the clock did meanwhile.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::registry::Schedule;
 
 /// How many missed ticks are recorded one by one; more are recorded as one span.
 const MAX_SINGLE: usize = 64;
+
+/// Two ticks are never closer.
+const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
 
 /// What has come since the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(super) enum Earlier {
     },
 }
 
-/// The ticks in `(cursor, now]`; None where there is none. At most some hundred steps of the schedule, even where the clock
+/// The ticks in `(cursor, now]`; None where there is none. At most a hundred steps of the schedule or so, even where the clock
 /// jumped by years (kubernetes#42649).
 pub(super) fn due(schedule: &Schedule, cursor: Timestamp, now: Timestamp) -> Option<Due> {
     let first = schedule.next_after(cursor).filter(|tick| *tick <= now)?;
@@ -50,21 +51,18 @@ pub(super) fn due(schedule: &Schedule, cursor: Timestamp, now: Timestamp) -> Opt
     Some(Due { tick, earlier: Earlier::Span { first, before: tick } })
 }
 
-/// The latest tick in `[first, now]`: looks back from `now` over spans that double until one holds a tick.
+/// The latest tick in `[first, now]`, by halving: `from` always has a tick behind it that is due, `to` has none.
 fn latest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> Timestamp {
-    let mut span = Duration::from_secs(1);
-    loop {
-        let from = now.checked_sub(span).ok().filter(|from| *from > first);
-        let Some(mut tick) = from.map_or(Some(first), |from| schedule.next_after(from).filter(|tick| *tick <= now))
-        else {
-            span *= 2;
-            continue;
-        };
-        while let Some(next) = schedule.next_after(tick).filter(|next| *next <= now) {
-            tick = next;
+    let next_due = |after: Timestamp| schedule.next_after(after).filter(|tick| *tick <= now);
+    let (mut tick, mut to) = (first, now);
+    while to.duration_since(tick) > RESOLUTION {
+        let middle = tick + to.duration_since(tick) / 2;
+        match next_due(middle) {
+            Some(later) => tick = later,
+            None => to = middle,
         }
-        return tick;
     }
+    next_due(tick).unwrap_or(tick)
 }
 
 #[cfg(test)]
@@ -102,5 +100,13 @@ mod tests {
         let yearly = every("0 0 1 1 *");
         let found = due(&yearly, at("1990-06-01T00:00:00Z"), at("2090-06-01T00:00:00Z")).unwrap();
         assert_eq!(found.tick, at("2090-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn the_latest_tick_is_found_in_few_steps_though_many_lie_just_before_it() {
+        // 86 400 ticks on the first of each month, and none for two weeks.
+        let bursts = every("* * * 1 * *");
+        let found = due(&bursts, at("2026-01-01T00:00:00Z"), at("2026-03-14T09:26:53Z")).unwrap();
+        assert_eq!(found.tick, at("2026-03-01T23:59:59Z"));
     }
 }
