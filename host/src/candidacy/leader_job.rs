@@ -12,12 +12,13 @@ use super::queue::for_guests;
 use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::config::Layout;
-use crate::coordinator::{CreateMode, Error, MultiError, Op};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, settled};
 use crate::history::{History, Outcome, RunRecord, RunState, Running};
 use crate::registry::{JobId, JobSpec};
 use crate::runtime::{End, Interrupt, Prepared, RunEnd, RunRequest, Runtime, StateMode};
 
-/// How often a term's beginning is written again where somebody else changed the job's run state meanwhile.
+/// How often a term's beginning is written again where somebody else changed the job's run state meanwhile, or the reply was
+/// lost.
 const WRITE_TRIES: u32 = 5;
 
 /// A leader job on this host.
@@ -105,21 +106,34 @@ impl LeaderJob {
     /// Writes that this term has begun, and says of the run before that it never ended, where that is so. None where it
     /// can't be written; the term goes on without, and its whole record is in the history all the same.
     async fn write_beginning(&self, gate: &Gate, record: &RunRecord) -> Option<Begun> {
+        let mut abandoned = None;
         for _ in 0..WRITE_TRIES {
-            match self.try_write_beginning(gate, record).await {
-                Ok(begun) => return Some(begun),
+            match self.try_write_beginning(gate, record, &mut abandoned).await {
+                Ok(begun) => {
+                    if let Some(abandoned) = abandoned {
+                        self.history.close_abandoned(&self.spec.id, abandoned);
+                    }
+                    return Some(begun);
+                }
+                // Others changed it, or it may be done: the next try sees which.
                 Err(Error::BadVersion { .. } | Error::NodeExists { .. }) => {}
+                Err(error) if error.is_unknown() => settled(gate.session().as_ref()).await,
                 Err(error) => {
                     warn!(job = %self.spec.id, token = gate.token(), %error, "a term's beginning was not written");
                     return None;
                 }
             }
         }
-        warn!(job = %self.spec.id, token = gate.token(), "a term's beginning was not written, others kept changing it");
+        warn!(job = %self.spec.id, token = gate.token(), "a term's beginning was not written after several tries");
         None
     }
 
-    async fn try_write_beginning(&self, gate: &Gate, record: &RunRecord) -> Result<Begun, Error> {
+    async fn try_write_beginning(
+        &self,
+        gate: &Gate,
+        record: &RunRecord,
+        abandoned: &mut Option<RunRecord>,
+    ) -> Result<Begun, Error> {
         let session = gate.session();
         let path = self.layout.run_state(&self.spec.id.tenant, &self.spec.id.name);
         let (mut state, version) = match session.get(&path).await {
@@ -127,9 +141,13 @@ impl LeaderJob {
             Err(Error::NoNode { .. }) => (RunState::default(), None),
             Err(other) => return Err(other),
         };
-        if let Some(abandoned) = state.take_abandoned(gate.token(), self.clock.wall()) {
-            self.history.close_abandoned(&self.spec.id, abandoned);
+        if let Some(version) = version
+            && state.running.as_ref().is_some_and(|running| running.record.run == record.run)
+        {
+            // Written by a try whose reply was lost.
+            return Ok(Begun { state, version });
         }
+        *abandoned = state.take_abandoned(self.clock.wall());
         state.running = Some(Running { record: record.clone(), nonce: String::new() });
         let data = state.to_bytes();
         let write = match version {
@@ -137,7 +155,7 @@ impl LeaderJob {
             None => Op::Create { path, data, mode: CreateMode::Persistent },
         };
         session.multi(vec![gate.check(), write]).await.map_err(MultiError::into_error)?;
-        Ok(Begun { state, version: version.map_or(0, |version| version + 1) })
+        Ok(Begun { state, version: version.map_or(0, |version| version.wrapping_add(1)) })
     }
 
     fn last_words(&self, begun: Begun, record: &RunRecord, ended: Timestamp, outcome: Outcome, detail: &str) -> Op {
