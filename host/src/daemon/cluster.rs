@@ -86,6 +86,9 @@ impl Cluster for Parts {
             let why = "has the trigger `leader`: it runs for as long as its host leads, and can't be run besides";
             return Err(ApiError::Conflict(format!("job `{job}` {why}")));
         }
+        if spec.paused {
+            return Err(ApiError::Conflict(format!("job `{job}` is paused, and runs again once it is resumed")));
+        }
         self.scheduling.trigger(job).await.map_err(|error| match error {
             TriggerError::NotHere | TriggerError::UnderWay => ApiError::Conflict(format!("job `{job}`: {error}")),
             TriggerError::Refused(_) => ApiError::Unavailable(format!("job `{job}`: {error}")),

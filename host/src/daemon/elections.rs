@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::candidacy::{Candidacy, Candidate, Duty, Ended, JoinError, LeaderJob, Membership, PresenceValue, Standing};
-use crate::coordinator::{Session, Sessions};
+use crate::coordinator::{Error, Session, SessionState, Sessions};
 use crate::registry::{Job, JobId, Jobs, OnReturn, Trigger};
+use crate::runtime::ComponentError;
 use crate::scheduler::{GroupDuty, Scheduling, group_of};
 
 /// Between two tries of what failed for a reason that may pass.
@@ -102,22 +103,17 @@ impl Elections {
         let mut returned = BTreeMap::new();
         let mut follow = self.sessions.follow();
         let mut draining = drain.clone();
+        let drained = async move { told(&mut draining).await };
+        tokio::pin!(drained);
         loop {
-            let session = tokio::select! {
-                session = follow.wait_for(Option::is_some) => session.ok().and_then(|session| session.clone()),
-                _ = draining.wait_for(|drain| *drain) => return Ok(()),
+            let member = tokio::select! {
+                biased;
+                () = &mut drained => return Ok(()),
+                member = self.join(&mut follow, *joined.borrow()) => member?,
             };
-            let Some(session) = session else { return Ok(()) };
-            let member = match self.join(session.clone()).await {
-                Ok(member) => member,
-                Err(error) if !*joined.borrow() => return Err(error),
-                Err(error) => {
-                    error!(%error, "this host can't be a member of the cluster now, trying again");
-                    tokio::time::sleep(RETRY).await;
-                    continue;
-                }
-            };
+            let Some(member) = member else { return Ok(()) };
             joined.send_replace(true);
+            let lost = member.session().id();
             let term = Term {
                 elections: &self,
                 member,
@@ -129,12 +125,31 @@ impl Elections {
                 return Ok(());
             }
             info!("the session is over, waiting for the next");
-            let lost = session.id();
             let _ = follow.wait_for(|now| now.as_ref().is_none_or(|now| now.id() != lost)).await;
         }
     }
 
-    async fn join(&self, session: Arc<dyn Session>) -> Result<Arc<Membership>, JoinError> {
+    /// Becomes a member on whichever session there is; None where there will be none any more. Once it was a member before,
+    /// nothing keeps it from trying again.
+    async fn join(
+        &self,
+        follow: &mut watch::Receiver<Option<Arc<dyn Session>>>,
+        again: bool,
+    ) -> Result<Option<Arc<Membership>>, JoinError> {
+        loop {
+            let session = follow.wait_for(Option::is_some).await.ok().and_then(|session| session.clone());
+            let Some(session) = session else { return Ok(None) };
+            match self.join_on(session).await {
+                Ok(member) => return Ok(Some(member)),
+                Err(JoinError::Coordinator(Error::Lost)) => warn!("the session was lost before this host was a member"),
+                Err(error) if !again => return Err(error),
+                Err(error) => error!(%error, "this host can't be a member of the cluster now, trying again"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn join_on(&self, session: Arc<dyn Session>) -> Result<Arc<Membership>, JoinError> {
         let scheduling = &self.scheduling;
         let path = scheduling.layout.host(&scheduling.host);
         Membership::join(session, self.tick, scheduling.clock.clone(), path, self.presence.clone()).await
@@ -172,7 +187,7 @@ impl Term<'_> {
             tokio::select! {
                 biased;
                 _ = drain.wait_for(|drain| *drain) => break Over::Drained,
-                _ = session.wait_for(|state| *state == crate::coordinator::SessionState::Lost) => break Over::SessionLost,
+                _ = session.wait_for(|state| *state == SessionState::Lost) => break Over::SessionLost,
                 Some(ended) = self.tasks.join_next() => self.left(ended),
                 changed = jobs.changed() => if changed.is_err() { break Over::Drained },
             }
@@ -214,12 +229,15 @@ impl Term<'_> {
 
     fn left(&mut self, ended: Result<(Post, Edition, Ended), tokio::task::JoinError>) {
         match ended {
-            Ok((post, edition, ended)) => {
+            Ok((post, edition, Ended::Returned)) => {
                 self.held.remove(&post);
-                if ended == Ended::Returned {
-                    self.returned.insert(post, edition);
-                }
+                self.returned.insert(post, edition);
             }
+            Ok((post, _, Ended::Left)) => {
+                self.held.remove(&post);
+            }
+            // It stays held: this session has nothing to offer any more, and the end of all posts on it is about to come.
+            Ok((_, _, Ended::SessionLost)) => {}
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => {}
         }
@@ -312,7 +330,11 @@ impl Holder {
         let component = loop {
             match scheduling.components.prepared(&spec.component).await {
                 Ok(component) => break component,
-                Err(error) => {
+                Err(error @ ComponentError::Unfit { .. }) => {
+                    error!(job = %spec.id, %error, "can't stand for this job until it changes");
+                    return pending().await;
+                }
+                Err(error @ (ComponentError::Missing(_) | ComponentError::Artifact(_))) => {
                     warn!(job = %spec.id, %error, "can't stand for this job, trying again");
                     tokio::time::sleep(RETRY).await;
                 }

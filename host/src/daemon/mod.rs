@@ -6,6 +6,7 @@
 mod cluster;
 mod elections;
 
+use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,16 +138,18 @@ async fn up(
         let _ = api_closes.wait_for(|close| *close).await;
     }));
 
-    tokio::select! {
-        _ = has_joined.wait_for(|joined| *joined) => {}
-        ended = &mut holding => return Err(ended?.err().map_or_else(|| anyhow::anyhow!("the elections ended"), Into::into)),
-        () = asked_to_stop.wait() => return Ok(()),
-    }
     let name = &settings.name;
-    ready(&format!("silverback {name} is ready on http://{address} ({label})"));
+    let serves = async {
+        // An error: the elections have ended, and say so themselves.
+        if has_joined.wait_for(|joined| *joined).await.is_ok() {
+            ready(&format!("silverback {name} is ready on http://{address} ({label})"));
+        }
+        pending().await
+    };
     tokio::select! {
         () = asked_to_stop.wait() => {}
         ended = &mut holding => return Err(ended?.err().map_or_else(|| anyhow::anyhow!("the elections ended"), Into::into)),
+        () = serves => {}
     }
 
     info!("draining: guests are asked to stop, then leadership is released");
