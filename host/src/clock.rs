@@ -37,3 +37,29 @@ impl Clock for SystemClock {
 pub fn system() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
+
+/// For tests: a wall clock that stands still until it is set, on the machine's own boot clock.
+#[cfg(test)]
+pub(crate) struct SetClock(std::sync::Mutex<Timestamp>);
+
+#[cfg(test)]
+impl SetClock {
+    pub(crate) fn at(now: Timestamp) -> Arc<Self> {
+        Arc::new(SetClock(std::sync::Mutex::new(now)))
+    }
+
+    pub(crate) fn set(&self, now: Timestamp) {
+        *self.0.lock().unwrap() = now;
+    }
+}
+
+#[cfg(test)]
+impl Clock for SetClock {
+    fn boot(&self) -> Duration {
+        SystemClock.boot()
+    }
+
+    fn wall(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}

@@ -13,7 +13,7 @@ mod signature;
 mod start;
 mod stops;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod ticker;
 mod trap;
 mod verdict;

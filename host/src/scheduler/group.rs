@@ -54,7 +54,7 @@ impl Scheduling {
         answered.await.unwrap_or(Err(TriggerError::NotHere))
     }
 
-    /// The next tick of a job after `cursor`, and after now.
+    /// By the wall clock.
     pub fn now(&self) -> Timestamp {
         self.clock.wall()
     }
@@ -86,6 +86,13 @@ struct Kept {
     retire: watch::Sender<Retire>,
 }
 
+impl Kept {
+    /// Who is to stop at once stays so, even where a job of the same name comes after.
+    fn retire(&self, how: Retire) {
+        self.retire.send_if_modified(|now| *now != Retire::Now && std::mem::replace(now, how) != how);
+    }
+}
+
 struct Term {
     group: u32,
     scheduling: Arc<Scheduling>,
@@ -99,8 +106,9 @@ impl Term {
         let mut stop = self.gate.stop_asked();
         let mut tasks = JoinSet::new();
         loop {
-            let wanted = self.wanted(&jobs.borrow_and_update());
-            self.retire_unwanted(&wanted);
+            let all = jobs.borrow_and_update().clone();
+            let wanted = self.wanted(&all);
+            self.retire_unwanted(&all, &wanted);
             self.start_missing(wanted, &mut tasks);
             tokio::select! {
                 biased;
@@ -126,17 +134,19 @@ impl Term {
     }
 
     /// A changed job's run goes on to its end; a deleted job's is stopped.
-    fn retire_unwanted(&self, wanted: &BTreeMap<JobId, Arc<Job>>) {
-        let jobs = self.scheduling.jobs.borrow();
+    fn retire_unwanted(&self, all: &Jobs, wanted: &BTreeMap<JobId, Arc<Job>>) {
         for (id, kept) in &self.keepers {
             if wanted.get(id).is_none_or(|job| job.mzxid != kept.mzxid) {
-                let how = if jobs.contains_key(id) { Retire::AfterRun } else { Retire::Now };
-                kept.retire.send_if_modified(|now| std::mem::replace(now, how) != how);
+                kept.retire(if all.contains_key(id) { Retire::AfterRun } else { Retire::Now });
             }
         }
     }
 
     fn start_missing(&mut self, wanted: BTreeMap<JobId, Arc<Job>>, tasks: &mut JoinSet<JobId>) {
+        // Keepers end by themselves with the lease, a moment before the group is told to stop.
+        if self.gate.is_over() {
+            return;
+        }
         for (id, job) in wanted {
             if self.keepers.contains_key(&id) {
                 continue;

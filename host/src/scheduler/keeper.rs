@@ -9,21 +9,25 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
 use super::due::{Due, Earlier, due};
+use super::finish::finish;
 use super::group::Scheduling;
-use super::ledger::{Ledger, Setback};
+use super::ledger::{Ledger, Setback, setback};
 use crate::candidacy::for_guests;
 use crate::capability::Gate;
 use crate::coordinator::Op;
 use crate::history::{LogSink, Outcome, RunRecord, RunState, Running};
 use crate::registry::{Job, JobId, Schedule, Trigger};
-use crate::runtime::{Interrupt, Prepared, RunEnd, RunRequest, StateMode, StateWrite};
+use crate::runtime::{ComponentError, Interrupt, Prepared, RunEnd, RunRequest, StateMode};
 
 /// The longest sleep between two looks at the wall clock, which may be set meanwhile.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
-/// After the term is over, how long the outcome of its last run is still tried to be written.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// Between two tries after the coordinator refused something.
-const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// Between two tries after a setback.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why ticks before the latest are skipped: those from before this host kept the job, and those since.
+const LEADERLESS: &str = "no host led the job's group then, and a later tick has come";
+const HELD_UP: &str = "the host that leads the job's group was held up, and a later tick has come";
+const OVERLAPPED: &str = "the run before was still under way";
 
 /// Whether a keeper should go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,7 @@ pub(super) struct Keeper {
     gate: Arc<Gate>,
     job: Arc<Job>,
     retired: watch::Receiver<Retire>,
+    since: Timestamp,
 }
 
 /// What the keeper waits for between two runs.
@@ -82,7 +87,8 @@ impl Keeper {
         job: Arc<Job>,
         retired: watch::Receiver<Retire>,
     ) -> Self {
-        Keeper { scheduling, gate, job, retired }
+        let since = scheduling.now();
+        Keeper { scheduling, gate, job, retired, since }
     }
 
     /// Until the job changes or the group is led elsewhere. Gives the job's name back.
@@ -92,12 +98,15 @@ impl Keeper {
         self.kept().insert(id.clone(), orders.clone());
         while !self.over() {
             match self.try_keep(&mut received).await {
-                Ok(()) | Err(Setback::Lost) => break,
-                // What all hosts know of the job lags behind by a moment; the group retires this keeper when it has caught up.
-                Err(Setback::JobChanged) => self.pause(REFUSED_PAUSE).await,
+                Ok(()) => {}
+                // What this host knows of the job, or of its own leadership, lags behind by a moment.
+                Err(setback @ (Setback::Lost | Setback::Unknown | Setback::JobChanged | Setback::StateChanged)) => {
+                    debug!(job = %id, %setback, "a schedule can't be kept now, trying again");
+                    self.pause().await;
+                }
                 Err(Setback::Refused(error)) => {
                     warn!(job = %id, %error, "a schedule can't be kept, trying again");
-                    self.pause(REFUSED_PAUSE).await;
+                    self.pause().await;
                 }
             }
         }
@@ -117,15 +126,23 @@ impl Keeper {
         self.gate.is_over() || *self.gate.stop_asked().borrow() || *self.retired.borrow() != Retire::No
     }
 
-    async fn pause(&self, pause: Duration) {
+    /// Returns when this keeper should end.
+    async fn ending(&self) {
         let (mut stop, mut retired) = (self.gate.stop_asked(), self.retired.clone());
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => {}
             _ = retired.wait_for(|retire| *retire != Retire::No) => {}
-            () = tokio::time::sleep(pause) => {}
         }
     }
 
+    async fn pause(&self) {
+        tokio::select! {
+            () = self.ending() => {}
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+
+    /// Returns when the keeper should end, or has to begin anew from what the coordinator has.
     async fn try_keep(&self, orders: &mut mpsc::Receiver<Order>) -> Result<(), Setback> {
         let Some(schedule) = self.schedule() else { return Err(Setback::JobChanged) };
         let id = &self.job.spec.id;
@@ -154,15 +171,16 @@ impl Keeper {
         }
     }
 
-    /// What this term finds: a run that an earlier one began and never finished is unknown (and never run again); a job that is
-    /// new or was changed ticks from its change on, not before (kubernetes#63371).
+    /// What this keeper finds: a run that was begun and never finished, by an earlier term or by this one before a setback, is
+    /// unknown (and never run again); a job that is new or was changed ticks from its change on, not before
+    /// (kubernetes#63371).
     async fn take_over(&self, ledger: &mut Ledger) -> Result<(), Setback> {
         let changed = self.changed_at().await?;
         let mut next = ledger.state().clone();
         next.cursor = Some(next.cursor.map_or(changed, |cursor| cursor.max(changed)));
-        let abandoned = next.take_abandoned(self.gate.token(), self.scheduling.now());
+        let abandoned = next.take_abandoned(self.scheduling.now());
         if next != *ledger.state() {
-            ledger.commit(next, &[self.unchanged()], &[]).await?;
+            ledger.commit(next, Some(&self.unchanged()), &[]).await?;
         }
         if let Some(abandoned) = abandoned {
             self.scheduling.history.close_abandoned(&self.job.spec.id, abandoned);
@@ -170,10 +188,11 @@ impl Keeper {
         Ok(())
     }
 
-    /// When the job was last changed, by the ensemble's clock.
+    /// When the job was last changed, by the ensemble's clock. A job of the same name and version that was made after this one
+    /// was deleted is another.
     async fn changed_at(&self) -> Result<Timestamp, Setback> {
-        let stat = self.gate.session().stat(&self.job_path()).await;
-        let stat = stat.map_err(Setback::Refused)?.ok_or(Setback::JobChanged)?;
+        let stat = self.gate.session().stat(&self.job_path()).await.map_err(setback)?;
+        let stat = stat.filter(|stat| stat.mzxid == self.job.mzxid).ok_or(Setback::JobChanged)?;
         Timestamp::from_millisecond(stat.mtime_ms).map_err(|_| Setback::JobChanged)
     }
 
@@ -187,16 +206,21 @@ impl Keeper {
     }
 
     async fn wait(&self, next: Option<Timestamp>, orders: &mut mpsc::Receiver<Order>) -> Wake {
-        let now = self.scheduling.now();
-        let until_next = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
-        let nap = until_next.unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
-        let (mut stop, mut retired) = (self.gate.stop_asked(), self.retired.clone());
+        let nap = nap(next, self.scheduling.now());
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => Wake::End,
-            _ = retired.wait_for(|retire| *retire != Retire::No) => Wake::End,
+            () = self.ending() => Wake::End,
             Some(order) = orders.recv() => Wake::Order(order),
             () = tokio::time::sleep(nap) => Wake::Clock,
+        }
+    }
+
+    /// The job's component, or why it can't be had; None where the keeper should end first.
+    async fn component(&self) -> Option<Result<Arc<Prepared>, ComponentError>> {
+        tokio::select! {
+            biased;
+            () = self.ending() => None,
+            component = self.scheduling.components.prepared(&self.job.spec.component) => Some(component),
         }
     }
 
@@ -209,16 +233,17 @@ impl Keeper {
         orders: &mut mpsc::Receiver<Order>,
         schedule: &Schedule,
     ) -> Result<(), Setback> {
-        let missed = self.skips(&due.earlier, "no host led the job's group then, and a later tick has come");
+        let Some(component) = self.component().await else { return Ok(()) };
+        let missed = self.skips(&due.earlier, |tick| if tick < self.since { LEADERLESS } else { HELD_UP });
         let mut next = ledger.state().clone();
         next.cursor = Some(due.tick);
         missed.iter().for_each(|record| next.push(record.clone()));
-        let component = match self.scheduling.components.prepared(&self.job.spec.component).await {
+        let component = match component {
             Ok(component) => component,
             Err(error) => {
                 let skip = self.skip(due.tick, error.to_string());
                 next.push(skip.clone());
-                ledger.commit(next, &[self.unchanged()], &[]).await?;
+                ledger.commit(next, Some(&self.unchanged()), &[]).await?;
                 self.keep_records(missed.into_iter().chain([skip]));
                 return Ok(());
             }
@@ -237,12 +262,13 @@ impl Keeper {
         orders: &mut mpsc::Receiver<Order>,
         schedule: &Schedule,
     ) -> Result<(), Setback> {
-        let component = match self.scheduling.components.prepared(&self.job.spec.component).await {
-            Ok(component) => component,
-            Err(error) => {
+        let component = match self.component().await {
+            Some(Ok(component)) => component,
+            Some(Err(error)) => {
                 let _ = order.answer.send(Err(TriggerError::Refused(error.to_string())));
                 return Ok(());
             }
+            None => return Ok(()),
         };
         let id = format!("{}/manual-{:.3}", self.job.spec.id, self.scheduling.now());
         let record = self.record(id.clone(), None);
@@ -255,16 +281,12 @@ impl Keeper {
         self.skip_overlapped(ledger, schedule).await
     }
 
-    /// Durable before the guest starts.
+    /// Durable before the guest starts. Where the term is over by the time of the answer, the runtime starts nothing, and
+    /// the run ends as one that lost its leadership.
     async fn begin(&self, ledger: &mut Ledger, mut next: RunState, record: &RunRecord) -> Result<(), Setback> {
         let nonce = uuid::Uuid::new_v4().simple().to_string();
         next.running = Some(Running { record: record.clone(), nonce });
-        let unchanged = [self.unchanged()];
-        tokio::select! {
-            begun = ledger.commit(next, &unchanged, &[]) => begun?,
-            () = over(&self.gate) => return Err(Setback::Lost),
-        }
-        if self.gate.is_over() { Err(Setback::Lost) } else { Ok(()) }
+        ledger.commit(next, Some(&self.unchanged()), &[]).await
     }
 
     /// Runs the guest, then commits its outcome and, where it succeeded, its state writes.
@@ -275,46 +297,16 @@ impl Keeper {
         component: &Arc<Prepared>,
         orders: &mut mpsc::Receiver<Order>,
     ) -> Result<(), Setback> {
-        let history = &self.scheduling.history;
-        let kept = history.begin(&self.job.spec.id, record.clone());
+        let kept = self.scheduling.history.begin(&self.job.spec.id, record.clone());
         let end = self.execute(&record, component, kept.log_sink(), orders).await;
-        let (mut outcome, mut detail) = end.verdict();
+        let (outcome, detail) = end.verdict();
         let ended = self.scheduling.now();
         record.ended = Some(ended);
-        record.outcome = Some(outcome);
-        record.detail = detail.clone();
         let writes = if outcome == Outcome::Succeeded { end.writes.as_slice() } else { &[] };
-        let finished = self.finish(ledger, record.clone(), writes).await;
-        match &finished {
-            Ok(()) => {}
-            Err(Setback::Lost | Setback::JobChanged) if outcome == Outcome::LostLeadership => {}
-            Err(Setback::Lost | Setback::JobChanged) => {
-                detail = format!("it ended as `{outcome}` after the term was over, and nothing of it was kept");
-                outcome = Outcome::LostLeadership;
-            }
-            Err(Setback::Refused(error)) => {
-                detail = format!("it ended as `{outcome}`, and its state writes were refused: {error}");
-                outcome = Outcome::Failed;
-                record.outcome = Some(outcome);
-                record.detail = detail.clone();
-                self.finish(ledger, record, &[]).await?;
-            }
-        }
-        kept.finish(outcome, &detail, ended).await;
-        match finished {
-            Err(Setback::Refused(_)) => Ok(()),
-            other => other,
-        }
-    }
-
-    async fn finish(&self, ledger: &mut Ledger, record: RunRecord, writes: &[StateWrite]) -> Result<(), Setback> {
-        let mut next = ledger.state().clone();
-        next.running = None;
-        next.push(record);
-        tokio::select! {
-            finished = ledger.commit(next, &[], writes) => finished,
-            () = async { over(&self.gate).await; tokio::time::sleep(LAST_WORDS).await } => Err(Setback::Lost),
-        }
+        let (finished, outcome, detail) = finish(ledger, record, outcome, detail, writes).await;
+        // The schedule doesn't wait for the store of records; a drain does.
+        tokio::spawn(async move { kept.finish(outcome, &detail, ended).await });
+        finished
     }
 
     async fn execute(
@@ -363,13 +355,12 @@ impl Keeper {
         let now = self.scheduling.now();
         let cursor = ledger.state().cursor.unwrap_or(now);
         let Some(due) = due(schedule, cursor, now) else { return Ok(()) };
-        let reason = "the run before was still under way";
-        let mut skipped = self.skips(&due.earlier, reason);
-        skipped.push(self.skip(due.tick, reason.to_owned()));
+        let mut skipped = self.skips(&due.earlier, |_| OVERLAPPED);
+        skipped.push(self.skip(due.tick, OVERLAPPED.to_owned()));
         let mut next = ledger.state().clone();
         next.cursor = Some(due.tick);
         skipped.iter().for_each(|record| next.push(record.clone()));
-        ledger.commit(next, &[self.unchanged()], &[]).await?;
+        ledger.commit(next, Some(&self.unchanged()), &[]).await?;
         self.keep_records(skipped);
         Ok(())
     }
@@ -399,10 +390,11 @@ impl Keeper {
         RunRecord { ended: Some(record.started), outcome: Some(Outcome::Skipped), detail: reason, ..record }
     }
 
-    fn skips(&self, earlier: &Earlier, reason: &str) -> Vec<RunRecord> {
+    fn skips(&self, earlier: &Earlier, reason: impl Fn(Timestamp) -> &'static str) -> Vec<RunRecord> {
         match earlier {
-            Earlier::Single(ticks) => ticks.iter().map(|tick| self.skip(*tick, reason.to_owned())).collect(),
+            Earlier::Single(ticks) => ticks.iter().map(|tick| self.skip(*tick, reason(*tick).to_owned())).collect(),
             Earlier::Span { first, before } => {
+                let reason = reason(*first);
                 vec![self.skip(*first, format!("all ticks from {first} until before {before}: {reason}"))]
             }
         }
@@ -421,8 +413,8 @@ fn election_of(contender: &str) -> String {
     contender.rsplit_once('/').map_or_else(String::new, |(election, _)| election.to_owned())
 }
 
-/// Waits until the gate's term is over.
-async fn over(gate: &Gate) {
-    let mut state = gate.state();
-    let _ = state.wait_for(|state| *state == crate::capability::GateState::Over).await;
+/// How long nothing is due: until the next tick, which may have come since it was computed.
+pub(super) fn nap(next: Option<Timestamp>, now: Timestamp) -> Duration {
+    let until = next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or(Duration::ZERO));
+    until.unwrap_or(MAX_SLEEP).min(MAX_SLEEP)
 }

@@ -6,20 +6,26 @@ use thiserror::Error;
 use tracing::{debug, warn};
 
 use crate::capability::Gate;
-use crate::coordinator::{CreateMode, Error, MultiError, Op};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, ensure_path, settled};
 use crate::history::RunState;
 use crate::runtime::StateWrite;
 
 /// Why the run state was not changed.
 #[derive(Debug, Error)]
 pub(super) enum Setback {
-    /// This host leads the group no more.
+    /// This host leads the group no more: nothing was changed.
     #[error("leadership is lost")]
     Lost,
-    /// The job was changed or deleted since its spec was read.
+    /// The session was lost before the answer came, so it may have been changed. The next leader finds out.
+    #[error("the session was lost before the answer came")]
+    Unknown,
+    /// The job was changed or deleted since its spec was read: nothing was changed.
     #[error("the job has changed")]
     JobChanged,
-    /// The coordinator refused it.
+    /// The run state is not as this term left it, or went with its job: nothing was changed. Load it anew.
+    #[error("the job's run state was changed or deleted")]
+    StateChanged,
+    /// The coordinator refused it: nothing was changed.
     #[error(transparent)]
     Refused(Error),
 }
@@ -33,8 +39,18 @@ pub(super) struct Ledger {
     version: Option<i32>,
 }
 
-/// How often a multi is tried again after its outcome was found to be "not done".
+/// How often a multi is tried whose guesses at which keys exist turn out wrong.
 const TRIES: u32 = 5;
+
+/// How one multi went.
+enum Sent {
+    Done,
+    /// It may have been done.
+    Unknown,
+    /// A key came or went since it was looked at.
+    Mistaken(Error),
+    Failed(Setback),
+}
 
 impl Ledger {
     /// Reads the job's run state.
@@ -42,9 +58,13 @@ impl Ledger {
     /// # Errors
     /// [`Setback::Lost`] with the session, [`Setback::Refused`] otherwise.
     pub(super) async fn load(gate: Arc<Gate>, path: String) -> Result<Self, Setback> {
-        let mut ledger = Ledger { gate, path, state: RunState::default(), version: None };
-        ledger.reload().await.map_err(setback)?;
-        Ok(ledger)
+        let found = repeat(gate.session().as_ref(), || gate.session().get(&path)).await;
+        let (state, version) = match found {
+            Ok((value, stat)) => (parse(&path, &value), Some(stat.version)),
+            Err(Error::NoNode { .. }) => (RunState::default(), None),
+            Err(other) => return Err(setback(other)),
+        };
+        Ok(Ledger { gate, path, state, version })
     }
 
     /// The state as it stands.
@@ -52,96 +72,108 @@ impl Ledger {
         &self.state
     }
 
-    async fn reload(&mut self) -> Result<(), Error> {
-        (self.state, self.version) = match self.gate.session().get(&self.path).await {
-            Ok((value, stat)) => (self.parse(&value), Some(stat.version)),
-            Err(Error::NoNode { .. }) => (RunState::default(), None),
-            Err(other) => return Err(other),
-        };
-        Ok(())
-    }
-
-    fn parse(&self, value: &[u8]) -> RunState {
-        RunState::from_bytes(value).unwrap_or_else(|error| {
-            warn!(path = self.path, %error, "a run state can't be read and is begun anew");
-            RunState::default()
-        })
-    }
-
-    /// Makes `next` the state, in one multi with the term's check, `conditions`, and the state writes of a run. The state
-    /// writes are created or set as what is there demands.
+    /// Makes `next` the state, in one multi with the term's check, the condition where there is one, and the state writes of
+    /// a run. The state writes are created or set as what is there demands. While the outcome is not known it looks, and
+    /// tries again, for as long as the session lives.
+    ///
+    /// What has a condition begins or decides something, and is not even tried once the term is over; what has none
+    /// records how something ended.
     ///
     /// # Errors
-    /// [`Setback::Lost`] where the term is over, [`Setback::JobChanged`] where a condition fails, and
-    /// [`Setback::Refused`]; nothing was changed then.
+    /// [`Setback`]: [`Setback::JobChanged`] where the condition fails.
     pub(super) async fn commit(
         &mut self,
         next: RunState,
-        conditions: &[Op],
+        condition: Option<&Op>,
         writes: &[StateWrite],
     ) -> Result<(), Setback> {
-        let mut why = String::new();
+        let mut mistake = None;
         for _ in 0..TRIES {
-            if self.gate.is_over() && writes.is_empty() && !conditions.is_empty() {
-                return Err(Setback::Lost);
-            }
-            let ops = self.ops(&next, conditions, writes).await.map_err(setback)?;
-            match self.gate.session().multi(ops).await {
-                Ok(_) => {
-                    self.committed(next);
+            match self.try_commit(&next, condition, writes).await? {
+                None => {
+                    self.state = next;
+                    self.version = Some(self.next_version());
                     return Ok(());
                 }
-                Err(MultiError::Op { index: 0, .. }) => return Err(Setback::Lost),
-                Err(MultiError::Op { index, .. }) if index <= conditions.len() => return Err(Setback::JobChanged),
-                // A key came or went since it was looked at, or the state is not as we knew it.
-                Err(MultiError::Op { index, source }) => {
-                    debug!(path = self.path, index, error = %source, "a multi is tried again");
-                    why = source.to_string();
-                    if self.is_committed(&next).await.map_err(setback)? {
-                        self.committed(next);
-                        return Ok(());
-                    }
+                Some(error) => {
+                    debug!(path = self.path, %error, "a multi is tried again");
+                    self.make_place(&error).await?;
+                    mistake = Some(error);
                 }
-                Err(MultiError::Whole(error)) if error.is_unknown() => {
-                    why = error.to_string();
-                    if self.is_committed(&next).await.map_err(setback)? {
-                        self.committed(next);
-                        return Ok(());
-                    }
-                }
-                Err(MultiError::Whole(error)) => return Err(setback(error)),
             }
         }
-        Err(Setback::Refused(Error::Refused { detail: format!("`{}` was tried {TRIES} times: {why}", self.path) }))
+        let why = mistake.map_or_else(String::new, |error| error.to_string());
+        let detail = format!("`{}` was tried {TRIES} times: {why}", self.path);
+        Err(Setback::Refused(Error::Refused { detail }))
     }
 
-    fn committed(&mut self, next: RunState) {
-        self.state = next;
-        self.version = Some(self.version.map_or(0, |version| version + 1));
+    /// None when it is done; an error that another try may avoid otherwise.
+    async fn try_commit(
+        &self,
+        next: &RunState,
+        condition: Option<&Op>,
+        writes: &[StateWrite],
+    ) -> Result<Option<Error>, Setback> {
+        loop {
+            if self.gate.is_over() && condition.is_some() {
+                return Err(Setback::Lost);
+            }
+            let ops = self.ops(next, condition, writes).await.map_err(setback)?;
+            match self.send(ops, condition.is_some()).await {
+                Sent::Done => return Ok(None),
+                Sent::Mistaken(error) => return Ok(Some(error)),
+                Sent::Failed(setback) => return Err(setback),
+                Sent::Unknown => {
+                    settled(self.gate.session().as_ref()).await;
+                    if self.is_committed(next).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, ops: Vec<Op>, has_condition: bool) -> Sent {
+        let state_at = if has_condition { 2 } else { 1 };
+        let (index, error) = match self.gate.session().multi(ops).await {
+            Ok(_) => return Sent::Done,
+            Err(MultiError::Whole(Error::Lost)) => return Sent::Failed(Setback::Unknown),
+            Err(MultiError::Whole(error)) if error.is_unknown() => return Sent::Unknown,
+            Err(MultiError::Whole(error)) => return Sent::Failed(Setback::Refused(error)),
+            Err(MultiError::Op { index, source }) => (index, source),
+        };
+        match error {
+            Error::NoNode { .. } | Error::NodeExists { .. } | Error::BadVersion { .. } => match index {
+                0 => Sent::Failed(Setback::Lost),
+                _ if index < state_at => Sent::Failed(Setback::JobChanged),
+                _ if index == state_at => Sent::Failed(Setback::StateChanged),
+                _ => Sent::Mistaken(error),
+            },
+            other => Sent::Failed(Setback::Refused(other)),
+        }
+    }
+
+    fn next_version(&self) -> i32 {
+        self.version.map_or(0, |version| version.wrapping_add(1))
     }
 
     /// Looks whether a multi whose outcome is not known was done: then the node holds just what it wrote, one version on.
     /// Every state differs from the one before, by a nonce or a time.
-    async fn is_committed(&self, next: &RunState) -> Result<bool, Error> {
+    async fn is_committed(&self, next: &RunState) -> Result<bool, Setback> {
         let session = self.gate.session();
-        loop {
-            let looked = async {
-                session.sync(&self.path).await?;
-                session.get(&self.path).await
-            };
-            match looked.await {
-                Ok((value, stat)) => {
-                    let expected = self.version.map_or(0, |version| version + 1);
-                    return Ok(stat.version == expected && value == next.to_bytes());
-                }
-                Err(Error::NoNode { .. }) => return Ok(false),
-                Err(error) if error.is_unknown() => tokio::task::yield_now().await,
-                Err(other) => return Err(other),
-            }
+        let look = || async {
+            session.sync(&self.path).await?;
+            session.get(&self.path).await
+        };
+        match repeat(session.as_ref(), look).await {
+            Ok((value, stat)) => Ok(stat.version == self.next_version() && value == next.to_bytes()),
+            Err(Error::NoNode { .. }) => Ok(false),
+            Err(Error::Lost) => Err(Setback::Unknown),
+            Err(other) => Err(Setback::Refused(other)),
         }
     }
 
-    async fn ops(&self, next: &RunState, conditions: &[Op], writes: &[StateWrite]) -> Result<Vec<Op>, Error> {
+    async fn ops(&self, next: &RunState, condition: Option<&Op>, writes: &[StateWrite]) -> Result<Vec<Op>, Error> {
         let (path, data) = (self.path.clone(), next.to_bytes());
         let set = match self.version {
             Some(version) => Op::Set { path, data, version: Some(version) },
@@ -151,7 +183,7 @@ impl Ledger {
         let writes = futures::future::try_join_all(looks).await?;
         Ok([self.gate.check()]
             .into_iter()
-            .chain(conditions.iter().cloned())
+            .chain(condition.cloned())
             .chain([set])
             .chain(writes.into_iter().flatten())
             .collect())
@@ -159,8 +191,9 @@ impl Ledger {
 
     /// None where there is nothing to do: a delete of what isn't there.
     async fn write_op(&self, write: &StateWrite) -> Result<Option<Op>, Error> {
+        let session = self.gate.session();
         let path = write.path.clone();
-        let exists = self.gate.session().stat(&path).await?.is_some();
+        let exists = repeat(session.as_ref(), || session.stat(&path)).await?.is_some();
         Ok(match (&write.value, exists) {
             (Some(data), true) => Some(Op::Set { path, data: data.clone(), version: None }),
             (Some(data), false) => Some(Op::Create { path, data: data.clone(), mode: CreateMode::Persistent }),
@@ -168,9 +201,39 @@ impl Ledger {
             (None, false) => None,
         })
     }
+
+    /// A key that can't be created may lack its directory: a job that was deleted and made again at once loses it to the
+    /// deletion's last step.
+    async fn make_place(&self, mistake: &Error) -> Result<(), Setback> {
+        let Error::NoNode { path } = mistake else { return Ok(()) };
+        let Some((directory, _)) = path.rsplit_once('/') else { return Ok(()) };
+        let session = self.gate.session().as_ref();
+        repeat(session, || ensure_path(session, directory)).await.map_err(setback)
+    }
 }
 
-fn setback(error: Error) -> Setback {
+fn parse(path: &str, value: &[u8]) -> RunState {
+    RunState::from_bytes(value).unwrap_or_else(|error| {
+        warn!(path, %error, "a run state can't be read and is begun anew");
+        RunState::default()
+    })
+}
+
+/// Repeats a request that does the same however often it is done, for as long as its outcome is not known.
+async fn repeat<T, F>(session: &dyn Session, request: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    loop {
+        match request().await {
+            Err(error) if error.is_unknown() => settled(session).await,
+            answered => return answered,
+        }
+    }
+}
+
+/// Of a request that changes nothing.
+pub(super) fn setback(error: Error) -> Setback {
     match error {
         Error::Lost => Setback::Lost,
         other => Setback::Refused(other),

@@ -5,10 +5,13 @@
 //! writes together; so after any crash the next leader of the group decides the same way every time.
 
 mod due;
+mod finish;
 mod group;
 mod group_of;
 mod keeper;
 mod ledger;
+#[cfg(test)]
+mod tests;
 
 pub use group::{GroupDuty, Scheduling};
 pub use group_of::{DEFAULT_GROUPS, group_of};

@@ -12,13 +12,13 @@ use super::world;
 
 /// A component for our world, of a core module whose leader function is `body`: WAT that leaves the address of its
 /// result. Ready-made results are [`OK`] and [`FAILED`]; the parameters are `$tick` and `$token`.
-fn guest(body: &str) -> Vec<u8> {
+pub(crate) fn guest(body: &str) -> Vec<u8> {
     let (resolve, world) = world::ours();
     wrap(resolve, *world, &module("", "silverback:leader/job@0.1.0#run", body))
 }
 
 /// As [`guest`], with functions imported from `leadership`: `$sleep` and `$should-stop`.
-fn waiting_guest(body: &str) -> Vec<u8> {
+pub(crate) fn waiting_guest(body: &str) -> Vec<u8> {
     let imports = r#"
         (import "silverback:leader/leadership@0.1.0" "sleep" (func $sleep (param i64) (result i32)))
         (import "silverback:leader/leadership@0.1.0" "should-stop" (func $should-stop (result i32)))"#;
@@ -27,7 +27,7 @@ fn waiting_guest(body: &str) -> Vec<u8> {
 }
 
 /// Leaves `ok` of the one byte at address 1024.
-const OK: &str = "(i32.const 16)";
+pub(crate) const OK: &str = "(i32.const 16)";
 /// Leaves `err(retryable("oh no"))`.
 const FAILED: &str = "(i32.const 32)";
 

@@ -1,0 +1,121 @@
+//! Jobs that are changed, deleted or triggered while their group is led.
+
+use super::*;
+use crate::scheduler::TriggerError;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_new_or_was_edited_does_not_fire_for_what_was_before() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", quick()).await;
+    clock.set(at("2026-01-01T10:00:00Z"));
+    let led = place.lead("a").await;
+    place.until(&job, |state| count(state, Outcome::Succeeded) == 1).await;
+    led.drain().await;
+
+    clock.set(at("2026-01-01T12:30:00Z"));
+    place.apply("report", "@every 10m", quick()).await;
+    let led = place.lead("b").await;
+    let state = place.until(&job, |state| state.cursor == Some(at("2026-01-01T12:30:00Z"))).await;
+    led.drain().await;
+    assert_eq!(place.state(&job).await, state);
+    assert_eq!(state.outcomes.len(), 1, "{:?}", ring(&state));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_jobs_run_is_stopped_and_leaves_nothing() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", endless()).await;
+    clock.set(at("2026-01-01T10:00:00Z"));
+    let led = place.lead("a").await;
+    place.until(&job, |state| state.running.is_some()).await;
+    place.registry.delete(&job).await.unwrap();
+    let record = led.ended(&job, "acme/report/2026-01-01T10:00:00Z").await;
+    assert_eq!(record.outcome, Some(Outcome::Failed));
+    assert_eq!(record.detail, "stopped: the job was changed or deleted");
+    led.drain().await;
+    let path = place.layout.run_state(&job.tenant, &job.name);
+    assert_eq!(place.onlooker.stat(&path).await, Ok(None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_jobs_run_goes_on_to_its_end() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let limits = Limits { time_ms: Some(500), ..Limits::SCHEDULED };
+    let job = place.apply_with("report", "@every 1h", endless(), limits).await;
+    clock.set(at("2026-01-01T10:00:00Z"));
+    let led = place.lead("a").await;
+    place.until(&job, |state| state.running.is_some()).await;
+    place.apply("report", "@every 1h", quick()).await;
+    let state = place.until(&job, |state| state.running.is_none()).await;
+    assert_eq!(ring(&state), [(Some(at("2026-01-01T10:00:00Z")), Some(Outcome::TimedOut))]);
+    // From then on it is the new one: its component is the quick one.
+    let run = triggered(&led, &job).await.unwrap();
+    assert_eq!(led.ended(&job, &run).await.outcome, Some(Outcome::Succeeded));
+    led.drain().await;
+}
+
+/// Triggers a job as soon as it is kept here.
+async fn triggered(led: &Led, job: &JobId) -> Result<String, TriggerError> {
+    soon("a keeper", async {
+        loop {
+            match led.scheduling.trigger(job).await {
+                Err(TriggerError::NotHere) => tokio::task::yield_now().await,
+                answer => return answer,
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_triggered_run_is_one_beside_the_schedule_and_does_not_overlap() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", patient()).await;
+    let led = place.lead("a").await;
+    let run = triggered(&led, &job).await.unwrap();
+    assert_eq!(run, "acme/report/manual-2026-01-01T09:30:00.000Z");
+    assert_eq!(place.state(&job).await.running.unwrap().record.run, run, "told before it was begun");
+    assert_eq!(led.scheduling.trigger(&job).await, Err(TriggerError::UnderWay));
+    let other = JobId::new("acme", "other").unwrap();
+    assert_eq!(led.scheduling.trigger(&other).await, Err(TriggerError::NotHere));
+    let scheduling = led.scheduling.clone();
+    led.drain().await;
+    assert_eq!(scheduling.trigger(&job).await, Err(TriggerError::NotHere));
+    let state = place.state(&job).await;
+    assert_eq!(ring(&state), [(None, Some(Outcome::Succeeded))]);
+    assert_eq!(state.cursor, Some(at("2026-01-01T09:30:00Z")), "it moved the schedule");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_whose_component_is_nowhere_is_refused_and_records_nothing() {
+    let place = Place::new(SetClock::at(at("2026-01-01T09:30:00Z"))).await;
+    let digest = Digest::of(b"nobody has it");
+    let job = place.apply_spec(spec("report", "@every 1h", digest, Limits::SCHEDULED)).await;
+    let led = place.lead("a").await;
+    let refused = triggered(&led, &job).await;
+    assert!(matches!(&refused, Err(TriggerError::Refused(why)) if why.contains("neither in this host's store")));
+    assert!(place.state(&job).await.outcomes.is_empty());
+    led.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_job_does_not_tick_and_a_resumed_one_does() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", quick()).await;
+    place.registry.set_paused(&job, true).await.unwrap();
+    let paused = |jobs: &Jobs| jobs[&job].spec.paused;
+    soon("the pause", place.jobs.clone().wait_for(paused)).await.unwrap();
+    clock.set(at("2026-01-01T10:10:00Z"));
+    let led = place.lead("a").await;
+    assert_eq!(led.scheduling.trigger(&job).await, Err(TriggerError::NotHere));
+    place.registry.set_paused(&job, false).await.unwrap();
+    let state = place.until(&job, |state| state.cursor.is_some()).await;
+    assert_eq!(state.cursor, Some(at("2026-01-01T10:10:00Z")), "what passed during the pause is not made up for");
+    led.drain().await;
+    assert!(place.state(&job).await.outcomes.is_empty());
+}

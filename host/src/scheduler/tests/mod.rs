@@ -1,0 +1,211 @@
+//! Groups that are led by hand, on a coordinator in memory and a real runtime.
+
+mod handover;
+mod jobs;
+mod ledger;
+mod ticks;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use object_store::local::LocalFileSystem;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{GroupDuty, Scheduling};
+use crate::artifact::Artifacts;
+use crate::candidacy::{Duty, Served};
+use crate::capability::{Gate, Lease};
+use crate::clock::{self, Clock, SetClock};
+use crate::config::Layout;
+use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, Sessions, ensure_path};
+use crate::history::{History, Outcome, RunRecord, RunState};
+use crate::registry::{Digest, JobId, JobSpec, Jobs, Limits, Registry, Trigger};
+use crate::runtime::tests::{OK, guest, waiting_guest};
+use crate::runtime::{Components, Runtime, RuntimeSettings};
+
+/// Long beside what a test should take, short beside what a person waits.
+const HANGS: Duration = Duration::from_secs(20);
+/// Longer than any test.
+const AMPLE: Duration = Duration::from_secs(60);
+
+/// Fails the test where what is awaited does not come.
+async fn soon<T>(what: &str, awaited: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANGS, awaited).await.unwrap_or_else(|_| panic!("{what} does not come"))
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// Returns at once.
+fn quick() -> Vec<u8> {
+    guest(OK)
+}
+
+/// Waits to be asked to stop, and then returns.
+fn patient() -> Vec<u8> {
+    waiting_guest(&format!("(drop (call $sleep (i64.const 3600000))) {OK}"))
+}
+
+/// Never returns.
+fn endless() -> Vec<u8> {
+    guest("(loop $again (br $again)) (unreachable)")
+}
+
+/// A cluster of one group.
+struct Place {
+    clock: Arc<dyn Clock>,
+    embedded: Arc<Embedded>,
+    onlooker: Arc<dyn Session>,
+    layout: Layout,
+    registry: Registry,
+    jobs: watch::Receiver<Jobs>,
+    runtime: Arc<Runtime>,
+    folder: TempDir,
+}
+
+impl Place {
+    async fn new(clock: Arc<dyn Clock>) -> Self {
+        let embedded = Arc::new(Embedded::in_memory(clock.clone(), AMPLE));
+        let coordinator: Arc<dyn Coordinator> = embedded.clone();
+        let sessions = Sessions::open(coordinator, HANGS).await.unwrap();
+        let layout = Layout::new("/zoo");
+        let registry = Registry::new(sessions, layout.clone());
+        let jobs = registry.follow().await;
+        let settings = RuntimeSettings { max_runs: 8, ..RuntimeSettings::default() };
+        let runtime = Runtime::new(settings, Handle::current(), clock::system()).unwrap();
+        let onlooker = embedded.connect(HANGS).await.unwrap();
+        ensure_path(onlooker.as_ref(), &layout.group(0)).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Place { clock, embedded, onlooker, layout, registry, jobs, runtime, folder }
+    }
+
+    fn store(&self) -> Arc<LocalFileSystem> {
+        Arc::new(LocalFileSystem::new_with_prefix(self.folder.path()).unwrap())
+    }
+
+    /// Stores a job with its component, and waits until hosts know of it.
+    async fn apply(&self, name: &str, schedule: &str, component: Vec<u8>) -> JobId {
+        self.apply_with(name, schedule, component, Limits::SCHEDULED).await
+    }
+
+    async fn apply_with(&self, name: &str, schedule: &str, component: Vec<u8>, limits: Limits) -> JobId {
+        let digest = Artifacts::new(self.store()).put(component.into()).await.unwrap();
+        self.apply_spec(spec(name, schedule, digest, limits)).await
+    }
+
+    async fn apply_spec(&self, spec: JobSpec) -> JobId {
+        self.registry.apply(&spec).await.unwrap();
+        let known = |jobs: &Jobs| jobs.get(&spec.id).is_some_and(|job| job.spec == spec);
+        soon("the job", self.jobs.clone().wait_for(known)).await.unwrap();
+        spec.id
+    }
+
+    /// What the coordinator keeps of a job's runs, once it is as wanted.
+    async fn until(&self, job: &JobId, wanted: impl Fn(&RunState) -> bool) -> RunState {
+        let path = self.layout.run_state(&job.tenant, &job.name);
+        soon("the run state", async {
+            loop {
+                let (found, mut watch) = self.onlooker.get_and_watch(&path).await.unwrap();
+                if let Some(state) =
+                    found.map(|(value, _)| RunState::from_bytes(&value).unwrap()).filter(|state| wanted(state))
+                {
+                    return state;
+                }
+                watch.changed().await;
+            }
+        })
+        .await
+    }
+
+    /// What the coordinator keeps of a job's runs now.
+    async fn state(&self, job: &JobId) -> RunState {
+        self.until(job, |_| true).await
+    }
+
+    /// Leads the group as this host, until it is told to stop.
+    async fn lead(&self, host: &str) -> Led {
+        let session = self.embedded.connect(HANGS).await.unwrap();
+        let contender = format!("{}/{host}__lock__", self.layout.group(0));
+        let contender = session.create(&contender, host.as_bytes(), CreateMode::EphemeralSequential).await.unwrap();
+        let token = session.stat(&contender).await.unwrap().unwrap().czxid;
+        let lease = Lease::new(clock::system());
+        lease.extend(clock::system().boot() + AMPLE);
+        let gate = Gate::new(session.clone(), contender, token, host.to_owned(), lease);
+        let artifacts = Artifacts::new(self.store());
+        let nobody = Arc::new(|_| Box::pin(async { None }) as futures::future::BoxFuture<'static, _>);
+        let scheduling = Arc::new(Scheduling {
+            host: host.to_owned(),
+            groups: 1,
+            layout: self.layout.clone(),
+            clock: self.clock.clone(),
+            components: Components::new(self.runtime.clone(), artifacts, nobody),
+            history: History::new(self.store(), host, self.clock.clone()),
+            jobs: self.jobs.clone(),
+            handle: Handle::current(),
+            kept: Default::default(),
+        });
+        let duty = GroupDuty { group: 0, scheduling: scheduling.clone() };
+        let served = gate.clone();
+        let serving = tokio::spawn(async move { duty.serve(served).await });
+        Led { session, gate, scheduling, serving }
+    }
+}
+
+fn spec(name: &str, schedule: &str, component: Digest, limits: Limits) -> JobSpec {
+    JobSpec {
+        id: JobId::new("acme", name).unwrap(),
+        component,
+        trigger: Trigger::Schedule { schedule: schedule.to_owned(), time_zone: "UTC".to_owned() },
+        limits,
+        config: BTreeMap::new(),
+        paused: false,
+    }
+}
+
+/// A group that is led.
+struct Led {
+    session: Arc<dyn Session>,
+    gate: Arc<Gate>,
+    scheduling: Arc<Scheduling>,
+    serving: JoinHandle<Served>,
+}
+
+impl Led {
+    /// Asks it to stop, waits for that, and gives the lead up.
+    async fn drain(self) {
+        self.gate.ask_stop();
+        soon("the end of the duty", self.serving).await.unwrap();
+        self.gate.end();
+        self.session.close().await;
+    }
+
+    /// This host's record of a run, once it has ended.
+    async fn ended(&self, job: &JobId, run: &str) -> RunRecord {
+        soon("the record", async {
+            loop {
+                let runs = self.scheduling.history.own_runs(job, 100).await.unwrap();
+                if let Some(record) = runs.into_iter().find(|record| record.run == run && record.outcome.is_some()) {
+                    return record;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+}
+
+/// Ticks and outcomes, newest first.
+fn ring(state: &RunState) -> Vec<(Option<Timestamp>, Option<Outcome>)> {
+    state.outcomes.iter().map(|record| (record.tick, record.outcome)).collect()
+}
+
+fn count(state: &RunState, outcome: Outcome) -> usize {
+    state.outcomes.iter().filter(|record| record.outcome == Some(outcome)).count()
+}

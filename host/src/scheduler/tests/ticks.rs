@@ -1,0 +1,99 @@
+//! Which ticks run, and what becomes of the others.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_tick_runs_once() {
+    let place = Place::new(clock::system()).await;
+    let job = place.apply("report", "@every 1s", quick()).await;
+    let led = place.lead("a").await;
+    let state = place.until(&job, |state| count(state, Outcome::Succeeded) >= 3).await;
+    led.drain().await;
+    assert_eq!(state.running, None);
+    assert_eq!(count(&state, Outcome::Succeeded), state.outcomes.len());
+    for (later, earlier) in state.outcomes.iter().zip(state.outcomes.iter().skip(1)) {
+        let gap = later.tick.unwrap().duration_since(earlier.tick.unwrap());
+        assert_eq!(gap.as_secs(), 1, "{:?}", ring(&state));
+    }
+    for record in &state.outcomes {
+        assert_eq!(record.run, format!("{job}/{}", record.tick.unwrap()));
+        assert!(record.started >= record.tick.unwrap(), "it ran before its time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_ticks_that_were_missed_the_latest_runs_and_the_others_are_recorded() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", quick()).await;
+    clock.set(at("2026-01-01T13:10:00Z"));
+    let led = place.lead("a").await;
+    let state = place.until(&job, |state| count(state, Outcome::Succeeded) == 1).await;
+    let skipped = |tick| (Some(at(tick)), Some(Outcome::Skipped));
+    assert_eq!(
+        ring(&state),
+        [
+            (Some(at("2026-01-01T13:00:00Z")), Some(Outcome::Succeeded)),
+            skipped("2026-01-01T12:00:00Z"),
+            skipped("2026-01-01T11:00:00Z"),
+            skipped("2026-01-01T10:00:00Z"),
+        ]
+    );
+    assert_eq!(state.outcomes[1].detail, "no host led the job's group then, and a later tick has come");
+    assert_eq!(state.cursor, Some(at("2026-01-01T13:00:00Z")));
+    let record = led.ended(&job, "acme/report/2026-01-01T11:00:00Z").await;
+    assert_eq!(record.outcome, Some(Outcome::Skipped));
+    led.drain().await;
+    assert_eq!(place.state(&job).await, state, "nothing runs twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ticks_that_come_during_a_run_are_skipped_with_the_reason() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let limits = Limits { time_ms: Some(200), ..Limits::SCHEDULED };
+    let job = place.apply_with("report", "@every 1h", endless(), limits).await;
+    clock.set(at("2026-01-01T10:00:00Z"));
+    let led = place.lead("a").await;
+    place.until(&job, |state| state.running.is_some()).await;
+    clock.set(at("2026-01-01T12:00:00Z"));
+    let state = place.until(&job, |state| count(state, Outcome::Skipped) == 2).await;
+    let outcomes: Vec<_> = state.outcomes.iter().map(|record| (record.outcome.unwrap(), &*record.detail)).collect();
+    assert_eq!(
+        outcomes,
+        [
+            (Outcome::Skipped, "the run before was still under way"),
+            (Outcome::Skipped, "the run before was still under way"),
+            (Outcome::TimedOut, "ran longer than its limit of 200 ms"),
+        ]
+    );
+    assert_eq!(state.cursor, Some(at("2026-01-01T12:00:00Z")));
+    led.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_whose_component_is_nowhere_is_skipped_with_the_reason() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let digest = Digest::of(b"nobody has it");
+    let job = place.apply_spec(spec("report", "@every 1h", digest.clone(), Limits::SCHEDULED)).await;
+    clock.set(at("2026-01-01T10:00:00Z"));
+    let led = place.lead("a").await;
+    let state = place.until(&job, |state| !state.outcomes.is_empty()).await;
+    assert_eq!(ring(&state), [(Some(at("2026-01-01T10:00:00Z")), Some(Outcome::Skipped))]);
+    let reason = format!("component `{digest}` is neither in this host's store nor on a live host");
+    assert!(reason.starts_with(state.outcomes[0].detail.trim_end_matches('…')), "{}", state.outcomes[0].detail);
+    let record = led.ended(&job, "acme/report/2026-01-01T10:00:00Z").await;
+    assert_eq!(record.detail, reason);
+    led.drain().await;
+}
+
+#[test]
+fn a_tick_that_comes_between_two_looks_at_the_clock_is_not_slept_over() {
+    use crate::scheduler::keeper::nap;
+    let tick = at("2026-01-01T10:00:00Z");
+    assert_eq!(nap(Some(tick), at("2026-01-01T10:00:00.000001Z")), Duration::ZERO);
+    assert_eq!(nap(Some(tick), at("2026-01-01T09:59:59.5Z")), Duration::from_millis(500));
+    assert_eq!(nap(Some(tick), at("2026-01-01T08:00:00Z")), Duration::from_secs(30));
+    assert_eq!(nap(None, tick), Duration::from_secs(30));
+}
