@@ -364,3 +364,6 @@ impl Holder {
         Candidacy { election, identifier: self.scheduling.host.clone(), on_return, grace: self.grace }
     }
 }
+
+#[cfg(test)]
+mod tests;

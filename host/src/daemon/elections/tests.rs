@@ -1,0 +1,299 @@
+//! One host's elections, on a coordinator in memory, with real guests.
+
+use std::future::Future;
+
+use object_store::local::LocalFileSystem;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::artifact::Artifacts;
+use crate::candidacy::{QueueEntry, contenders};
+use crate::clock;
+use crate::config::Layout;
+use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
+use crate::history::History;
+use crate::registry::{Digest, JobSpec, Limits, Registry};
+use crate::runtime::tests::{OK, guest, waiting_guest};
+use crate::runtime::{Components, Runtime, RuntimeSettings};
+
+const HANGS: Duration = Duration::from_secs(20);
+
+/// Fails the test where what is awaited does not come.
+async fn soon<T>(what: &str, awaited: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANGS, awaited).await.unwrap_or_else(|_| panic!("{what} does not come"))
+}
+
+/// Waits to be asked to stop, and then returns.
+fn patient() -> Vec<u8> {
+    waiting_guest(&format!("(drop (call $sleep (i64.const 3600000))) {OK}"))
+}
+
+/// A cluster of one host.
+struct Place {
+    embedded: Arc<Embedded>,
+    onlooker: Arc<dyn Session>,
+    sessions: Sessions,
+    layout: Layout,
+    registry: Registry,
+    jobs: watch::Receiver<Jobs>,
+    standing: Arc<Standings>,
+    artifacts: Artifacts,
+    drain: watch::Sender<bool>,
+    joined: watch::Receiver<bool>,
+    holding: JoinHandle<Result<(), JoinError>>,
+    _folder: TempDir,
+}
+
+impl Place {
+    /// With this session timeout; `taken`: another host has this one's name.
+    async fn new(timeout: Duration, taken: bool) -> Self {
+        let embedded = Arc::new(Embedded::in_memory(clock::system(), timeout));
+        let coordinator: Arc<dyn Coordinator> = embedded.clone();
+        let onlooker = embedded.connect(HANGS).await.unwrap();
+        let layout = Layout::new("/zoo");
+        ensure_path(onlooker.as_ref(), &layout.hosts()).await.unwrap();
+        if taken {
+            onlooker.create(&layout.host("a"), b"another", CreateMode::Ephemeral).await.unwrap();
+        }
+        let sessions = Sessions::open(coordinator, HANGS).await.unwrap();
+        let registry = Registry::new(sessions.clone(), layout.clone());
+        let jobs = registry.follow().await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
+        let artifacts = Artifacts::new(store.clone());
+        let settings = RuntimeSettings { max_runs: 8, ..RuntimeSettings::default() };
+        let runtime = Runtime::new(settings, Handle::current(), clock::system()).unwrap();
+        let nobody = Arc::new(|_| Box::pin(async { None }) as futures::future::BoxFuture<'static, _>);
+        let scheduling = Arc::new(Scheduling {
+            host: "a".to_owned(),
+            groups: 1,
+            layout: layout.clone(),
+            clock: clock::system(),
+            components: Components::new(runtime, artifacts.clone(), nobody),
+            history: History::new(store, "a", clock::system()),
+            jobs: jobs.clone(),
+            handle: Handle::current(),
+            kept: Default::default(),
+        });
+        let standing = Arc::new(Standings::default());
+        let (drain, draining) = watch::channel(false);
+        let (tell, joined) = watch::channel(false);
+        let elections = Elections {
+            sessions: sessions.clone(),
+            scheduling,
+            presence: Arc::new(Vec::new),
+            tick: Duration::ZERO,
+            grace: HANGS,
+            standing: standing.clone(),
+        };
+        let holding = tokio::spawn(elections.hold(draining, tell));
+        Place {
+            embedded,
+            onlooker,
+            sessions,
+            layout,
+            registry,
+            jobs,
+            standing,
+            artifacts,
+            drain,
+            joined,
+            holding,
+            _folder: folder,
+        }
+    }
+
+    async fn standing() -> Self {
+        let place = Place::new(Duration::from_secs(6), false).await;
+        soon("the membership", place.joined.clone().wait_for(|joined| *joined)).await.unwrap();
+        place
+    }
+
+    async fn apply(&self, trigger: Trigger, component: Vec<u8>) -> JobId {
+        let digest = self.artifacts.put(component.into()).await.unwrap();
+        self.apply_digest(trigger, digest).await
+    }
+
+    async fn apply_digest(&self, trigger: Trigger, component: Digest) -> JobId {
+        let id = JobId::new("acme", "job").unwrap();
+        let limits = if matches!(trigger, Trigger::Leader { .. }) { Limits::LEADER } else { Limits::SCHEDULED };
+        let spec = JobSpec { id, component, trigger, limits, config: BTreeMap::new(), paused: false };
+        self.registry.apply(&spec).await.unwrap();
+        spec.id
+    }
+
+    fn election(&self) -> String {
+        self.layout.election("acme", "job")
+    }
+
+    /// The queue of an election, once it is as wanted.
+    async fn until(&self, election: &str, wanted: impl Fn(&[QueueEntry]) -> bool) -> Vec<QueueEntry> {
+        ensure_path(self.onlooker.as_ref(), election).await.unwrap();
+        soon("the queue", async {
+            loop {
+                let (_, mut watch) = self.onlooker.list_and_watch(election).await.unwrap();
+                let queue = contenders(self.onlooker.as_ref(), election).await.unwrap();
+                if wanted(&queue) {
+                    return queue;
+                }
+                watch.changed().await;
+            }
+        })
+        .await
+    }
+
+    /// The token of this host's contender, once it is above `token`.
+    async fn token_above(&self, token: i64) -> i64 {
+        self.until(&self.election(), |queue| queue.first().is_some_and(|first| first.token > token)).await[0].token
+    }
+
+    /// Returns when this host's node belongs to a session that lives.
+    async fn until_member_again(&self) {
+        let path = self.layout.host("a");
+        soon("the membership", async {
+            loop {
+                let (stat, mut watch) = self.onlooker.stat_and_watch(&path).await.unwrap();
+                let now = self.sessions.now().map(|session| session.id());
+                if now.is_some() && stat.map(|stat| stat.ephemeral_owner) == now {
+                    return;
+                }
+                watch.changed().await;
+            }
+        })
+        .await;
+    }
+
+    /// Returns when this host leads the job's election under this token.
+    async fn until_leading(&self, id: &JobId, token: i64) {
+        let post = Post::Job(id.clone());
+        soon("the lead", async {
+            loop {
+                let candidate = self.standing.lock().get(&post).cloned();
+                if let Some(candidate) = candidate
+                    && candidate.follow().wait_for(|now| *now == Standing::Leading { token }).await.is_ok()
+                {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Returns when this host stands for nothing.
+    async fn until_nothing(&self) {
+        soon("the leaving", async {
+            while !self.standing.lock().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+fn leader(on_return: OnReturn) -> Trigger {
+    Trigger::Leader { election: None, on_return }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_led_led_anew_after_an_edit_and_left_after_its_deletion() {
+    let place = Place::standing().await;
+    let job = place.apply(leader(OnReturn::Requeue), patient()).await;
+    let first = place.token_above(0).await;
+    place.until_leading(&job, first).await;
+    assert_eq!(place.standing.led(), 1);
+    place.apply(leader(OnReturn::Stop), patient()).await;
+    let second = place.token_above(first).await;
+    place.until_leading(&job, second).await;
+    place.registry.delete(&job).await.unwrap();
+    place.until(&place.election(), <[QueueEntry]>::is_empty).await;
+    place.until_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_returned_for_good_is_stood_for_again_only_when_it_changes() {
+    let place = Place::standing().await;
+    place.apply(leader(OnReturn::Stop), guest(OK)).await;
+    let first = place.token_above(0).await;
+    place.until(&place.election(), <[QueueEntry]>::is_empty).await;
+    place.until_nothing().await;
+    // Nor is it on another session.
+    place.embedded.expire(place.sessions.now().unwrap().id()).await.unwrap();
+    place.until_member_again().await;
+    place.apply(leader(OnReturn::Requeue), patient()).await;
+    place.token_above(first).await;
+    let stood = place.onlooker.list(&place.election()).await.unwrap();
+    assert!(stood.len() == 1 && stood[0].ends_with("0000000001"), "there was another in between: {stood:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_session_is_followed_by_standing_again_on_the_next() {
+    let place = Place::standing().await;
+    let job = place.apply(leader(OnReturn::Requeue), patient()).await;
+    let mut token = place.token_above(0).await;
+    for _ in 0..3 {
+        place.until_leading(&job, token).await;
+        place.embedded.expire(place.sessions.now().unwrap().id()).await.unwrap();
+        token = place.token_above(token).await;
+    }
+    place.until_leading(&job, token).await;
+    assert_eq!(place.onlooker.list(&place.election()).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_leaves_everything_before_it_ends() {
+    let place = Place::standing().await;
+    let job = place.apply(leader(OnReturn::Requeue), patient()).await;
+    let token = place.token_above(0).await;
+    place.until_leading(&job, token).await;
+    place.drain.send_replace(true);
+    soon("the end", place.holding).await.unwrap().unwrap();
+    let election = place.layout.election("acme", "job");
+    assert_eq!(contenders(place.onlooker.as_ref(), &election).await, Ok(Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resigning_returns_when_the_term_is_given_up() {
+    let place = Place::standing().await;
+    let job = place.apply(leader(OnReturn::Requeue), patient()).await;
+    let token = place.token_above(0).await;
+    place.until_leading(&job, token).await;
+    assert!(!place.standing.resign(&Post::Group(0)).await);
+    assert!(soon("the resignation", place.standing.resign(&Post::Job(job))).await);
+    let queue = contenders(place.onlooker.as_ref(), &place.election()).await.unwrap();
+    assert!(queue.iter().all(|entry| entry.token > token), "it is still in the queue");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_stood_for_while_it_has_a_job() {
+    let place = Place::standing().await;
+    let trigger = Trigger::Schedule { schedule: "@every 1h".to_owned(), time_zone: "UTC".to_owned() };
+    let job = place.apply(trigger, guest(OK)).await;
+    let group = place.layout.group(0);
+    place.until(&group, |queue| queue.len() == 1).await;
+    place.registry.delete(&job).await.unwrap();
+    place.until(&group, <[QueueEntry]>::is_empty).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_without_the_component_does_not_stand_until_it_has_it() {
+    let place = Place::standing().await;
+    let component = patient();
+    let job = place.apply_digest(leader(OnReturn::Requeue), Digest::of(&component)).await;
+    soon("the job", place.jobs.clone().wait_for(|jobs| jobs.contains_key(&job))).await.unwrap();
+    assert_eq!(contenders(place.onlooker.as_ref(), &place.election()).await, Ok(Vec::new()));
+    place.artifacts.put(component.into()).await.unwrap();
+    place.token_above(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_taken_ends_it_and_a_drain_does_not_wait_for_the_name() {
+    let place = Place::new(Duration::from_secs(1), true).await;
+    let error = soon("the end", place.holding).await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "host name: `a` is in use by another live host of this cluster");
+    let place = Place::new(Duration::from_secs(600), true).await;
+    place.drain.send_replace(true);
+    soon("the end", place.holding).await.unwrap().unwrap();
+}
