@@ -29,9 +29,7 @@ impl JobFile {
     /// # Errors
     /// The first thing that is wrong, with its field and value.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, SpecError> {
-        let table = text
-            .parse::<Table>()
-            .map_err(|error| SpecError::Toml { detail: error.to_string().trim_end().to_owned() })?;
+        let table = text.parse::<Table>().map_err(|error| SpecError::Toml { detail: in_one_line(&error, text) })?;
         let job = table.get("name").and_then(Value::as_str).unwrap_or("?").to_owned();
         let mut fields = Fields { job: &job, prefix: "", table };
 
@@ -91,6 +89,14 @@ fn limits(fields: &mut Fields<'_>, trigger: &Trigger) -> Result<Limits, SpecErro
     }
     table.finish(trigger.name())?;
     Ok(limits)
+}
+
+/// Where and what: `line 3, column 10: string values must be quoted`.
+fn in_one_line(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message().replace('\n', ", "))
 }
 
 /// `64MiB`, `512KiB`, `1GiB`.
