@@ -2,6 +2,7 @@
 
 mod ends;
 mod faults;
+mod leader_job;
 mod queue;
 
 use std::future::Future;
