@@ -13,7 +13,7 @@ use crate::candidacy::{QueueEntry, contenders};
 use crate::clock;
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
-use crate::history::History;
+use crate::history::{History, RunState};
 use crate::registry::{Digest, JobSpec, Limits, Registry};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
@@ -151,6 +151,22 @@ impl Place {
         self.until(&self.election(), |queue| queue.first().is_some_and(|first| first.token > token)).await[0].token
     }
 
+    /// The token of the job's last term, once one is over.
+    async fn token_of_the_last_term(&self) -> i64 {
+        let path = self.layout.run_state("acme", "job");
+        soon("the end of a term", async {
+            loop {
+                let (found, mut watch) = self.onlooker.get_and_watch(&path).await.unwrap();
+                let state = found.map(|(value, _)| RunState::from_bytes(&value).unwrap());
+                if let Some(last) = state.and_then(|state| state.outcomes.front().cloned()) {
+                    return last.token;
+                }
+                watch.changed().await;
+            }
+        })
+        .await
+    }
+
     /// Returns when this host's node belongs to a session that lives.
     async fn until_member_again(&self) {
         let path = self.layout.host("a");
@@ -218,8 +234,7 @@ async fn a_job_is_led_led_anew_after_an_edit_and_left_after_its_deletion() {
 async fn a_job_that_returned_for_good_is_stood_for_again_only_when_it_changes() {
     let place = Place::standing().await;
     place.apply(leader(OnReturn::Stop), guest(OK)).await;
-    let first = place.token_above(0).await;
-    place.until(&place.election(), <[QueueEntry]>::is_empty).await;
+    let first = place.token_of_the_last_term().await;
     place.until_nothing().await;
     // Nor is it on another session.
     place.embedded.expire(place.sessions.now().unwrap().id()).await.unwrap();
