@@ -156,7 +156,8 @@ pub trait Coordinator: Send + Sync + 'static {
 ///
 /// All paths are absolute. Every call may fail with [`Error::Lost`] (terminal) or [`Error::OutcomeUnknown`]
 /// (the connection broke: it may have been done, and a call whose future was dropped may still be done; look before
-/// repeating). Calls made while disconnected wait for the reconnect.
+/// repeating; what only reads and sets no watch is sent again a few times before it says so). Calls made while
+/// disconnected wait for the reconnect.
 #[async_trait]
 pub trait Session: Send + Sync + 'static {
     /// The id the server gave it.

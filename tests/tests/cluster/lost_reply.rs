@@ -32,14 +32,14 @@ fn a_create_whose_reply_is_lost_leaves_exactly_one_contender() {
     }
 }
 
-/// ZooKeeper's request: number, type, then the fields; a create has the path in it, with the name that kazoo too gives.
+/// ZooKeeper's request: number, type, then the fields; a create has the path in it, with the name that kazoo too gives. A
+/// multi has it too, where it checks or deletes a contender; none creates one.
 fn creates_a_contender(frame: &[u8]) -> bool {
     let has = |text: &str| frame.windows(text.len()).any(|window| window == text.as_bytes());
     const CREATE: i32 = 1;
-    const MULTI: i32 = 14;
     const CREATE2: i32 = 15;
     let kind = frame.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
-    matches!(kind, Some(CREATE | CREATE2 | MULTI)) && has(QUEUE) && has("__lock__")
+    matches!(kind, Some(CREATE | CREATE2)) && has(QUEUE) && has("__lock__")
 }
 
 /// What stands in the queue, as the server itself tells: the ephemeral nodes of all sessions.

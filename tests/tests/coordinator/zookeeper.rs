@@ -109,6 +109,22 @@ async fn a_lost_reply_is_an_unknown_outcome_and_the_write_is_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_reply_is_lost_is_answered_all_the_same() {
+    let Behind { proxy, session, server: _server, .. } = Behind::start(T).await;
+    session.create("/dir", b"value", CreateMode::Persistent).await.unwrap();
+    let cut = || proxy.cut_after_request(1, |frame| frame.windows(4).any(|window| window == b"/dir"));
+    cut();
+    assert_eq!(session.get("/dir").await.unwrap().0, b"value");
+    cut();
+    assert!(session.stat("/dir").await.unwrap().is_some());
+    cut();
+    assert_eq!(session.list("/dir").await.unwrap(), [""; 0]);
+    cut();
+    session.sync("/dir").await.unwrap();
+    assert_eq!(proxy.fired(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_server_is_an_unknown_outcome() {
     let Behind { proxy, session, witness, server: _server } = Behind::start(T).await;
     proxy.set(Mode::Mute);

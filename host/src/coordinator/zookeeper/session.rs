@@ -13,11 +13,14 @@ use super::error::{translate, translate_multi};
 use super::runtime::SessionRuntime;
 use super::watched::{Share, WatchedBytes};
 use crate::coordinator::request::{check_create, check_delete, check_multi, check_path, check_set};
-use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch, settled};
 
 /// How long [`Session::close`] waits for the server. A session that is disconnected is not waited for longer; the server
 /// then ends it by its timeout.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a read is sent whose reply is lost with the connection. Reading twice changes nothing, so whoever only asks
+/// needn't hear of a server that went away; bounded, since a failure that is no broken connection may come each time.
+const READ_TRIES: u32 = 8;
 
 /// See the module. Ends when closed or dropped.
 pub(super) struct ZooKeeperSession {
@@ -69,6 +72,20 @@ impl ZooKeeperSession {
             outcome = request => outcome.map_err(|error| translate(path, error)),
             () = lost(self.state.subscribe()) => Err(Error::Lost),
         }
+    }
+
+    /// As [`Self::settle`], sent again where the reply was lost.
+    async fn read<T, F>(&self, path: &str, request: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, zk::Error>>,
+    {
+        for _ in 1..READ_TRIES {
+            match self.settle(path, request()).await {
+                Err(error) if error.is_unknown() => settled(self).await,
+                answered => return answered,
+            }
+        }
+        self.settle(path, request()).await
     }
 
     /// The library takes over whatever session a server offers on a reconnect and doesn't say so. A node of ours that
@@ -164,14 +181,14 @@ impl Session for ZooKeeperSession {
     async fn get(&self, path: &str) -> Result<(Vec<u8>, Stat), Error> {
         check_path(path)?;
         let client = self.client()?;
-        let (data, stat) = self.settle(path, client.get_data(path)).await?;
+        let (data, stat) = self.read(path, || client.get_data(path)).await?;
         Ok((data, stat.into()))
     }
 
     async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
         check_path(path)?;
         let client = self.client()?;
-        Ok(self.settle(path, client.check_stat(path)).await?.map(Stat::from))
+        Ok(self.read(path, || client.check_stat(path)).await?.map(Stat::from))
     }
 
     async fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Result<Stat, Error> {
@@ -189,7 +206,7 @@ impl Session for ZooKeeperSession {
     async fn list(&self, path: &str) -> Result<Vec<String>, Error> {
         check_path(path)?;
         let client = self.client()?;
-        let mut names = self.settle(path, client.list_children(path)).await?;
+        let mut names = self.read(path, || client.list_children(path)).await?;
         names.sort_unstable();
         Ok(names)
     }
@@ -250,7 +267,7 @@ impl Session for ZooKeeperSession {
     async fn sync(&self, path: &str) -> Result<(), Error> {
         check_path(path)?;
         let client = self.client()?;
-        self.settle(path, client.sync(path)).await
+        self.read(path, || client.sync(path)).await
     }
 
     async fn close(&self) {
