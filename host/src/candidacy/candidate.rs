@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use silverback_election::{Action, Election, Event, How, OnReturn, Report, State, lock_prefix};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info};
 
@@ -155,6 +155,8 @@ struct Driver {
     grace_end: Option<BoxFuture<'static, ()>>,
     term: Option<Term>,
     last_words: Vec<Op>,
+    /// Kept until the last term is released.
+    unreleased: Option<oneshot::Sender<()>>,
     last_term: Option<Duration>,
     told_to_leave: bool,
     session_lost: bool,
@@ -193,6 +195,7 @@ impl Driver {
             grace_end: None,
             term: None,
             last_words: Vec::new(),
+            unreleased: None,
             last_term: None,
             told_to_leave: false,
             session_lost: false,
@@ -209,6 +212,9 @@ impl Driver {
                 self.session_lost |= event == Event::SessionLost;
                 for action in self.machine.step(event) {
                     self.act(action);
+                }
+                if !matches!(self.machine.state(), State::Releasing { .. }) {
+                    self.unreleased = None;
                 }
                 self.publish();
             }
@@ -260,6 +266,7 @@ impl Driver {
         self.lease_end = None;
         self.grace_end = None;
         self.last_words = served.last_words;
+        self.unreleased = served.released;
         Event::GuestStopped(served.report)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use silverback_election::Report;
+use tokio::sync::oneshot;
 
 use crate::capability::Gate;
 use crate::coordinator::Op;
@@ -25,11 +26,14 @@ pub struct Served {
     /// Writes to be done in one multi with the release, such as the term's outcome: a handover then takes one round trip, and
     /// either both are done or neither. They are dropped where they can't be done.
     pub last_words: Vec<Op>,
+    /// Dropped when the release is done, or is not to be: what has time until then waits for that, and doesn't take
+    /// processor and disk from a handover.
+    pub released: Option<oneshot::Sender<()>>,
 }
 
 impl Served {
-    /// Nothing left to write.
+    /// Nothing left to write, and nothing that waits for the release.
     pub fn with(report: Report) -> Self {
-        Served { report, last_words: Vec::new() }
+        Served { report, last_words: Vec::new(), released: None }
     }
 }

@@ -1,10 +1,12 @@
 //! The duty of a leader job's term: run the component once, keep its record, and leave the outcome as last words.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use silverback_election::Report;
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::duty::{Duty, Served};
@@ -20,6 +22,8 @@ use crate::runtime::{End, Interrupt, Prepared, RunEnd, RunRequest, Runtime, Stat
 /// How often a term's beginning is written again where somebody else changed the job's run state meanwhile, or the reply was
 /// lost.
 const WRITE_TRIES: u32 = 5;
+/// How long the record of a run's end waits for the release at the most.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A leader job on this host.
 pub struct LeaderJob {
@@ -58,9 +62,13 @@ impl Duty for LeaderJob {
         let (outcome, detail) = end.verdict();
         let ended = self.clock.wall();
         let last_words = begun.map(|begun| self.last_words(begun, &record, ended, outcome, &detail));
-        // The release doesn't wait for the store of records; a drain waits for both.
-        tokio::spawn(async move { kept.finish(outcome, &detail, ended).await });
-        Served { report: report(&end), last_words: last_words.into_iter().collect() }
+        // The release doesn't wait for the store of records, nor compete with it; a drain waits for both.
+        let (released, is_released) = oneshot::channel();
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(RELEASE_PATIENCE, is_released).await;
+            kept.finish(outcome, &detail, ended).await;
+        });
+        Served { report: report(&end), last_words: last_words.into_iter().collect(), released: Some(released) }
     }
 }
 

@@ -1,5 +1,9 @@
 //! How a term ends.
 
+use std::sync::Mutex;
+
+use tokio::sync::oneshot;
+
 use super::*;
 use crate::capability::Inside;
 
@@ -47,6 +51,38 @@ async fn a_guest_that_a_duty_left_behind_holds_the_release_up() {
     drop(guest);
     ear.started().await;
     assert_eq!(place.queue().await, ["b"]);
+}
+
+/// Returns when it is let go, and leaves somebody who waits for the release.
+struct Waited {
+    let_go: Notify,
+    released: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+#[async_trait]
+impl Duty for Waited {
+    async fn serve(&self, _gate: Arc<Gate>) -> Served {
+        self.let_go.notified().await;
+        Served { released: self.released.lock().unwrap().take(), ..Served::with(Report::Done) }
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_the_release_is_told_when_the_contender_is_gone_and_not_before() {
+    let place = Place::new(CALM).await;
+    let host = place.host("a").await;
+    let (tell, mut released) = oneshot::channel();
+    let duty = Arc::new(Waited { let_go: Notify::new(), released: Mutex::new(Some(tell)) });
+    let candidate = Candidate::stand(host.member.clone(), host.candidacy(), duty.clone());
+    until(&candidate, |standing| matches!(standing, Standing::Leading { .. })).await;
+    place.embedded.disconnect(host.session()).await.unwrap();
+    duty.let_go.notify_one();
+    until(&candidate, |standing| *standing == Standing::Leaving).await;
+    assert_eq!(released.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    assert_eq!(place.queue().await, ["a"]);
+    place.embedded.reconnect(host.session()).await.unwrap();
+    soon("the release", released).await.unwrap_err();
+    assert_eq!(place.queue().await, [""; 0]);
 }
 
 #[tokio::test]

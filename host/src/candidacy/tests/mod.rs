@@ -180,7 +180,7 @@ impl FakeDuty {
     async fn stopped(&self, gate: &Gate, report: Report) -> Served {
         let contender_stood = self.onlooker.stat(gate.contender()).await.unwrap().is_some();
         self.said.send(Said::Stopped { contender_stood }).unwrap();
-        Served { report, last_words: self.last_words.clone() }
+        Served { report, last_words: self.last_words.clone(), released: None }
     }
 }
 
