@@ -45,8 +45,13 @@ pub enum Event {
     CreateRefused,
     /// Answer to [`Action::Look`]: the children of the election's path.
     Looked(Vec<String>),
-    /// Answer to [`Action::List`]: the children of the election's path.
-    Listed(Vec<String>),
+    /// Answer to [`Action::List`].
+    Listed {
+        /// The children of the election's path.
+        children: Vec<String>,
+        /// Our contender's owner and czxid; None where it does not exist.
+        own: Option<(i64, i64)>,
+    },
     /// Answer to [`Action::Watch`]: the child changed, or is gone.
     WatchFired,
     /// Answer to [`Action::Verify`]: our contender's owner and czxid; None where it does not exist.
@@ -81,14 +86,19 @@ pub enum Action {
     },
     /// Catch up with the ensemble (`sync`), then list the children of the election's path: a create's outcome is not known.
     Look,
-    /// List the children of the election's path.
-    List,
+    /// List the children of the election's path, and with it read the owner and czxid of this child, our own: whoever is
+    /// first leads at once. Both once the lease vouches for the session.
+    List {
+        /// The child's name.
+        name: String,
+    },
     /// Watch this child: the one ahead, or our own while we lead. It counts as changed if it is gone already.
     Watch {
         /// The child's name.
         name: String,
     },
-    /// Read the owner and czxid of this child, once the lease vouches for the session.
+    /// Read the owner and czxid of our own contender again, after a reconnect or when it changed, once the lease vouches for
+    /// the session.
     Verify {
         /// The child's name.
         name: String,

@@ -35,7 +35,7 @@ pub enum State {
         /// Wanted out meanwhile.
         leaving: bool,
     },
-    /// Reading the queue.
+    /// Reading the queue, and our own contender before believing it.
     Listing {
         /// Our contender.
         me: Contender,
@@ -46,11 +46,6 @@ pub enum State {
         me: Contender,
         /// The one directly ahead.
         ahead: Contender,
-    },
-    /// First in the queue; reading our own contender before believing it.
-    Verifying {
-        /// Our contender.
-        me: Contender,
     },
     /// The guest runs.
     Leading {
@@ -109,7 +104,7 @@ impl Election {
             Event::CreateUnknown => self.create_unknown(),
             Event::CreateRefused => self.create_refused(),
             Event::Looked(children) => self.looked(&children),
-            Event::Listed(children) => self.listed(&children),
+            Event::Listed { children, own } => self.listed(&children, own),
             Event::WatchFired => self.watch_fired(),
             Event::Verified(found) => self.verified(found),
             Event::Deleted => self.deleted(),
@@ -154,8 +149,7 @@ impl Election {
         if leaving {
             return self.release(me, Next::Leave);
         }
-        self.state = State::Listing { me };
-        vec![Action::List]
+        self.list(me)
     }
 
     fn create_unknown(&mut self) -> Vec<Action> {
@@ -195,17 +189,19 @@ impl Election {
 
     // ---- in the queue ----
 
-    fn listed(&mut self, children: &[String]) -> Vec<Action> {
+    fn list(&mut self, me: Contender) -> Vec<Action> {
+        let name = me.name().to_owned();
+        self.state = State::Listing { me };
+        vec![Action::List { name }]
+    }
+
+    fn listed(&mut self, children: &[String], own: Option<(i64, i64)>) -> Vec<Action> {
         match &self.state {
             State::Listing { me } => {
                 let me = me.clone();
                 match ahead_of(me.name(), &in_order(children)) {
                     None => self.rest(),
-                    Some(None) => {
-                        let name = me.name().to_owned();
-                        self.state = State::Verifying { me };
-                        vec![Action::Verify { name }]
-                    }
+                    Some(None) => self.first(me, own),
                     Some(Some(ahead)) => {
                         let name = ahead.name().to_owned();
                         self.state = State::Waiting { me, ahead };
@@ -217,12 +213,24 @@ impl Election {
         }
     }
 
+    fn first(&mut self, me: Contender, own: Option<(i64, i64)>) -> Vec<Action> {
+        match own {
+            Some((owner, token)) if owner == self.session => {
+                let name = me.name().to_owned();
+                self.state = State::Leading { me, token };
+                vec![Action::Grant { name: name.clone(), token }, Action::Watch { name }]
+            }
+            // Gone, or made by an earlier session and soon gone (CURATOR-620, 696).
+            Some(_) | None => self.rest(),
+        }
+    }
+
     /// Waiting, the one ahead is watched; leading, our own contender, since somebody may delete it.
     fn watch_fired(&mut self) -> Vec<Action> {
         match &self.state {
             State::Waiting { me, .. } => {
-                self.state = State::Listing { me: me.clone() };
-                vec![Action::List]
+                let me = me.clone();
+                self.list(me)
             }
             State::Leading { me, .. } => vec![Action::Verify { name: me.name().to_owned() }],
             _ => Vec::new(),
@@ -232,13 +240,6 @@ impl Election {
     fn verified(&mut self, found: Option<(i64, i64)>) -> Vec<Action> {
         let ours = found.filter(|(owner, _)| *owner == self.session);
         match (&self.state, ours) {
-            (State::Verifying { me }, Some((_, token))) => {
-                let (me, name) = (me.clone(), me.name().to_owned());
-                self.state = State::Leading { me, token };
-                vec![Action::Grant { name: name.clone(), token }, Action::Watch { name }]
-            }
-            // Gone, or made by an earlier session and soon gone (CURATOR-620, 696).
-            (State::Verifying { .. }, None) => self.rest(),
             (State::Leading { me, token }, Some((_, czxid))) if czxid == *token => {
                 vec![Action::OpenGate, Action::Watch { name: me.name().to_owned() }]
             }
@@ -339,7 +340,7 @@ impl Election {
                 *leaving = true;
                 Vec::new()
             }
-            State::Listing { me } | State::Waiting { me, .. } | State::Verifying { me } => {
+            State::Listing { me } | State::Waiting { me, .. } => {
                 let me = me.clone();
                 self.release(me, Next::Leave)
             }

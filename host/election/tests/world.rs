@@ -76,7 +76,7 @@ impl World {
                     self.hosts[host].drop_reads();
                     self.hosts[host].requests.push(action.clone());
                 }
-                Action::Look | Action::List | Action::Watch { .. } | Action::Verify { .. } => {
+                Action::Look | Action::List { .. } | Action::Watch { .. } | Action::Verify { .. } => {
                     self.hosts[host].drop_reads();
                     self.hosts[host].requests.push(action.clone());
                 }
@@ -164,7 +164,10 @@ impl World {
                 }
             }
             Action::Look => Event::Looked(self.ensemble.nodes.keys().cloned().collect()),
-            Action::List => Event::Listed(self.ensemble.nodes.keys().cloned().collect()),
+            Action::List { name } => {
+                let children = self.ensemble.nodes.keys().cloned().collect();
+                Event::Listed { children, own: self.ensemble.own(&name) }
+            }
             Action::Watch { name } => {
                 if self.ensemble.nodes.contains_key(&name) {
                     self.hosts[host].watching = Some(name);
@@ -172,9 +175,7 @@ impl World {
                 }
                 Event::WatchFired
             }
-            Action::Verify { name } => {
-                Event::Verified(self.ensemble.nodes.get(&name).map(|node| (node.owner, node.czxid)))
-            }
+            Action::Verify { name } => Event::Verified(self.ensemble.own(&name)),
             Action::Delete { name } => {
                 if fault != Fault::LostRequest {
                     self.delete(&name);
@@ -282,6 +283,10 @@ impl World {
 }
 
 impl Ensemble {
+    fn own(&self, name: &str) -> Option<(i64, i64)> {
+        self.nodes.get(name).map(|node| (node.owner, node.czxid))
+    }
+
     fn create(&mut self, prefix: &str, owner: i64) -> String {
         let name = format!("{prefix}{:010}", self.counter);
         self.counter = self.counter.wrapping_add(1);
@@ -404,8 +409,7 @@ fn a_contender_of_another_session_is_never_led_on() {
     let mut machine = Election::new(7, OnReturn::Requeue);
     machine.step(Event::Stand { prefix: lock_prefix("a") });
     machine.step(Event::Created("a__lock__0000000001".to_owned()));
-    machine.step(Event::Listed(vec!["a__lock__0000000001".to_owned()]));
-    assert_eq!(machine.step(Event::Verified(Some((6, 55)))), [Action::Rest { failures: 0 }]);
+    assert_eq!(machine.step(listed(6)), [Action::Rest { failures: 0 }]);
 }
 
 #[test]
@@ -470,6 +474,10 @@ fn leading() -> Election {
 fn lead_again(machine: &mut Election) {
     machine.step(Event::Stand { prefix: lock_prefix("a") });
     machine.step(Event::Created("a__lock__0000000001".to_owned()));
-    machine.step(Event::Listed(vec!["a__lock__0000000001".to_owned()]));
-    machine.step(Event::Verified(Some((7, 55))));
+    machine.step(listed(7));
+}
+
+/// The queue with nobody but us in it, in a contender that this session owns.
+fn listed(owner: i64) -> Event {
+    Event::Listed { children: vec!["a__lock__0000000001".to_owned()], own: Some((owner, 55)) }
 }

@@ -281,7 +281,7 @@ impl Driver {
                 self.send(requests.delete(name, last_words));
             }
             Action::Look => self.ask(requests.look()),
-            Action::List => self.ask(requests.list()),
+            Action::List { name } => self.ask(requests.list(name)),
             Action::Watch { name } => self.ask(requests.watch(name)),
             Action::Verify { name } => self.ask(requests.verify(name)),
             Action::Grant { name, token } => self.grant(&name, token),
@@ -376,12 +376,9 @@ impl Driver {
             State::Leading { token, .. } => Standing::Leading { token: *token },
             State::Waiting { .. } => Standing::Waiting,
             State::Stopping { .. } | State::Releasing { .. } | State::Dying | State::Gone => Standing::Leaving,
-            State::Idle
-            | State::Joining { .. }
-            | State::Looking { .. }
-            | State::Listing { .. }
-            | State::Verifying { .. }
-            | State::Resting => Standing::Joining,
+            State::Idle | State::Joining { .. } | State::Looking { .. } | State::Listing { .. } | State::Resting => {
+                Standing::Joining
+            }
         };
         self.standing.send_if_modified(|now| std::mem::replace(now, standing) != standing);
     }

@@ -102,9 +102,13 @@ impl Requests {
         self.children().await.map_or(Event::SessionLost, Event::Looked)
     }
 
-    /// Lists the children.
-    pub(super) async fn list(self) -> Event {
-        self.children().await.map_or(Event::SessionLost, Event::Listed)
+    /// Lists the children and reads one of them, our own, in one round trip, once the lease vouches for the session.
+    pub(super) async fn list(self, name: String) -> Event {
+        self.lease.vouched().await;
+        match tokio::join!(self.children(), self.own(&name)) {
+            (Some(children), Some(own)) => Event::Listed { children, own },
+            (None, _) | (_, None) => Event::SessionLost,
+        }
     }
 
     /// None where the session is lost.
@@ -149,14 +153,19 @@ impl Requests {
 
     /// Reads the child's owner and czxid, once the lease vouches for the session.
     pub(super) async fn verify(self, name: String) -> Event {
-        let path = child(&self.election, &name);
         self.lease.vouched().await;
+        self.own(&name).await.map_or(Event::SessionLost, Event::Verified)
+    }
+
+    /// A child's owner and czxid. None where the session is lost, within where there is no such child.
+    async fn own(&self, name: &str) -> Option<Option<(i64, i64)>> {
+        let path = child(&self.election, name);
         loop {
             match self.session.stat(&path).await {
-                Ok(stat) => return Event::Verified(stat.map(|stat| (stat.ephemeral_owner, stat.czxid))),
+                Ok(stat) => return Some(stat.map(|stat| (stat.ephemeral_owner, stat.czxid))),
                 Err(error) => {
                     if !self.again(&error).await {
-                        return Event::SessionLost;
+                        return None;
                     }
                 }
             }
