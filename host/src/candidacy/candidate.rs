@@ -14,18 +14,11 @@ use tracing::{debug, error, info};
 
 use super::duty::{Duty, Served};
 use super::heartbeat::Membership;
+use super::pause;
 use super::queue::child;
 use super::requests::Requests;
 use crate::capability::{Gate, Lease};
 use crate::coordinator::{Op, SessionState};
-
-/// The shortest time between two starts of a term that succeeds, so that a function that returns at once doesn't make the
-/// ensemble spin.
-const MIN_TERM_GAP: Duration = Duration::from_secs(1);
-/// The first back-off after a failed term; doubles with each that follows.
-const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
-/// The longest back-off.
-const MAX_BACK_OFF: Duration = Duration::from_secs(60);
 
 /// What is stood for, and how.
 #[derive(Clone, Debug)]
@@ -348,12 +341,9 @@ impl Driver {
     }
 
     fn rest(&mut self, failures: u32) {
-        let since_grant =
-            self.last_term.take().map_or(MIN_TERM_GAP, |granted| self.member.clock().boot().saturating_sub(granted));
-        let pause = match failures {
-            0 => MIN_TERM_GAP.saturating_sub(since_grant),
-            _ => (FIRST_BACK_OFF * 2_u32.saturating_pow(failures - 1)).min(MAX_BACK_OFF),
-        };
+        let granted = self.last_term.take();
+        let since_grant = granted.map(|granted| self.member.clock().boot().saturating_sub(granted));
+        let pause = pause::before_standing_again(failures, since_grant);
         self.read = None;
         // Those of a term whose contender was gone: no later release speaks for it.
         self.last_words.clear();

@@ -6,6 +6,7 @@ mod candidate;
 mod duty;
 mod heartbeat;
 mod leader_job;
+mod pause;
 mod queue;
 mod requests;
 #[cfg(test)]
