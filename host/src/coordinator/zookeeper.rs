@@ -4,11 +4,11 @@
 //! - More than 128 KiB of watched paths make a session unusable after a reconnect: they are counted, and what goes past
 //!   [`MAX_WATCHED_BYTES`](super::MAX_WATCHED_BYTES) is refused.
 //! - A broken connection arrives under several names: all of them are [`Error::OutcomeUnknown`].
-//! - It runs wherever it is polled, and a starved session expires: it gets a runtime of its own.
+//! - It runs on the threads that a session is opened on, and a starved session expires: whoever opens one, opens it where
+//!   nothing else computes or blocks.
 //! - It has no awaitable close: [`Session::close`] waits for the state that follows.
 
 mod error;
-mod runtime;
 mod session;
 mod watched;
 
@@ -19,7 +19,6 @@ use async_trait::async_trait;
 use tokio::time::{sleep, timeout};
 use zookeeper_client::{Client, Error as ClientError};
 
-use self::runtime::SessionRuntime;
 use self::session::ZooKeeperSession;
 use super::{Coordinator, Error, Session};
 use crate::clock;
@@ -31,7 +30,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub struct ZooKeeper {
     servers: String,
     session_timeout: Duration,
-    runtime: Arc<SessionRuntime>,
 }
 
 impl ZooKeeper {
@@ -47,24 +45,13 @@ impl ZooKeeper {
         if session_timeout.is_zero() {
             return Err(Error::Refused { detail: "session timeout 0 ms: it must be positive".to_owned() });
         }
-        let runtime = SessionRuntime::start()
-            .map_err(|error| Error::Refused { detail: format!("no thread for sessions: {error}") })?;
-        Ok(ZooKeeper { servers: servers.to_owned(), session_timeout, runtime: Arc::new(runtime) })
+        Ok(ZooKeeper { servers: servers.to_owned(), session_timeout })
     }
 
-    /// One attempt, on the sessions' runtime. Given up after `patience`.
+    /// One attempt. Given up after `patience`.
     async fn attempt(&self, patience: Duration) -> Result<Client, ClientError> {
         let connector = Client::connector().with_session_timeout(self.session_timeout);
-        let servers = self.servers.clone();
-        let mut task = self.runtime.spawn(async move { connector.connect(&servers).await });
-        match timeout(patience, &mut task).await {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(failed)) => Err(ClientError::UnexpectedError(failed.to_string())),
-            Err(_) => {
-                task.abort();
-                Err(ClientError::Timeout)
-            }
-        }
+        timeout(patience, connector.connect(&self.servers)).await.unwrap_or(Err(ClientError::Timeout))
     }
 }
 
@@ -76,7 +63,7 @@ impl Coordinator for ZooKeeper {
         loop {
             let opening = clock.boot();
             let error = match self.attempt(deadline.saturating_sub(opening)).await {
-                Ok(client) => return Ok(Arc::new(ZooKeeperSession::new(client, opening, &self.runtime))),
+                Ok(client) => return Ok(Arc::new(ZooKeeperSession::new(client, opening))),
                 Err(error) => error,
             };
             if let ClientError::BadArguments(_) | ClientError::AuthFailed | ClientError::NoAuth = error {
@@ -142,10 +129,5 @@ mod tests {
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         let told = error.to_string();
         assert!(told.starts_with("no server of `127.0.0.1:1` answered within 300 ms: "), "{told}");
-    }
-
-    #[tokio::test]
-    async fn dropping_it_inside_async_code_is_fine() {
-        drop(ZooKeeper::new("127.0.0.1:1", T).unwrap());
     }
 }

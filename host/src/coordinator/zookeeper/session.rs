@@ -10,7 +10,6 @@ use tracing::error;
 use zookeeper_client as zk;
 
 use super::error::{translate, translate_multi};
-use super::runtime::SessionRuntime;
 use super::watched::{Share, WatchedBytes};
 use crate::coordinator::request::{check_create, check_delete, check_multi, check_path, check_set};
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch, settled};
@@ -36,11 +35,11 @@ pub(super) struct ZooKeeperSession {
 }
 
 impl ZooKeeperSession {
-    pub(super) fn new(client: zk::Client, opening: Duration, runtime: &Arc<SessionRuntime>) -> Self {
+    pub(super) fn new(client: zk::Client, opening: Duration) -> Self {
         let state = Arc::new(watch::Sender::new(SessionState::Connected));
         let (end, ended) = watch::channel(false);
         let watcher = client.state_watcher();
-        runtime.spawn(follow(watcher, client.state(), Arc::clone(&state), end, Arc::clone(runtime)));
+        tokio::spawn(follow(watcher, client.state(), Arc::clone(&state), end));
         ZooKeeperSession {
             id: client.session_id().0,
             timeout: client.session_timeout(),
@@ -113,8 +112,7 @@ impl ZooKeeperSession {
     }
 }
 
-/// Tells what the library says of the session, until that is final. Keeps the runtime alive meanwhile, so that a session
-/// whose coordinator is dropped goes on, and one that is dropped itself is ended at the server.
+/// Tells what the library says of the session, until that is final.
 ///
 /// A change from connected to connected: it was disconnected in between.
 async fn follow(
@@ -122,7 +120,6 @@ async fn follow(
     first: zk::SessionState,
     state: Arc<watch::Sender<SessionState>>,
     end: watch::Sender<bool>,
-    _runtime: Arc<SessionRuntime>,
 ) {
     let mut now = first;
     loop {
