@@ -69,6 +69,11 @@ impl Host {
         self.dir.join(self.name())
     }
 
+    /// Where its API listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The command line, talking to this host.
     pub fn cli(&self) -> Cli {
         Cli::new(format!("http://{}", self.address))
