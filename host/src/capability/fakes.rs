@@ -266,6 +266,10 @@ impl Session for FakeSession {
         Ok(tree.nodes.keys().filter_map(child).filter(|name| !name.contains('/')).collect())
     }
 
+    async fn list_and_stat(&self, path: &str, name: &str) -> Result<(Vec<String>, Option<Stat>), Error> {
+        Ok((self.list(path).await?, self.stat(&format!("{path}/{name}")).await?))
+    }
+
     async fn multi(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, MultiError> {
         let race = self.before_multi.lock().unwrap().pop_front();
         race.inspect(|(path, data)| self.put(path, data));

@@ -207,6 +207,13 @@ pub trait Session: Send + Sync + 'static {
     /// [`Error::NoNode`].
     async fn list(&self, path: &str) -> Result<Vec<String>, Error>;
 
+    /// The names of a node's children, sorted, and the stat of the child `name`, None where there is none: in one request,
+    /// though not of one moment.
+    ///
+    /// # Errors
+    /// [`Error::NoNode`].
+    async fn list_and_stat(&self, path: &str, name: &str) -> Result<(Vec<String>, Option<Stat>), Error>;
+
     /// All or nothing, in order; later operations see the earlier ones.
     ///
     /// # Errors

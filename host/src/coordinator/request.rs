@@ -37,6 +37,16 @@ impl Op {
     }
 }
 
+/// The path of a child, where both are valid.
+pub(super) fn child_of(path: &str, name: &str) -> Result<String, Error> {
+    let child = format!("{}/{name}", path.trim_end_matches('/'));
+    if name.contains('/') {
+        return Err(Error::InvalidPath { path: child, reason: "a child's name has no slash" });
+    }
+    check_path(&child)?;
+    Ok(child)
+}
+
 /// Refuses what ZooKeeper's server refuses, by the rules of its `PathUtils.validatePath`.
 pub(super) fn check_path(path: &str) -> Result<(), Error> {
     let refuse = |reason| Err(Error::InvalidPath { path: path.to_owned(), reason });

@@ -57,6 +57,7 @@ properties! {
         sequence_numbers_rise_and_count_every_child,
         czxids_rise_from_birth_to_birth,
         a_list_is_sorted,
+        a_list_comes_with_the_stat_of_one_child,
         ensure_path_makes_what_is_missing_and_nothing_twice,
         the_root_is_there_and_stays,
         names_of_any_script_are_kept,

@@ -102,6 +102,21 @@ pub(crate) async fn a_list_is_sorted(ground: Ground) {
     assert_eq!(names, ["B", "a10", "a9", "b", "ä"]);
 }
 
+pub(crate) async fn a_list_comes_with_the_stat_of_one_child(ground: Ground) {
+    let session = ground.session().await;
+    for name in ["b", "a"] {
+        session.create(&ground.path(name), b"", CreateMode::Ephemeral).await.unwrap();
+    }
+    let stat = session.stat(&ground.path("a")).await.unwrap();
+    assert!(stat.is_some());
+    let both = ["a".to_owned(), "b".to_owned()].to_vec();
+    assert_eq!(session.list_and_stat(&ground.root, "a").await, Ok((both.clone(), stat)));
+    assert_eq!(session.list_and_stat(&ground.root, "c").await, Ok((both, None)));
+    let nowhere = ground.path("c");
+    assert_eq!(session.list_and_stat(&nowhere, "a").await, Err(Error::NoNode { path: nowhere }));
+    assert!(session.list_and_stat("/", "zookeeper").await.is_ok());
+}
+
 pub(crate) async fn ensure_path_makes_what_is_missing_and_nothing_twice(ground: Ground) {
     let session = ground.session().await;
     let path = ground.path("a/b/c/d");
@@ -131,6 +146,10 @@ pub(crate) async fn names_of_any_script_are_kept(ground: Ground) {
 
 pub(crate) async fn invalid_paths_are_refused_and_the_session_goes_on(ground: Ground) {
     let session = ground.session().await;
+    for bad in ["", ".", "b/c", "b\u{0}"] {
+        let refused = session.list_and_stat("/a", bad).await;
+        assert!(matches!(refused, Err(Error::InvalidPath { .. })), "{bad:?}: {refused:?}");
+    }
     for bad in ["", "relative", "/a//b", "/a/", "/a/../b", "/a/.", "/a\u{0}b", "/a\u{1f98d}"] {
         let refused = [
             session.create(bad, b"", CreateMode::Persistent).await.err(),
@@ -139,6 +158,7 @@ pub(crate) async fn invalid_paths_are_refused_and_the_session_goes_on(ground: Gr
             session.set(bad, b"", None).await.err(),
             session.delete(bad, None).await.err(),
             session.list(bad).await.err(),
+            session.list_and_stat(bad, "a").await.err(),
             session.sync(bad).await.err(),
             session.get_and_watch(bad).await.err(),
             session.stat_and_watch(bad).await.err(),

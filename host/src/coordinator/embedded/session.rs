@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use super::engine::Engine;
 use super::watches::Watched;
 use super::world::World;
-use crate::coordinator::request::{check_create, check_delete, check_multi, check_path, check_set};
+use crate::coordinator::request::{check_create, check_delete, check_multi, check_path, check_set, child_of};
 use crate::coordinator::tree::Node;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
 
@@ -161,6 +161,13 @@ impl Session for EmbeddedSession {
         check_path(path)?;
         let path = path.to_owned();
         self.read(move |world| world.tree.list(&path)).await
+    }
+
+    async fn list_and_stat(&self, path: &str, name: &str) -> Result<(Vec<String>, Option<Stat>), Error> {
+        check_path(path)?;
+        let child = child_of(path, name)?;
+        let path = path.to_owned();
+        self.read(move |world| Ok((world.tree.list(&path)?, world.tree.node(&child).map(Node::stat)))).await
     }
 
     async fn multi(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, MultiError> {

@@ -1,5 +1,6 @@
 //! A session with an ensemble.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use zookeeper_client as zk;
 
 use super::error::{translate, translate_multi};
 use super::watched::{Share, WatchedBytes};
-use crate::coordinator::request::{check_create, check_delete, check_multi, check_path, check_set};
+use crate::coordinator::request::{check_create, check_delete, check_multi, check_path, check_set, child_of};
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch, settled};
 
 /// How long [`Session::close`] waits for the server. A session that is disconnected is not waited for longer; the server
@@ -208,6 +209,31 @@ impl Session for ZooKeeperSession {
         Ok(names)
     }
 
+    async fn list_and_stat(&self, path: &str, name: &str) -> Result<(Vec<String>, Option<Stat>), Error> {
+        check_path(path)?;
+        let child = child_of(path, name)?;
+        let client = self.client()?;
+        let results = self.read(path, || async {
+            let mut reader = client.new_multi_reader();
+            reader.add_get_children(path)?;
+            reader.add_get_data(&child)?;
+            reader.commit().await
+        });
+        match <[zk::MultiReadResult; 2]>::try_from(results.await?) {
+            Ok([zk::MultiReadResult::Children { mut children }, one]) => {
+                children.sort_unstable();
+                match one {
+                    zk::MultiReadResult::Data { stat, .. } => Ok((children, Some(stat.into()))),
+                    zk::MultiReadResult::Error { err: zk::Error::NoNode } => Ok((children, None)),
+                    zk::MultiReadResult::Error { err } => Err(translate(&child, err)),
+                    other => Err(unexpected(&other)),
+                }
+            }
+            Ok([zk::MultiReadResult::Error { err }, _]) => Err(translate(path, err)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     async fn multi(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, MultiError> {
         check_multi(&ops)?;
         let client = self.client()?;
@@ -286,9 +312,13 @@ impl ZooKeeperSession {
             (_, zk::MultiWriteResult::Check) => Ok(OpResult::Checked),
             (_, zk::MultiWriteResult::Delete) => Ok(OpResult::Deleted),
             (_, zk::MultiWriteResult::SetData { stat }) => Ok(OpResult::Set(stat.into())),
-            (_, other) => Err(Error::OutcomeUnknown { detail: format!("an answer that is not known: {other:?}") }),
+            (_, other) => Err(unexpected(&other)),
         }
     }
+}
+
+fn unexpected(answer: &impl Debug) -> Error {
+    Error::OutcomeUnknown { detail: format!("an answer that is not known: {answer:?}") }
 }
 
 fn add(writer: &mut zk::MultiWriter<'_>, op: &Op) -> Result<(), zk::Error> {
