@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::queue::child;
 use crate::capability::Lease;
-use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, ensure_path, settled};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, Stat, ensure_path, settled};
 
 /// Between two tries of what is refused, such as one watch too many.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
@@ -99,27 +99,29 @@ impl Requests {
                 }
             }
         }
-        self.children().await.map_or(Event::SessionLost, Event::Looked)
+        loop {
+            match self.session.list(&self.election).await {
+                Ok(children) => return Event::Looked(children),
+                Err(Error::NoNode { .. }) => return Event::Looked(Vec::new()),
+                Err(error) => {
+                    if !self.again(&error).await {
+                        return Event::SessionLost;
+                    }
+                }
+            }
+        }
     }
 
     /// Lists the children and reads one of them, our own, in one round trip, once the lease vouches for the session.
     pub(super) async fn list(self, name: String) -> Event {
         self.lease.vouched().await;
-        match tokio::join!(self.children(), self.own(&name)) {
-            (Some(children), Some(own)) => Event::Listed { children, own },
-            (None, _) | (_, None) => Event::SessionLost,
-        }
-    }
-
-    /// None where the session is lost.
-    async fn children(&self) -> Option<Vec<String>> {
         loop {
-            match self.session.list(&self.election).await {
-                Ok(children) => return Some(children),
-                Err(Error::NoNode { .. }) => return Some(Vec::new()),
+            match self.session.list_and_stat(&self.election, &name).await {
+                Ok((children, own)) => return Event::Listed { children, own: own.map(owner_and_token) },
+                Err(Error::NoNode { .. }) => return Event::Listed { children: Vec::new(), own: None },
                 Err(error) => {
                     if !self.again(&error).await {
-                        return None;
+                        return Event::SessionLost;
                     }
                 }
             }
@@ -153,19 +155,14 @@ impl Requests {
 
     /// Reads the child's owner and czxid, once the lease vouches for the session.
     pub(super) async fn verify(self, name: String) -> Event {
+        let path = child(&self.election, &name);
         self.lease.vouched().await;
-        self.own(&name).await.map_or(Event::SessionLost, Event::Verified)
-    }
-
-    /// A child's owner and czxid. None where the session is lost, within where there is no such child.
-    async fn own(&self, name: &str) -> Option<Option<(i64, i64)>> {
-        let path = child(&self.election, name);
         loop {
             match self.session.stat(&path).await {
-                Ok(stat) => return Some(stat.map(|stat| (stat.ephemeral_owner, stat.czxid))),
+                Ok(stat) => return Event::Verified(stat.map(owner_and_token)),
                 Err(error) => {
                     if !self.again(&error).await {
-                        return None;
+                        return Event::SessionLost;
                     }
                 }
             }
@@ -186,4 +183,8 @@ impl Requests {
         settled(self.session.as_ref()).await;
         true
     }
+}
+
+fn owner_and_token(stat: Stat) -> (i64, i64) {
+    (stat.ephemeral_owner, stat.czxid)
 }
