@@ -9,12 +9,12 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::artifact::Artifacts;
-use crate::candidacy::{QueueEntry, contenders};
+use crate::candidacy::{QueueEntry, Standing, contenders};
 use crate::clock;
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
 use crate::history::{History, RunState};
-use crate::registry::{Digest, JobSpec, Limits, Registry};
+use crate::registry::{Digest, JobSpec, Limits, OnReturn, Registry};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
 

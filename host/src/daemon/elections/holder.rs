@@ -1,0 +1,134 @@
+//! Holds one post: makes ready what it needs, stands, and leaves.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use silverback_election::OnReturn as Return;
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use super::{Post, RETRY, Standings, told};
+use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, Membership};
+use crate::registry::{Job, OnReturn, Trigger};
+use crate::runtime::ComponentError;
+use crate::scheduler::{GroupDuty, Scheduling, group_of};
+
+/// What holds one post.
+pub(super) struct Holder {
+    pub member: Arc<Membership>,
+    pub scheduling: Arc<Scheduling>,
+    pub standing: Arc<Standings>,
+    pub grace: Duration,
+    pub post: Post,
+}
+
+impl Holder {
+    /// Stands until it is told to leave, or there is nothing to stand for any more.
+    pub(super) async fn hold(self, job: Option<Arc<Job>>, mut leave: watch::Receiver<bool>) -> Ended {
+        let prepared = async {
+            match (&self.post, job) {
+                (Post::Group(group), _) => Some(self.group(*group)),
+                (Post::Job(_), Some(job)) => self.leader(&job).await,
+                (Post::Job(_), None) => None,
+            }
+        };
+        let prepared = tokio::select! {
+            prepared = prepared => prepared,
+            () = told(&mut leave) => None,
+        };
+        let Some((candidacy, duty)) = prepared else { return Ended::Left };
+        let candidate = Arc::new(Candidate::stand(self.member.clone(), candidacy, duty));
+        self.standing.lock().insert(self.post.clone(), candidate.clone());
+        let ended = tokio::select! {
+            ended = candidate.ended() => ended,
+            never = self.keep_components() => match never {},
+            () = told(&mut leave) => {
+                candidate.leave();
+                candidate.ended().await
+            }
+        };
+        self.standing.lock().remove(&self.post);
+        ended
+    }
+
+    fn group(&self, group: u32) -> (Candidacy, Arc<dyn Duty>) {
+        let candidacy = self.candidacy(self.scheduling.layout.group(group), Return::Requeue);
+        (candidacy, Arc::new(GroupDuty { group, scheduling: self.scheduling.clone() }))
+    }
+
+    /// Holds the components of the group's jobs, for when the host that they were handed to is gone. A leader job's was had
+    /// before standing.
+    async fn keep_components(&self) -> Infallible {
+        let Post::Group(group) = self.post else { return pending().await };
+        let scheduling = &self.scheduling;
+        let mut jobs = scheduling.jobs.clone();
+        let mut kept = BTreeSet::new();
+        loop {
+            let all = jobs.borrow_and_update().clone();
+            let scheduled = all.values().filter(|job| matches!(job.spec.trigger, Trigger::Schedule { .. }));
+            let ours = scheduled.filter(|job| group_of(&job.spec.id, scheduling.groups) == group);
+            let mut missing = false;
+            for digest in
+                ours.map(|job| &job.spec.component).filter(|digest| !kept.contains(*digest)).collect::<BTreeSet<_>>()
+            {
+                match scheduling.components.keep(digest).await {
+                    Ok(()) => drop(kept.insert(digest.clone())),
+                    Err(error) => {
+                        warn!(group, %error, "a component of this group can't be had, trying again");
+                        missing = true;
+                    }
+                }
+            }
+            tokio::select! {
+                changed = jobs.changed() => if changed.is_err() { return pending().await },
+                () = tokio::time::sleep(RETRY), if missing => {}
+            }
+        }
+    }
+
+    /// A host stands for a leader job only once it holds the component, ready to run: leadership is never won by a host that
+    /// can't use it.
+    async fn leader(&self, job: &Job) -> Option<(Candidacy, Arc<dyn Duty>)> {
+        let spec = &job.spec;
+        let Trigger::Leader { election, on_return } = &spec.trigger else { return None };
+        let scheduling = &self.scheduling;
+        let component = loop {
+            match scheduling.components.prepared(&spec.component).await {
+                Ok(component) => break component,
+                Err(error @ ComponentError::Unfit { .. }) => {
+                    error!(job = %spec.id, %error, "can't stand for this job until it changes");
+                    return pending().await;
+                }
+                Err(error @ (ComponentError::Missing(_) | ComponentError::Artifact(_))) => {
+                    warn!(job = %spec.id, %error, "can't stand for this job, trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        };
+        let own = || scheduling.layout.election(&spec.id.tenant, &spec.id.name);
+        let election = election.clone().unwrap_or_else(own);
+        let on_return = match on_return {
+            OnReturn::Requeue => Return::Requeue,
+            OnReturn::Stop => Return::Stop,
+        };
+        let candidacy = self.candidacy(election.clone(), on_return);
+        let duty = LeaderJob {
+            spec: spec.clone(),
+            component,
+            election,
+            host: scheduling.host.clone(),
+            runtime: scheduling.components.runtime().clone(),
+            history: scheduling.history.clone(),
+            layout: scheduling.layout.clone(),
+            clock: scheduling.clock.clone(),
+        };
+        Some((candidacy, Arc::new(duty)))
+    }
+
+    fn candidacy(&self, election: String, on_return: Return) -> Candidacy {
+        Candidacy { election, identifier: self.scheduling.host.clone(), on_return, grace: self.grace }
+    }
+}
