@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::capability::Lease;
 use crate::clock::Clock;
-use crate::coordinator::{CreateMode, Error, Session, settled};
+use crate::coordinator::{CreateMode, Error, Session, ensure_path, settled};
 
 /// What the host's node says, made anew for each heartbeat.
 pub type PresenceValue = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
@@ -93,6 +93,10 @@ async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValu
             match session.create(path, &value(), CreateMode::Ephemeral).await {
                 Ok(_) => return Ok(()),
                 Err(Error::NodeExists { .. }) => {}
+                Err(Error::NoNode { .. }) => {
+                    make_parent(session, path).await?;
+                    continue;
+                }
                 Err(error) if error.is_unknown() => settled(session).await,
                 Err(other) => return Err(other),
             }
@@ -111,6 +115,18 @@ async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValu
     match created.await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(JoinError::NameTaken { name: name() }),
+    }
+}
+
+/// The directory of the host's node: it is made with the cluster, and again where somebody deleted it.
+async fn make_parent(session: &dyn Session, path: &str) -> Result<(), Error> {
+    let Some((parent, _)) = path.rsplit_once('/') else { return Ok(()) };
+    match ensure_path(session, parent).await {
+        Err(error) if error.is_unknown() => {
+            settled(session).await;
+            Ok(())
+        }
+        made => made,
     }
 }
 
