@@ -2,6 +2,7 @@
 //! be cut at a chosen multi.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -97,6 +98,7 @@ pub(crate) struct FakeSession {
     state: watch::Sender<SessionState>,
     cuts: Mutex<VecDeque<Cut>>,
     before_multi: Mutex<VecDeque<(String, Vec<u8>)>>,
+    watches_full: AtomicBool,
 }
 
 #[derive(Clone, Default)]
@@ -113,6 +115,7 @@ impl FakeSession {
             state: watch::channel(SessionState::Connected).0,
             cuts: Mutex::default(),
             before_multi: Mutex::default(),
+            watches_full: AtomicBool::new(false),
         })
     }
 
@@ -147,6 +150,11 @@ impl FakeSession {
     /// Lets somebody else set `path` just before the next multi that isn't raced yet.
     pub(crate) fn race(&self, path: &str, data: &[u8]) {
         self.before_multi.lock().unwrap().push_back((path.to_owned(), data.to_vec()));
+    }
+
+    /// Refuses values with a watch from now on.
+    pub(crate) fn fill_watches(&self) {
+        self.watches_full.store(true, Ordering::Relaxed);
     }
 
     /// Fires at any change: a watcher has to look again anyway.
@@ -290,6 +298,9 @@ impl Session for FakeSession {
     }
 
     async fn get_and_watch(&self, path: &str) -> Result<(Option<(Vec<u8>, Stat)>, Watch), Error> {
+        if self.watches_full.load(Ordering::Relaxed) {
+            return Err(Error::TooManyWatches { path: path.to_owned(), size: 2, limit: 1 });
+        }
         let watch = self.watch_any();
         Ok((self.tree.lock().unwrap().nodes.get(path).cloned(), watch))
     }

@@ -47,6 +47,8 @@ pub const MAX_BUFFERED_BYTES: usize = 512 * 1024;
 
 /// How long an effect waits for the connection to the ensemble before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a key is looked at that can't be watched, since its session watches all that it may already.
+const UNWATCHED: Duration = Duration::from_secs(1);
 
 /// How often a request is repeated whose outcome was not known, or that lost a race.
 const MAX_TRIES: usize = 10;
@@ -197,11 +199,20 @@ impl KeyWatch {
     /// [`StateError`] where the ensemble can't be asked.
     pub async fn changed(&self, seen: Option<u64>) -> Result<Entry, StateError> {
         loop {
-            let (entry, mut watch) = self.look().await?;
+            let (entry, watch) = match self.look().await {
+                Ok((entry, watch)) => (entry, Some(watch)),
+                Err(StateError::Coordinator(Error::TooManyWatches { .. })) => {
+                    (Entry::of(read(&self.session, &self.path).await?), None)
+                }
+                Err(error) => return Err(error),
+            };
             if seen != Some(entry.revision) {
                 return Ok(entry);
             }
-            watch.changed().await;
+            match watch {
+                Some(mut watch) => watch.changed().await,
+                None => tokio::time::sleep(UNWATCHED).await,
+            }
         }
     }
 

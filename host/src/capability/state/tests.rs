@@ -195,3 +195,14 @@ async fn a_watch_gives_the_key_at_once_and_then_each_change() {
     session.remove(&key("k").path(DIR));
     assert_eq!(watch.changed(Some(second.revision)).await.unwrap(), Entry { revision: 0, value: None });
 }
+
+#[tokio::test]
+async fn a_key_that_cannot_be_watched_is_looked_at_now_and_then() {
+    let (state, session, _) = state(StateMode::Immediate);
+    session.fill_watches();
+    let watch = state.watch(&key("k"));
+    let first = watch.changed(None).await.unwrap();
+    let change = async { session.put(&key("k").path(DIR), b"1") };
+    let (second, ()) = tokio::join!(watch.changed(Some(first.revision)), change);
+    assert_eq!(second.unwrap().value.as_deref(), Some(&b"1"[..]));
+}
