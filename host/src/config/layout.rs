@@ -26,6 +26,7 @@ pub enum KeyError {
 /// | `ROOT/cluster` | settings fixed when the cluster is made: number of groups |
 /// | `ROOT/registry` | changes with every change of a job: what hosts watch |
 /// | `ROOT/hosts/NAME` | a live host (ephemeral): address, version |
+/// | `ROOT/sessions/NAME:N` | a live host's further session (ephemeral), where it has more than one |
 /// | `ROOT/jobs/TENANT/JOB` | a job's spec; the znode's version is the job's version |
 /// | `ROOT/runs/TENANT/JOB` | a job's tick state: run in progress, ring of outcomes |
 /// | `ROOT/groups/G` | the election of a group of scheduled jobs |
@@ -71,6 +72,11 @@ impl Layout {
     /// A live host's node.
     pub fn host(&self, name: &str) -> String {
         format!("{}/hosts/{name}", self.root)
+    }
+
+    /// A live host's node on one of its further sessions.
+    pub fn further_session(&self, name: &str, number: usize) -> String {
+        format!("{}/sessions/{name}:{number}", self.root)
     }
 
     /// The directory of tenants' jobs.

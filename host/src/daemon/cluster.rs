@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::elections::{Post, Standings};
+use super::elections::{Post, Standings, election_of};
 use crate::api::{ApiError, Cluster, ContenderRow};
 use crate::artifact::Artifacts;
 use crate::candidacy::contenders;
@@ -49,12 +49,7 @@ impl Cluster for Parts {
     }
 
     fn election(&self, spec: &JobSpec) -> String {
-        let layout = &self.scheduling.layout;
-        match &spec.trigger {
-            Trigger::Leader { election: Some(path), .. } => path.clone(),
-            Trigger::Leader { election: None, .. } => layout.election(&spec.id.tenant, &spec.id.name),
-            Trigger::Schedule { .. } => layout.group(group_of(&spec.id, self.scheduling.groups)),
-        }
+        election_of(spec, &self.scheduling)
     }
 
     async fn contenders(&self, spec: &JobSpec) -> Result<Vec<ContenderRow>, ApiError> {

@@ -31,7 +31,7 @@ use crate::registry::Registry;
 use crate::runtime::{self, Components, Runtime, RuntimeSettings};
 use crate::scheduler::{DEFAULT_GROUPS, Scheduling};
 use cluster::Parts;
-use elections::{Elections, Standings};
+use elections::{ELECTIONS_SHARE, Elections, Standings};
 
 /// How long the first session is waited for.
 const FIRST_SESSION: Duration = Duration::from_secs(20);
@@ -78,8 +78,9 @@ async fn up(
     let store = Arc::new(folder(&settings.store)?);
     let runtime = Runtime::new(RuntimeSettings::default(), guest_threads, clock.clone())?;
 
+    let first = coordinator.clone();
     let sessions = session_threads
-        .spawn(async move { Sessions::open(coordinator, FIRST_SESSION).await })
+        .spawn(async move { Sessions::open(first, FIRST_SESSION).await })
         .await?
         .with_context(|| format!("coordinator: no session with {label}"))?;
     let layout = Layout::new(&settings.root);
@@ -106,12 +107,14 @@ async fn up(
     let (drain, draining) = watch::channel(false);
     let (joined, mut has_joined) = watch::channel(false);
     let elections = Elections {
+        coordinator,
         sessions: sessions.clone(),
         scheduling: scheduling.clone(),
         presence: presence(&settings, address, clock.clone(), &sessions, standing.clone()),
         tick: if settings.zookeeper.is_some() { settings.tick_time } else { Duration::ZERO },
         grace: settings.drain_grace,
         standing: standing.clone(),
+        share: ELECTIONS_SHARE,
     };
     let mut holding = session_threads.spawn(elections.hold(draining, joined));
 

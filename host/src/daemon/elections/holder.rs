@@ -23,6 +23,8 @@ pub(super) struct Holder {
     pub standing: Arc<Standings>,
     pub grace: Duration,
     pub post: Post,
+    /// The path of its election.
+    pub election: String,
 }
 
 impl Holder {
@@ -55,8 +57,7 @@ impl Holder {
     }
 
     fn group(&self, group: u32) -> (Candidacy, Arc<dyn Duty>) {
-        let candidacy = self.candidacy(self.scheduling.layout.group(group), Return::Requeue);
-        (candidacy, Arc::new(GroupDuty { group, scheduling: self.scheduling.clone() }))
+        (self.candidacy(Return::Requeue), Arc::new(GroupDuty { group, scheduling: self.scheduling.clone() }))
     }
 
     /// Holds the components of the group's jobs, for when the host that they were handed to is gone. A leader job's was had
@@ -93,7 +94,7 @@ impl Holder {
     /// can't use it.
     async fn leader(&self, job: &Job) -> Option<(Candidacy, Arc<dyn Duty>)> {
         let spec = &job.spec;
-        let Trigger::Leader { election, on_return } = &spec.trigger else { return None };
+        let Trigger::Leader { on_return, .. } = spec.trigger else { return None };
         let scheduling = &self.scheduling;
         let component = loop {
             match scheduling.components.prepared(&spec.component).await {
@@ -108,17 +109,15 @@ impl Holder {
                 }
             }
         };
-        let own = || scheduling.layout.election(&spec.id.tenant, &spec.id.name);
-        let election = election.clone().unwrap_or_else(own);
         let on_return = match on_return {
             OnReturn::Requeue => Return::Requeue,
             OnReturn::Stop => Return::Stop,
         };
-        let candidacy = self.candidacy(election.clone(), on_return);
+        let candidacy = self.candidacy(on_return);
         let duty = LeaderJob {
             spec: spec.clone(),
             component,
-            election,
+            election: self.election.clone(),
             host: scheduling.host.clone(),
             runtime: scheduling.components.runtime().clone(),
             history: scheduling.history.clone(),
@@ -128,7 +127,8 @@ impl Holder {
         Some((candidacy, Arc::new(duty)))
     }
 
-    fn candidacy(&self, election: String, on_return: Return) -> Candidacy {
-        Candidacy { election, identifier: self.scheduling.host.clone(), on_return, grace: self.grace }
+    fn candidacy(&self, on_return: Return) -> Candidacy {
+        let (election, identifier) = (self.election.clone(), self.scheduling.host.clone());
+        Candidacy { election, identifier, on_return, grace: self.grace }
     }
 }

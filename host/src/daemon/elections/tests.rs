@@ -1,5 +1,6 @@
 //! One host's elections, on a coordinator in memory, with real guests.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use object_store::local::LocalFileSystem;
@@ -12,7 +13,7 @@ use crate::artifact::Artifacts;
 use crate::candidacy::{QueueEntry, Standing, contenders};
 use crate::clock;
 use crate::config::Layout;
-use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
+use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, ensure_path};
 use crate::history::{History, RunState};
 use crate::registry::{Digest, JobSpec, Limits, OnReturn, Registry};
 use crate::runtime::tests::{OK, guest, waiting_guest};
@@ -51,6 +52,11 @@ struct Place {
 impl Place {
     /// With this session timeout; `taken`: another host has this one's name.
     async fn new(timeout: Duration, taken: bool) -> Self {
+        Self::sharing(timeout, taken, ELECTIONS_SHARE).await
+    }
+
+    /// As [`Self::new`], where the elections of a session may watch so many bytes.
+    async fn sharing(timeout: Duration, taken: bool, share: usize) -> Self {
         let embedded = Arc::new(Embedded::in_memory(clock::system(), timeout));
         let coordinator: Arc<dyn Coordinator> = embedded.clone();
         let onlooker = embedded.connect(HANGS).await.unwrap();
@@ -59,7 +65,7 @@ impl Place {
         if taken {
             onlooker.create(&layout.host("a"), b"another", CreateMode::Ephemeral).await.unwrap();
         }
-        let sessions = Sessions::open(coordinator, HANGS).await.unwrap();
+        let sessions = Sessions::open(coordinator.clone(), HANGS).await.unwrap();
         let registry = Registry::new(sessions.clone(), layout.clone());
         let jobs = registry.follow().await;
         let folder = tempfile::tempdir().unwrap();
@@ -83,12 +89,14 @@ impl Place {
         let (drain, draining) = watch::channel(false);
         let (tell, joined) = watch::channel(false);
         let elections = Elections {
+            coordinator,
             sessions: sessions.clone(),
             scheduling,
             presence: Arc::new(Vec::new),
             tick: Duration::ZERO,
             grace: GRACE,
             standing: standing.clone(),
+            share,
         };
         let holding = tokio::spawn(elections.hold(draining, tell));
         Place {
@@ -119,7 +127,11 @@ impl Place {
     }
 
     async fn apply_digest(&self, trigger: Trigger, component: Digest) -> JobId {
-        let id = JobId::new("acme", "job").unwrap();
+        self.apply_as("job", trigger, component).await
+    }
+
+    async fn apply_as(&self, name: &str, trigger: Trigger, component: Digest) -> JobId {
+        let id = JobId::new("acme", name).unwrap();
         let limits = if matches!(trigger, Trigger::Leader { .. }) { Limits::LEADER } else { Limits::SCHEDULED };
         let spec = JobSpec { id, component, trigger, limits, config: BTreeMap::new(), paused: false };
         self.registry.apply(&spec).await.unwrap();
@@ -149,6 +161,15 @@ impl Place {
     /// The token of this host's contender, once it is above `token`.
     async fn token_above(&self, token: i64) -> i64 {
         self.until(&self.election(), |queue| queue.first().is_some_and(|first| first.token > token)).await[0].token
+    }
+
+    /// Which session leads a job's election, and its token, once that is above `token` and its candidate knows.
+    async fn leader_above(&self, name: &str, token: i64) -> (i64, i64) {
+        let election = self.layout.election("acme", name);
+        let queue = self.until(&election, |queue| queue.first().is_some_and(|first| first.token > token)).await;
+        self.until_leading(&JobId::new("acme", name).unwrap(), queue[0].token).await;
+        let stat = self.onlooker.stat(&format!("{election}/{}", queue[0].znode)).await.unwrap().unwrap();
+        (stat.ephemeral_owner, stat.czxid)
     }
 
     /// The token of the job's last term, once one is over.
@@ -315,4 +336,45 @@ async fn a_name_that_is_taken_ends_it_and_a_drain_does_not_wait_for_the_name() {
     let place = Place::new(Duration::from_secs(600), true).await;
     place.drain.send_replace(true);
     soon("the end", place.holding).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn elections_past_the_share_of_a_session_stand_on_further_ones_that_live_and_die_apart() {
+    // Two of these elections are watched in some 150 bytes.
+    let place = Place::sharing(Duration::from_secs(6), false, 200).await;
+    let component = place.artifacts.put(patient().into()).await.unwrap();
+    let names = ["j1", "j2", "j3", "j4", "j5"];
+    for name in names {
+        place.apply_as(name, leader(OnReturn::Requeue), component.clone()).await;
+    }
+    let mut owners = BTreeMap::new();
+    for name in names {
+        let (owner, token) = place.leader_above(name, 0).await;
+        owners.insert(name, (owner, token));
+    }
+    let first = place.sessions.now().unwrap().id();
+    let on = |session: i64| owners.values().filter(|(owner, _)| *owner == session).count();
+    assert_eq!(on(first), 2, "{owners:?}");
+    let further: BTreeSet<i64> = owners.values().map(|(owner, _)| *owner).filter(|owner| *owner != first).collect();
+    let mut held: Vec<usize> = further.iter().map(|session| on(*session)).collect();
+    held.sort_unstable();
+    assert_eq!(held, [1, 2], "{owners:?}");
+    assert_eq!(place.onlooker.list("/zoo/sessions").await.unwrap(), ["a:1", "a:2"]);
+    assert_eq!(place.onlooker.list(&place.layout.hosts()).await.unwrap(), ["a"], "a further session is no host");
+
+    let lost = *further.first().unwrap();
+    place.embedded.expire(lost).await.unwrap();
+    for (name, (owner, token)) in &owners {
+        let (now, newest) = place.leader_above(name, if *owner == lost { *token } else { 0 }).await;
+        assert_eq!(newest > *token, *owner == lost, "{name}");
+        assert_eq!(now == *owner, *owner != lost, "{name}");
+    }
+
+    place.drain.send_replace(true);
+    soon("the end", place.holding).await.unwrap().unwrap();
+    for name in names {
+        let election = place.layout.election("acme", name);
+        assert_eq!(contenders(place.onlooker.as_ref(), &election).await, Ok(Vec::new()));
+    }
+    assert_eq!(place.onlooker.list("/zoo/sessions").await.unwrap(), [""; 0], "a further session was left open");
 }

@@ -1,0 +1,179 @@
+//! One of the host's sessions, and the posts that stand on it. Stands anew when a post changes or the session is lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use super::holder::Holder;
+use super::{Edition, Elections, Post, RETRY, Want, Wanted, told};
+use crate::candidacy::{Ended, JoinError, Membership};
+use crate::coordinator::{Error, Session, SessionState, Sessions};
+
+/// A session, whichever it is at the moment.
+pub(super) struct Berth {
+    pub elections: Arc<Elections>,
+    pub sessions: Sessions,
+    /// The path of the host's node on this session, which its heartbeats go to.
+    pub node: String,
+}
+
+/// A post that is held, or on its way.
+struct Held {
+    edition: Edition,
+    leave: watch::Sender<bool>,
+}
+
+/// All posts on one session.
+struct Term<'a> {
+    elections: &'a Elections,
+    member: Arc<Membership>,
+    held: BTreeMap<Post, Held>,
+    tasks: JoinSet<(Post, Edition, Ended)>,
+    /// Leader jobs whose function returned and whose `on_return` is stop: not stood for again in this edition.
+    returned: &'a mut BTreeMap<Post, Edition>,
+}
+
+impl Berth {
+    /// Stands for what is wanted until `drain` is true, then leaves everything and returns. `joined` is told when the host
+    /// is a member here for the first time.
+    ///
+    /// # Errors
+    /// Where the host can't become a member at all: its name is taken, or its settings leave no lease.
+    pub(super) async fn hold(
+        self,
+        wanted: watch::Receiver<Wanted>,
+        drain: watch::Receiver<bool>,
+        joined: watch::Sender<bool>,
+    ) -> Result<(), JoinError> {
+        let mut returned = BTreeMap::new();
+        let mut follow = self.sessions.follow();
+        let mut draining = drain.clone();
+        let drained = async move { told(&mut draining).await };
+        tokio::pin!(drained);
+        loop {
+            let member = tokio::select! {
+                biased;
+                () = &mut drained => return Ok(()),
+                member = self.join(&mut follow, *joined.borrow()) => member?,
+            };
+            let Some(member) = member else { return Ok(()) };
+            joined.send_replace(true);
+            let lost = member.session().id();
+            let term = Term {
+                elections: &self.elections,
+                member,
+                held: BTreeMap::new(),
+                tasks: JoinSet::new(),
+                returned: &mut returned,
+            };
+            if term.hold(wanted.clone(), drain.clone()).await == Over::Drained {
+                return Ok(());
+            }
+            info!("the session is over, waiting for the next");
+            let _ = follow.wait_for(|now| now.as_ref().is_none_or(|now| now.id() != lost)).await;
+        }
+    }
+
+    /// Becomes a member on whichever session there is; None where there will be none any more. Once it was a member before,
+    /// nothing keeps it from trying again.
+    async fn join(
+        &self,
+        follow: &mut watch::Receiver<Option<Arc<dyn Session>>>,
+        again: bool,
+    ) -> Result<Option<Arc<Membership>>, JoinError> {
+        loop {
+            let session = follow.wait_for(Option::is_some).await.ok().and_then(|session| session.clone());
+            let Some(session) = session else { return Ok(None) };
+            match self.join_on(session).await {
+                Ok(member) => return Ok(Some(member)),
+                Err(JoinError::Coordinator(Error::Lost)) => warn!("the session was lost before this host was a member"),
+                Err(error) if !again => return Err(error),
+                Err(error) => error!(%error, "this host can't be a member of the cluster now, trying again"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn join_on(&self, session: Arc<dyn Session>) -> Result<Arc<Membership>, JoinError> {
+        let Elections { scheduling, presence, tick, .. } = self.elections.as_ref();
+        Membership::join(session, *tick, scheduling.clock.clone(), self.node.clone(), presence.clone()).await
+    }
+}
+
+/// Why all posts were left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    Drained,
+    SessionLost,
+}
+
+impl Term<'_> {
+    async fn hold(mut self, mut wanted: watch::Receiver<Wanted>, mut drain: watch::Receiver<bool>) -> Over {
+        let mut session = self.member.session().state();
+        let over = loop {
+            let now = wanted.borrow_and_update().clone();
+            self.leave_unwanted(&now);
+            self.stand_for_missing(now);
+            tokio::select! {
+                biased;
+                _ = drain.wait_for(|drain| *drain) => break Over::Drained,
+                _ = session.wait_for(|state| *state == SessionState::Lost) => break Over::SessionLost,
+                Some(ended) = self.tasks.join_next() => self.left(ended),
+                changed = wanted.changed() => if changed.is_err() { break Over::Drained },
+            }
+        };
+        self.held.values().for_each(|held| {
+            held.leave.send_replace(true);
+        });
+        while let Some(ended) = self.tasks.join_next().await {
+            self.left(ended);
+        }
+        over
+    }
+
+    fn leave_unwanted(&self, wanted: &Wanted) {
+        for (post, held) in &self.held {
+            if wanted.get(post).is_none_or(|want| want.edition != held.edition) {
+                held.leave.send_replace(true);
+            }
+        }
+    }
+
+    fn stand_for_missing(&mut self, wanted: Wanted) {
+        for (post, Want { edition, job, election }) in wanted {
+            if self.held.contains_key(&post) || self.returned.get(&post) == Some(&edition) {
+                continue;
+            }
+            let (leave, left) = watch::channel(false);
+            self.held.insert(post.clone(), Held { edition, leave });
+            let holder = Holder {
+                member: self.member.clone(),
+                scheduling: self.elections.scheduling.clone(),
+                standing: self.elections.standing.clone(),
+                grace: self.elections.grace,
+                post: post.clone(),
+                election,
+            };
+            self.tasks.spawn(async move { (post, edition, holder.hold(job, left).await) });
+        }
+    }
+
+    fn left(&mut self, ended: Result<(Post, Edition, Ended), tokio::task::JoinError>) {
+        match ended {
+            Ok((post, edition, Ended::Returned)) => {
+                self.held.remove(&post);
+                self.returned.insert(post, edition);
+            }
+            Ok((post, _, Ended::Left)) => {
+                self.held.remove(&post);
+            }
+            // It stays held: this session has nothing to offer any more, and the end of all posts on it is about to come.
+            Ok((_, _, Ended::SessionLost)) => {}
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {}
+        }
+    }
+}
