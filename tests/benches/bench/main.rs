@@ -7,7 +7,9 @@
 
 mod acquire;
 mod bare;
+mod failover;
 mod handover;
+mod herd;
 mod sandbox;
 
 use std::fs;
@@ -20,8 +22,13 @@ use silverback_tests::place;
 type Measure = fn() -> Result<Vec<Row>>;
 
 /// What can be measured.
-const SUBJECTS: [(&str, Measure); 3] =
-    [("sandbox", sandbox::measure), ("acquire", acquire::measure), ("handover", handover::measure)];
+const SUBJECTS: [(&str, Measure); 5] = [
+    ("sandbox", sandbox::measure),
+    ("acquire", acquire::measure),
+    ("handover", handover::measure),
+    ("failover", failover::measure),
+    ("herd", herd::measure),
+];
 
 fn main() -> Result<()> {
     // cargo hands over options of its own.
