@@ -124,6 +124,11 @@ impl<T: DeserializeOwned> Iterator for Watch<T> {
 pub enum Error {
     /// This host no longer leads, so nothing was changed.
     LostLeadership,
+    /// The host can't reach the ensemble, so whether it leads is not known; nothing was changed. It may come back: trying
+    /// again may help for as long as the term goes on.
+    Unproven,
+    /// The host's connection to the ensemble broke under a write, which may have been done. Read before writing again.
+    Unknown,
     /// A value can't be read or written as JSON of the type asked for.
     Value {
         /// Whose.
@@ -139,6 +144,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::LostLeadership => f.write_str("leadership is lost"),
+            Error::Unproven => f.write_str("the ensemble can't be reached, so whether this host leads is not known"),
+            Error::Unknown => f.write_str("the connection broke under a write, which may have been done"),
             Error::Value { key, source: _ } => write!(f, "value of key `{key}` is not of the type asked for"),
             Error::Host(words) => f.write_str(words),
         }
@@ -149,7 +156,7 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Error::Value { source, .. } => Some(source),
-            Error::LostLeadership | Error::Host(_) => None,
+            Error::LostLeadership | Error::Unproven | Error::Unknown | Error::Host(_) => None,
         }
     }
 }
@@ -159,6 +166,8 @@ impl From<store::Error> for Error {
         match error {
             store::Error::AccessDenied => Error::LostLeadership,
             store::Error::NoSuchStore => Error::Host("the host keeps no state for this job".to_owned()),
+            store::Error::Other(words) if words.starts_with("unproven: ") => Error::Unproven,
+            store::Error::Other(words) if words.starts_with("unknown: ") => Error::Unknown,
             store::Error::Other(words) => Error::Host(words),
         }
     }
@@ -171,4 +180,18 @@ fn bucket() -> Result<store::Bucket, Error> {
 
 fn read<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|source| Error::Value { key: key.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_says_of_leadership_is_told_apart() {
+        let told = |words: &str| Error::from(store::Error::Other(words.to_owned()));
+        assert!(matches!(Error::from(store::Error::AccessDenied), Error::LostLeadership));
+        assert!(matches!(told("unproven: the ensemble can't be reached"), Error::Unproven));
+        assert!(matches!(told("unknown: the connection broke"), Error::Unknown));
+        assert!(matches!(told("value bytes 9 is over the limit of 8"), Error::Host(_)));
+    }
 }

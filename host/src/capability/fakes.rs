@@ -147,6 +147,11 @@ impl FakeSession {
         self.cuts.lock().unwrap().push_back(cut);
     }
 
+    /// Breaks the connection for good.
+    pub(crate) fn disconnect(&self) {
+        self.state.send_replace(SessionState::Disconnected);
+    }
+
     /// Lets somebody else set `path` just before the next multi that isn't raced yet.
     pub(crate) fn race(&self, path: &str, data: &[u8]) {
         self.before_multi.lock().unwrap().push_back((path.to_owned(), data.to_vec()));

@@ -147,8 +147,11 @@ impl Committed {
                 Ok(Sent::Mistaken { index: index - 1, error: source })
             }
             Err(error) if error.clone().into_error().is_unknown() => {
-                super::connected(self.gate.session().state()).await?;
-                Ok(Sent::Unknown)
+                match super::connected(self.gate.session().state()).await {
+                    Ok(()) => Ok(Sent::Unknown),
+                    Err(StateError::Unproven) => Err(StateError::Unknown),
+                    Err(other) => Err(other),
+                }
             }
             Err(error) => Err(error.into()),
         }

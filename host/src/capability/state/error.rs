@@ -13,9 +13,12 @@ pub enum StateError {
     /// The gate, or the ensemble itself, refused: this host no longer leads.
     #[error("leadership is lost")]
     Denied,
-    /// The connection did not come back in time.
-    #[error("the ensemble can't be reached")]
-    Unreachable,
+    /// The connection did not come back in time, so whether this host leads is not known. Nothing was sent.
+    #[error("unproven: the ensemble can't be reached")]
+    Unproven,
+    /// The connection broke under a write, and did not come back in time.
+    #[error("unknown: the connection broke under the write, which may have been done")]
+    Unknown,
     /// Over a named limit.
     #[error("{what} {size} is over the limit of {limit}")]
     Limit {
@@ -68,7 +71,7 @@ impl From<Refusal> for StateError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Over => StateError::Denied,
-            Refusal::Unproven => StateError::Unreachable,
+            Refusal::Unproven => StateError::Unproven,
         }
     }
 }

@@ -273,7 +273,7 @@ async fn connected(mut state: watch::Receiver<SessionState>) -> Result<(), State
     match tokio::time::timeout(PATIENCE, settled).await {
         Ok(Ok(state)) if *state == SessionState::Connected => Ok(()),
         Ok(_) => Err(Error::Lost.into()),
-        Err(_) => Err(StateError::Unreachable),
+        Err(_) => Err(StateError::Unproven),
     }
 }
 

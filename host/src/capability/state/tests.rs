@@ -85,6 +85,19 @@ async fn a_write_waits_for_a_closed_gate_to_open() {
 }
 
 #[tokio::test]
+async fn a_write_that_could_not_be_sent_and_one_that_may_be_done_are_told_apart() {
+    let (mut held, never_sent, gate) = state(StateMode::Immediate);
+    gate.close();
+    let (mut cut, maybe_done, _) = state(StateMode::Immediate);
+    maybe_done.put(&key("k").path(DIR), b"old");
+    maybe_done.cut(Cut::After);
+    maybe_done.disconnect();
+    let (held, cut) = tokio::join!(held.write(set("k", "v")), cut.write(set("k", "v")));
+    assert_eq!((held, cut), (Err(StateError::Unproven), Err(StateError::Unknown)));
+    assert_eq!((committed(&never_sent, "k"), committed(&maybe_done, "k").as_deref()), (None, Some("v")));
+}
+
+#[tokio::test]
 async fn a_write_is_done_wherever_its_connection_was_cut() {
     for cut in [Cut::Before, Cut::After] {
         let (mut state, session, _) = state(StateMode::Immediate);
