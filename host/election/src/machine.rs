@@ -225,14 +225,16 @@ impl Election {
         }
     }
 
-    /// Waiting, the one ahead is watched; leading, our own contender, since somebody may delete it.
+    /// Waiting, the one ahead is watched; while a guest runs, our own contender, since somebody may delete it.
     fn watch_fired(&mut self) -> Vec<Action> {
         match &self.state {
             State::Waiting { me, .. } => {
                 let me = me.clone();
                 self.list(me)
             }
-            State::Leading { me, .. } => vec![Action::Verify { name: me.name().to_owned() }],
+            State::Leading { me, .. } | State::Stopping { me: Some(me), .. } => {
+                vec![Action::Verify { name: me.name().to_owned() }]
+            }
             _ => Vec::new(),
         }
     }
@@ -244,8 +246,10 @@ impl Election {
                 vec![Action::OpenGate, Action::Watch { name: me.name().to_owned() }]
             }
             (State::Leading { .. }, _) => self.evicted(Next::Requeue),
-            // A guest that was asked to stop may still write what it has to.
-            (State::Stopping { me: Some(_), .. }, Some(_)) => vec![Action::OpenGate],
+            // A guest that was asked to stop may still write what it has to, for as long as nobody else can lead.
+            (State::Stopping { me: Some(me), .. }, Some(_)) => {
+                vec![Action::OpenGate, Action::Watch { name: me.name().to_owned() }]
+            }
             (State::Stopping { me: Some(_), next }, None) => self.evicted(*next),
             _ => Vec::new(),
         }
@@ -268,13 +272,7 @@ impl Election {
 
     /// A reconnect may have swallowed a watch's event (kazoo#170, #116): whatever was known is read again.
     fn connected(&mut self) -> Vec<Action> {
-        match &self.state {
-            State::Leading { me, .. } | State::Stopping { me: Some(me), .. } => {
-                vec![Action::Verify { name: me.name().to_owned() }]
-            }
-            State::Waiting { .. } => self.watch_fired(),
-            _ => Vec::new(),
-        }
+        self.watch_fired()
     }
 
     fn lease_over(&mut self) -> Vec<Action> {

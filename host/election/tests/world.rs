@@ -460,7 +460,8 @@ fn a_guest_that_is_asked_to_stop_keeps_its_gate_by_the_same_rules() {
     machine.step(Event::Resign);
     assert_eq!(machine.step(Event::Disconnected), [Action::CloseGate]);
     assert_eq!(machine.step(Event::Connected), [Action::Verify { name: "a__lock__0000000001".to_owned() }]);
-    assert_eq!(machine.step(Event::Verified(Some((7, 55)))), [Action::OpenGate]);
+    let name = "a__lock__0000000001".to_owned();
+    assert_eq!(machine.step(Event::Verified(Some((7, 55)))), [Action::OpenGate, Action::Watch { name }]);
     assert_eq!(machine.step(Event::Verified(None)), [Action::StopGuest(How::Now)]);
     assert_eq!(machine.step(Event::GuestStopped(Report::Stopped)), [Action::Rest { failures: 0 }]);
 }
