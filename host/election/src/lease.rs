@@ -4,7 +4,8 @@
 //! stopped by then, so it counts from the moment just *before* it handed a heartbeat to the client, and only heartbeats
 //! whose quorum write was acknowledged count. A follower keeps the touch of a request to itself until it next answers
 //! the leader's own ping, every half tick; so the touch that vouches is not that of the newest acknowledged heartbeat, but
-//! of the newest that was sent at least one tick before it.
+//! of the newest that had been answered at least one tick before that one was sent. When it was sent says nothing about
+//! when it reached the follower: on a slow connection that may be a moment before its successor does.
 //!
 //! All times are durations on one clock that counts suspend and never jumps.
 
@@ -105,7 +106,7 @@ impl LeaseRule {
         if self.drift_per_mille > 100 {
             return Err(RuleError::DriftTooLarge { drift_per_mille: self.drift_per_mille });
         }
-        // The heartbeat that vouches was sent up to a tick and an interval before the newest acknowledged one.
+        // The heartbeat that vouches was answered up to a tick and an interval before the newest acknowledged one was sent.
         let left = self.length().saturating_sub(self.tick + self.interval());
         let needed = self.interval() * 3 / 2;
         if left < needed {
@@ -121,31 +122,38 @@ impl LeaseRule {
     }
 }
 
+/// A heartbeat that a quorum has written.
+#[derive(Clone, Copy, Debug)]
+struct Proven {
+    sent: Duration,
+    answered: Duration,
+}
+
 /// The heartbeats of one session, and what they prove.
 #[derive(Clone, Debug)]
 pub struct Heartbeats {
     rule: LeaseRule,
     /// The newest send time whose touch the ensemble's leader is known to have seen.
     vouching: Duration,
-    /// Send times of acknowledged heartbeats, oldest first; those that can no longer matter are dropped.
-    proven: VecDeque<Duration>,
+    /// Acknowledged heartbeats in the order of their answers; those that can no longer matter are dropped.
+    proven: VecDeque<Proven>,
+    /// When the newest acknowledged one was sent.
+    newest: Duration,
 }
 
 impl Heartbeats {
     /// None sent yet. The session was opened by a request handed to the client at `opening`: creating a session is a
     /// quorum write that starts its time-out at the ensemble's leader itself, so it vouches at once.
     pub fn new(rule: LeaseRule, opening: Duration) -> Self {
-        Heartbeats { rule, vouching: opening, proven: VecDeque::new() }
+        Heartbeats { rule, vouching: opening, proven: VecDeque::new(), newest: opening }
     }
 
-    /// A heartbeat that was sent at `sent` has been acknowledged by the quorum.
-    pub fn acknowledged(&mut self, sent: Duration) {
-        if self.proven.back().is_none_or(|newest| *newest < sent) {
-            self.proven.push_back(sent);
-        }
-        let Some(reported) = self.proven.back().and_then(|newest| newest.checked_sub(self.rule.tick)) else { return };
-        while let Some(oldest) = self.proven.front().copied().filter(|oldest| *oldest <= reported) {
-            self.vouching = self.vouching.max(oldest);
+    /// A heartbeat that was sent at `sent` has been acknowledged by the quorum, which was noticed at `answered`.
+    pub fn acknowledged(&mut self, sent: Duration, answered: Duration) {
+        self.newest = self.newest.max(sent);
+        self.proven.push_back(Proven { sent, answered });
+        while let Some(oldest) = self.proven.front().filter(|oldest| oldest.answered + self.rule.tick <= self.newest) {
+            self.vouching = self.vouching.max(oldest.sent);
             self.proven.pop_front();
         }
     }
@@ -168,29 +176,37 @@ mod tests {
         LeaseRule::new(ms(6000), ms(2000)).unwrap()
     }
 
-    fn after(acknowledged: &[u64]) -> Duration {
+    /// The send time of the heartbeat that vouches, given when heartbeats were sent and answered.
+    fn vouching(acknowledged: &[(u64, u64)]) -> Duration {
         let mut beats = Heartbeats::new(rule(), ms(9_000));
-        for sent in acknowledged {
-            beats.acknowledged(ms(*sent));
+        for (sent, answered) in acknowledged {
+            beats.acknowledged(ms(*sent), ms(*answered));
         }
         beats.stop_at() - rule().length()
     }
 
     #[test]
     fn a_heartbeat_proves_nothing_for_a_tick_since_its_touch_may_wait_at_the_follower() {
-        assert_eq!(after(&[]), ms(9_000));
-        assert_eq!(after(&[10_000, 11_000]), ms(9_000));
-        assert_eq!(after(&[10_000, 11_000, 12_000]), ms(10_000));
+        assert_eq!(vouching(&[]), ms(9_000));
+        assert_eq!(vouching(&[(10_000, 10_010), (11_000, 11_010)]), ms(9_000));
+        assert_eq!(vouching(&[(10_000, 10_010), (11_000, 11_010), (12_010, 12_020)]), ms(10_000));
     }
 
     #[test]
-    fn the_lease_counts_from_the_newest_heartbeat_a_tick_before_the_newest() {
-        assert_eq!(after(&[10_000, 11_000, 12_000, 13_000, 13_500, 14_100]), ms(12_000));
+    fn the_lease_counts_from_the_newest_heartbeat_that_was_answered_a_tick_before_the_newest_was_sent() {
+        let sent = [10_000, 11_000, 12_000, 13_000, 13_500, 14_100];
+        assert_eq!(vouching(&sent.map(|sent| (sent, sent + 10))), ms(12_000));
+    }
+
+    #[test]
+    fn a_heartbeat_that_was_long_on_its_way_vouches_a_tick_after_its_answer_not_after_it_was_sent() {
+        assert_eq!(vouching(&[(10_000, 12_900), (13_000, 13_010)]), ms(9_000));
+        assert_eq!(vouching(&[(10_000, 12_900), (13_000, 13_010), (14_900, 14_910)]), ms(10_000));
     }
 
     #[test]
     fn an_acknowledgement_out_of_order_never_moves_the_lease_back() {
-        assert_eq!(after(&[10_000, 13_000, 11_000]), ms(10_000));
+        assert_eq!(vouching(&[(10_000, 10_010), (13_000, 13_010), (11_000, 13_020)]), ms(10_000));
     }
 
     #[test]
@@ -217,18 +233,20 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn the_vouching_heartbeat_was_acknowledged_and_a_tick_old(gaps in proptest::collection::vec(1..3000u64, 1..60)) {
+        fn the_vouching_heartbeat_was_answered_a_tick_before_the_newest_was_sent(
+            beats in proptest::collection::vec((1..3000u64, 1..3000u64), 1..60),
+        ) {
             let rule = rule();
             let opening = ms(99_000);
-            let mut beats = Heartbeats::new(rule, opening);
-            let mut sent = vec![opening];
-            let mut now = 100_000;
-            for gap in gaps {
-                now += gap;
-                sent.push(ms(now));
-                beats.acknowledged(ms(now));
-                let vouching = sent.iter().rev().find(|sent| **sent + rule.tick <= ms(now)).unwrap_or(&opening);
-                proptest::prop_assert_eq!(beats.stop_at(), *vouching + rule.length());
+            let mut heartbeats = Heartbeats::new(rule, opening);
+            let (mut now, mut before) = (ms(100_000), Vec::new());
+            for (gap, trip) in beats {
+                let sent = now + ms(gap);
+                now = sent + ms(trip);
+                heartbeats.acknowledged(sent, now);
+                let old = before.iter().rev().find(|(_, answered)| *answered + rule.tick <= sent);
+                proptest::prop_assert_eq!(heartbeats.stop_at(), old.map_or(opening, |(sent, _)| *sent) + rule.length());
+                before.push((sent, now));
             }
         }
     }

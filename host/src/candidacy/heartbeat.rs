@@ -148,7 +148,7 @@ async fn beat(
         let sent = clock.boot();
         match session.set(&path, &value(), None).await {
             Ok(stat) if stat.ephemeral_owner == session.id() => {
-                beats.acknowledged(sent);
+                beats.acknowledged(sent, clock.boot());
                 lease.extend(beats.stop_at());
             }
             // Our node went with our session, or by somebody's hand, and another host of our name made its own.
