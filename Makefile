@@ -6,11 +6,12 @@ CARGO ?= cargo
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 WASM = wasm32-wasip2
 
-.PHONY: help demo test bench examples guests hosts fmt lint wasm-target
+.PHONY: help demo test soak bench examples guests hosts fmt lint wasm-target
 
 help:
 	@echo 'make demo       build, and show a leader job and a scheduled job on one host for 20 seconds'
 	@echo 'make test       install what the tests need, and run them all'
+	@echo 'make soak       run what finds rare faults for long: the simulation of elections with 100 000 seeds'
 	@echo 'make bench      measure speed against peers and floors; BENCH_JSON=FILE writes the table as JSON too'
 	@echo 'make examples   build the examples in examples/'
 	@echo 'make guests     build the components that the tests run'
@@ -23,6 +24,10 @@ demo: hosts examples
 
 test: prepare hosts guests examples
 	$(CARGO) test --workspace
+
+# The seeds that `make test` runs 2 000 of. A seed that fails is printed with how to see it alone.
+soak:
+	SILVERBACK_SIM_SEEDS=100000 $(CARGO) test --workspace --test sim invariants -- --nocapture
 
 # A release build, as an operator runs it. The hosts are built together with the bench, since apart they would differ in
 # features of what both stand on, and a part of it would be built twice.
