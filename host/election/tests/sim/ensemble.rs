@@ -2,7 +2,8 @@
 //!
 //! A touch that reaches a follower is told to the leader with the follower's next answer to a ping, every half tick; a
 //! session is expired T after the last touch that the leader saw, rounded up to a tick. Links between servers keep the
-//! order and are quicker than a quarter of a tick: the lease rule asks for no more than half a tick.
+//! order and are quicker than a quarter of a tick: the lease rule asks for no more than half a tick. A follower may be much
+//! later in applying what is committed.
 
 use silverback_election::in_order;
 
