@@ -5,6 +5,7 @@
 
 mod cluster;
 mod elections;
+mod founding;
 
 use std::future::pending;
 use std::path::Path;
@@ -25,13 +26,14 @@ use crate::artifact::Artifacts;
 use crate::candidacy::{JoinError, PresenceValue};
 use crate::clock::{self, Clock};
 use crate::config::{HostInfo, Layout, UpSettings};
-use crate::coordinator::{Coordinator, CreateMode, Embedded, Error, Sessions, ZooKeeper, ensure_path};
+use crate::coordinator::{Coordinator, Embedded, Sessions, ZooKeeper};
 use crate::history::History;
 use crate::registry::Registry;
 use crate::runtime::{self, Components, Runtime, RuntimeSettings};
-use crate::scheduler::{DEFAULT_GROUPS, Scheduling};
+use crate::scheduler::Scheduling;
 use cluster::Parts;
 use elections::{ELECTIONS_SHARE, Elections, Standings};
+use founding::found_cluster;
 
 /// How long the first session is waited for.
 const FIRST_SESSION: Duration = Duration::from_secs(20);
@@ -84,7 +86,7 @@ async fn up(
         .await?
         .with_context(|| format!("coordinator: no session with {label}"))?;
     let layout = Layout::new(&settings.root);
-    let groups = found_cluster(&sessions, &layout).await?;
+    let groups = found_cluster(sessions.get(FIRST_SESSION).await?.as_ref(), &layout).await?;
 
     let peers = Peers::new(sessions.clone(), layout.clone(), &settings.name);
     let artifacts = Artifacts::new(store.clone());
@@ -190,28 +192,6 @@ fn coordinator(settings: &UpSettings, clock: Arc<dyn Clock>) -> anyhow::Result<A
 fn folder(path: &Path) -> anyhow::Result<LocalFileSystem> {
     std::fs::create_dir_all(path).with_context(|| format!("store: folder `{}` can't be made", path.display()))?;
     LocalFileSystem::new_with_prefix(path).with_context(|| format!("store: folder `{}` can't be used", path.display()))
-}
-
-/// Makes the cluster's own nodes where they are missing, and gives the number of groups it was made with.
-async fn found_cluster(sessions: &Sessions, layout: &Layout) -> anyhow::Result<u32> {
-    let session = sessions.get(FIRST_SESSION).await?;
-    for path in [layout.root().to_owned(), layout.hosts(), layout.tenants()] {
-        ensure_path(session.as_ref(), &path).await?;
-    }
-    let path = layout.cluster();
-    let value = serde_json::json!({ "groups": DEFAULT_GROUPS }).to_string();
-    match session.create(&path, value.as_bytes(), CreateMode::Persistent).await {
-        Ok(_) | Err(Error::NodeExists { .. }) => {}
-        Err(other) => return Err(other.into()),
-    }
-    let (value, _) = session.get(&path).await?;
-    groups(&value).with_context(|| format!("cluster: node `{path}` can't be read"))
-}
-
-fn groups(value: &[u8]) -> anyhow::Result<u32> {
-    let value: serde_json::Value = serde_json::from_slice(value)?;
-    let groups = value.get("groups").and_then(serde_json::Value::as_u64).and_then(|groups| u32::try_from(groups).ok());
-    groups.filter(|groups| *groups > 0).context("`groups` is not a number from 1")
 }
 
 fn ask_peers(peers: Peers) -> crate::runtime::AskPeers {
