@@ -69,6 +69,10 @@ impl Api {
         if reach.local {
             return Ok(Leader::Here);
         }
+        if job.spec.paused {
+            let why = format!("job `{id}` is paused: nobody leads it until it is resumed");
+            return Err(ApiError::Conflict(why));
+        }
         let contenders = self.cluster.contenders(&job.spec).await?;
         let Some(leader) = contenders.into_iter().find(|contender| contender.leader) else {
             return Err(ApiError::Conflict(format!("nobody leads the election of job `{id}` at the moment")));

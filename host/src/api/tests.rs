@@ -298,6 +298,19 @@ async fn what_only_the_leader_can_do_is_handed_on_to_it_once() {
 }
 
 #[tokio::test]
+async fn of_a_paused_job_it_is_said_that_it_is_paused() {
+    let sessions = sessions().await;
+    let a = host("a", &sessions).await;
+    a.apply("acme", "publisher").await;
+    assert_eq!(a.ask(Method::POST, "/v1/jobs/acme/publisher/pause", b"").await.0, StatusCode::OK);
+    for what in ["resign", "trigger"] {
+        let (status, refused) = a.ask(Method::POST, &format!("/v1/jobs/acme/publisher/{what}"), b"").await;
+        let error = json!({"error": "job `acme/publisher` is paused: nobody leads it until it is resumed"});
+        assert_eq!((status, refused), (StatusCode::CONFLICT, error));
+    }
+}
+
+#[tokio::test]
 async fn a_component_is_fetched_from_the_peer_that_has_it() {
     let sessions = sessions().await;
     let (a, b) = (host("a", &sessions).await, host("b", &sessions).await);

@@ -161,4 +161,7 @@ async fn a_job_is_applied_used_and_deleted_through_a_host() {
     command(&server, &["resign", "acme/publisher"]).await.unwrap();
     command(&server, &["delete", "acme/publisher"]).await.unwrap();
     assert_eq!(host.get("/v1/jobs").await, json!([]));
+    let paused = command(&server, &["resign", "acme/publisher"]).await.unwrap_err();
+    assert!(paused.contains("is paused"), "{paused}");
+    command(&server, &["resume", "acme/publisher"]).await.unwrap();
 }
