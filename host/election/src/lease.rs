@@ -45,6 +45,8 @@ pub enum RuleError {
     },
     /// What is left is shorter than three heartbeats, so a single late one would end a term.
     NothingLeft {
+        /// The numbers.
+        rule: LeaseRule,
         /// What is left, in milliseconds; 0 where nothing is.
         left_ms: u128,
         /// What is needed, in milliseconds.
@@ -61,10 +63,15 @@ impl fmt::Display for RuleError {
             RuleError::DriftTooLarge { drift_per_mille } => {
                 write!(f, "clock drift of {drift_per_mille} per mille is over 100 per mille")
             }
-            RuleError::NothingLeft { left_ms, needed_ms } => write!(
+            RuleError::NothingLeft { rule, left_ms, needed_ms } => write!(
                 f,
-                "session timeout less tick, drift, stop budget and margin leaves {left_ms} ms of lease after a heartbeat, \
-                 {needed_ms} ms are needed"
+                "session timeout of {} ms less tick of {} ms, drift of {} per mille, stop budget of {} ms and margin of {} ms \
+                 leaves {left_ms} ms of lease after a heartbeat, {needed_ms} ms are needed",
+                rule.timeout.as_millis(),
+                rule.tick.as_millis(),
+                rule.drift_per_mille,
+                rule.stop_budget.as_millis(),
+                rule.margin.as_millis(),
             ),
         }
     }
@@ -73,8 +80,14 @@ impl fmt::Display for RuleError {
 impl std::error::Error for RuleError {}
 
 impl LeaseRule {
-    /// With the defaults for what a host seldom sets: drift 10 per mille (a quartz is a hundred times better; a virtual
-    /// machine's clock may not be), 100 ms to stop, 100 ms of margin.
+    /// A quartz is a hundred times better; a virtual machine's clock may not be.
+    pub const DRIFT_PER_MILLE: u32 = 10;
+    /// A guest is trapped within two turns of an epoch of 5 ms; the rest is for a machine that is busy.
+    pub const STOP_BUDGET: Duration = Duration::from_millis(100);
+    /// What a thread or a timer may be late.
+    pub const MARGIN: Duration = Duration::from_millis(100);
+
+    /// With the defaults for what a host seldom sets.
     ///
     /// # Errors
     /// Where the numbers leave no lease.
@@ -82,9 +95,9 @@ impl LeaseRule {
         let rule = LeaseRule {
             timeout,
             tick,
-            drift_per_mille: 10,
-            stop_budget: Duration::from_millis(100),
-            margin: Duration::from_millis(100),
+            drift_per_mille: Self::DRIFT_PER_MILLE,
+            stop_budget: Self::STOP_BUDGET,
+            margin: Self::MARGIN,
         };
         rule.check().map(|()| rule)
     }
@@ -99,7 +112,7 @@ impl LeaseRule {
     /// # Errors
     /// Where the numbers leave no lease.
     pub fn check(&self) -> Result<(), RuleError> {
-        if self.timeout < 2 * self.tick {
+        if self.timeout < self.tick.saturating_mul(2) {
             let (timeout_ms, tick_ms) = (self.timeout.as_millis(), self.tick.as_millis());
             return Err(RuleError::TimeoutBelowTwoTicks { timeout_ms, tick_ms });
         }
@@ -107,18 +120,22 @@ impl LeaseRule {
             return Err(RuleError::DriftTooLarge { drift_per_mille: self.drift_per_mille });
         }
         // The heartbeat that vouches was answered up to a tick and an interval before the newest acknowledged one was sent.
-        let left = self.length().saturating_sub(self.tick + self.interval());
+        let left = self.length().saturating_sub(self.tick.saturating_add(self.interval()));
         let needed = self.interval() * 3 / 2;
         if left < needed {
-            return Err(RuleError::NothingLeft { left_ms: left.as_millis(), needed_ms: needed.as_millis() });
+            return Err(RuleError::NothingLeft {
+                rule: *self,
+                left_ms: left.as_millis(),
+                needed_ms: needed.as_millis(),
+            });
         }
         Ok(())
     }
 
     /// How long after the vouching heartbeat was sent the guest must be told to stop: T (1 - drift) - stop budget - margin.
     pub fn length(&self) -> Duration {
-        let slow = self.timeout * self.drift_per_mille / 1000;
-        self.timeout.saturating_sub(slow + self.stop_budget + self.margin)
+        let slow = self.timeout.saturating_mul(self.drift_per_mille) / 1000;
+        self.timeout.saturating_sub(slow.saturating_add(self.stop_budget).saturating_add(self.margin))
     }
 }
 
@@ -224,11 +241,14 @@ mod tests {
         let slow_to_stop = LeaseRule { timeout: ms(4000), stop_budget: ms(300), ..rule() };
         assert_eq!(
             slow_to_stop.check().unwrap_err().to_string(),
-            "session timeout less tick, drift, stop budget and margin leaves 893 ms of lease after a heartbeat, 999 ms are needed"
+            "session timeout of 4000 ms less tick of 2000 ms, drift of 10 per mille, stop budget of 300 ms and margin of 100 ms \
+             leaves 893 ms of lease after a heartbeat, 999 ms are needed"
         );
         assert!(LeaseRule::new(ms(4000), ms(500)).is_ok());
         let drifting = LeaseRule { drift_per_mille: 101, ..rule() };
         assert_eq!(drifting.check().unwrap_err().to_string(), "clock drift of 101 per mille is over 100 per mille");
+        let endless = LeaseRule { timeout: Duration::MAX, tick: Duration::MAX, margin: Duration::MAX, ..rule() };
+        assert!(endless.check().is_err());
     }
 
     proptest::proptest! {

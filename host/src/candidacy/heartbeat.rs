@@ -1,7 +1,6 @@
 //! A host's membership of the cluster on one session: its node, its heartbeats, and the lease that they prove.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use silverback_election::{Heartbeats, LeaseRule, RuleError};
 use thiserror::Error;
@@ -46,15 +45,16 @@ impl Membership {
     ///
     /// # Errors
     /// [`JoinError::NameTaken`] where it stays for more than two session time-outs; [`JoinError::Rule`] where the numbers
-    /// leave no lease.
+    /// leave no lease with the time-out that was negotiated; `rule` has the one that was asked for.
     pub async fn join(
         session: Arc<dyn Session>,
-        tick: Duration,
+        rule: LeaseRule,
         clock: Arc<dyn Clock>,
         path: String,
         value: PresenceValue,
     ) -> Result<Arc<Self>, JoinError> {
-        let rule = LeaseRule::new(session.timeout(), tick)?;
+        let rule = LeaseRule { timeout: session.timeout(), ..rule };
+        rule.check()?;
         create_presence(session.as_ref(), &path, &value).await?;
         let lease = Lease::new(clock.clone());
         let beats = Heartbeats::new(rule, session.opening());

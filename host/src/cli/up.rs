@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use silverback_election::LeaseRule;
 
 use super::output::say;
 use crate::config::{self, DurationText, UpSettings};
@@ -39,7 +40,18 @@ pub(super) struct Up {
     /// The ensemble's tickTime
     #[arg(long, default_value = "2s", value_name = "DURATION")]
     tick_time: DurationText,
-    /// How long guests may take to return when the host drains
+    /// How far this machine's clock may run wrong against the servers', in parts per thousand. A lease is shorter by that:
+    /// a clock that runs slower than this lets a leader go on when the ensemble elects the next
+    #[arg(long, default_value_t = LeaseRule::DRIFT_PER_MILLE, value_name = "PER_MILLE")]
+    clock_drift: u32,
+    /// How long stopping a guest may take at a lease's end. A lease is shorter by that: on a machine too busy to stop a guest
+    /// in time, it would run beside the next leader's
+    #[arg(long, default_value_t = DurationText(LeaseRule::STOP_BUDGET), value_name = "DURATION")]
+    stop_budget: DurationText,
+    /// How late this machine's threads and timers may be. A lease is shorter by that
+    #[arg(long, default_value_t = DurationText(LeaseRule::MARGIN), value_name = "DURATION")]
+    lease_margin: DurationText,
+    /// How long guests may take to return when the host drains; also the most that a job's `grace` gives
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     drain_grace: DurationText,
     /// How the host's own log looks, on stderr; SILVERBACK_LOG says what is in it
@@ -67,6 +79,9 @@ impl Up {
             data: self.data,
             session_timeout: self.session_timeout.0,
             tick_time: self.tick_time.0,
+            clock_drift_per_mille: self.clock_drift,
+            stop_budget: self.stop_budget.0,
+            lease_margin: self.lease_margin.0,
             drain_grace: self.drain_grace.0,
         }
     }

@@ -1,5 +1,6 @@
 //! What `silverback up` is given.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -26,6 +27,12 @@ pub struct UpSettings {
     pub session_timeout: Duration,
     /// The ensemble's tickTime: the lease allows for a heartbeat that waited so long at a follower.
     pub tick_time: Duration,
+    /// How far this machine's clock may run wrong against the servers', in parts per thousand.
+    pub clock_drift_per_mille: u32,
+    /// How long closing the gate and trapping a guest may take.
+    pub stop_budget: Duration,
+    /// What the lease leaves for late threads and timers.
+    pub lease_margin: Duration,
     /// How long guests that were asked to stop are waited for before they are stopped.
     pub drain_grace: Duration,
 }
@@ -33,6 +40,12 @@ pub struct UpSettings {
 /// A duration as people write it: `6s`, `500ms`, `1h30m`. Positive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DurationText(pub Duration);
+
+impl fmt::Display for DurationText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ms", self.0.as_millis())
+    }
+}
 
 impl FromStr for DurationText {
     type Err = String;

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use silverback_election::LeaseRule;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -67,7 +68,7 @@ pub(super) struct Elections {
     pub sessions: Sessions,
     pub scheduling: Arc<Scheduling>,
     pub presence: PresenceValue,
-    pub tick: Duration,
+    pub lease: LeaseRule,
     pub grace: Duration,
     pub standing: Arc<Standings>,
     /// [`ELECTIONS_SHARE`].

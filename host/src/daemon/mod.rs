@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use object_store::local::LocalFileSystem;
 use tokio::net::TcpListener;
+use silverback_election::LeaseRule;
 use tokio::runtime::{Builder, Handle, Runtime as Threads};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -72,6 +73,9 @@ async fn up(
     let mut asked_to_stop = StopSignals::new()?;
     let clock = clock::system();
     let listener = TcpListener::bind(settings.listen)
+    // Again with the session timeout that is negotiated, when the host joins.
+    let lease = lease_rule(&settings);
+    lease.check().context("lease")?;
         .await
         .with_context(|| format!("listen: `{}` can't be listened on", settings.listen))?;
     let address = listener.local_addr()?;
@@ -113,7 +117,7 @@ async fn up(
         sessions: sessions.clone(),
         scheduling: scheduling.clone(),
         presence: presence(&settings, address, clock.clone(), &sessions, standing.clone()),
-        tick: if settings.zookeeper.is_some() { settings.tick_time } else { Duration::ZERO },
+        lease,
         grace: settings.drain_grace,
         standing: standing.clone(),
         share: ELECTIONS_SHARE,
@@ -195,6 +199,17 @@ fn folder(path: &Path) -> anyhow::Result<LocalFileSystem> {
 }
 
 fn ask_peers(peers: Peers) -> crate::runtime::AskPeers {
+/// The rule with what was asked for. The embedded coordinator has no followers, so no heartbeat waits for a tick.
+fn lease_rule(settings: &UpSettings) -> LeaseRule {
+    LeaseRule {
+        timeout: settings.session_timeout,
+        tick: if settings.zookeeper.is_some() { settings.tick_time } else { Duration::ZERO },
+        drift_per_mille: settings.clock_drift_per_mille,
+        stop_budget: settings.stop_budget,
+        margin: settings.lease_margin,
+    }
+}
+
     Arc::new(move |digest| {
         let peers = peers.clone();
         Box::pin(async move {

@@ -9,7 +9,7 @@ use silverback::candidacy::{Candidacy, Candidate, Duty, Ended, Membership, Serve
 use silverback::capability::Gate;
 use silverback::clock;
 use silverback::coordinator::{Coordinator as _, ZooKeeper, ensure_path};
-use silverback_election::{OnReturn, Report};
+use silverback_election::{LeaseRule, OnReturn, Report};
 use silverback_tests::figure::{Row, Target};
 use silverback_tests::kazoo::locks;
 use silverback_tests::times::{Times, ms};
@@ -59,7 +59,8 @@ impl Candidates {
         ensure_path(session.as_ref(), "/bench/ours").await?;
         ensure_path(session.as_ref(), "/bench/hosts").await?;
         let path = "/bench/hosts/a".to_owned();
-        let member = Membership::join(session, TICK, clock::system(), path, Arc::new(Vec::new)).await?;
+        let rule = LeaseRule::new(SESSION_TIMEOUT, TICK)?;
+        let member = Membership::join(session, rule, clock::system(), path, Arc::new(Vec::new)).await?;
         Ok(Candidates { member })
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use silverback_election::{OnReturn, Report};
+use silverback_election::{LeaseRule, OnReturn, Report};
 use tokio::sync::{Notify, mpsc};
 
 use super::{Candidacy, Candidate, Duty, Membership, Served, Standing, contenders};
@@ -51,7 +51,8 @@ impl Place {
         let session = self.embedded.connect(HANGS).await.unwrap();
         let path = format!("/zoo/hosts/{name}");
         let value = Arc::new(|| b"here".to_vec());
-        let member = Membership::join(session, Duration::ZERO, clock::system(), path.clone(), value).await.unwrap();
+        let rule = LeaseRule::new(self.timeout, Duration::ZERO).unwrap();
+        let member = Membership::join(session, rule, clock::system(), path.clone(), value).await.unwrap();
         soon("a heartbeat", async {
             while let (stat, mut watch) = self.onlooker.stat_and_watch(&path).await.unwrap()
                 && stat.is_some_and(|stat| stat.version == 0)

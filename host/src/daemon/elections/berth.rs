@@ -98,8 +98,8 @@ impl Berth {
     }
 
     async fn join_on(&self, session: Arc<dyn Session>) -> Result<Arc<Membership>, JoinError> {
-        let Elections { scheduling, presence, tick, .. } = self.elections.as_ref();
-        Membership::join(session, *tick, scheduling.clock.clone(), self.node.clone(), presence.clone()).await
+        let Elections { scheduling, presence, lease, .. } = self.elections.as_ref();
+        Membership::join(session, *lease, scheduling.clock.clone(), self.node.clone(), presence.clone()).await
     }
 }
 

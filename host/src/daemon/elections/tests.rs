@@ -93,7 +93,7 @@ impl Place {
             sessions: sessions.clone(),
             scheduling,
             presence: Arc::new(Vec::new),
-            tick: Duration::ZERO,
+            lease: LeaseRule::new(timeout, Duration::ZERO).unwrap(),
             grace: GRACE,
             standing: standing.clone(),
             share,
