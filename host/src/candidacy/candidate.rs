@@ -17,7 +17,7 @@ use super::heartbeat::Membership;
 use super::pause;
 use super::queue::child;
 use super::requests::Requests;
-use crate::capability::{Gate, Lease};
+use crate::capability::{Ending, Gate, Lease};
 use crate::coordinator::{Op, SessionState};
 
 /// What is stood for, and how.
@@ -31,6 +31,8 @@ pub struct Candidacy {
     pub on_return: OnReturn,
     /// How long the duty has to return after it was asked, before it is stopped.
     pub grace: Duration,
+    /// How long a term lasts before it is given up; None: as long as it can.
+    pub max_term: Option<Duration>,
 }
 
 /// Where a candidate stands, for whoever shows it.
@@ -146,6 +148,7 @@ struct Driver {
     rest: Option<BoxFuture<'static, ()>>,
     lease_end: Option<BoxFuture<'static, ()>>,
     grace_end: Option<BoxFuture<'static, ()>>,
+    term_end: Option<BoxFuture<'static, ()>>,
     term: Option<Term>,
     last_words: Vec<Op>,
     /// Kept until the last term is released.
@@ -186,6 +189,7 @@ impl Driver {
             rest: None,
             lease_end: None,
             grace_end: None,
+            term_end: None,
             term: None,
             last_words: Vec::new(),
             unreleased: None,
@@ -203,8 +207,9 @@ impl Driver {
             if let Some(event) = event {
                 debug!(election = self.candidacy.election, ?event, "election event");
                 self.session_lost |= event == Event::SessionLost;
+                let ending = ending(&event);
                 for action in self.machine.step(event) {
-                    self.act(action);
+                    self.act(action, ending);
                 }
                 if !matches!(self.machine.state(), State::Releasing { .. }) {
                     self.unreleased = None;
@@ -235,6 +240,10 @@ impl Driver {
                 self.end_gate();
                 None
             }
+            () = wait(&mut self.term_end) => {
+                self.on_gate(|gate| gate.because(Ending::MaxTerm));
+                Some(Event::Resign)
+            }
             event = wait(&mut self.write) => Some(event),
             event = wait(&mut self.read) => Some(event),
             () = wait(&mut self.rest) => Some(stand()),
@@ -258,6 +267,7 @@ impl Driver {
             && served.report != Report::Stopped;
         self.lease_end = None;
         self.grace_end = None;
+        self.term_end = None;
         self.last_words = served.last_words;
         self.unreleased = served.released;
         Event::GuestStopped(served.report)
@@ -265,7 +275,8 @@ impl Driver {
 
     // ---- actions ----
 
-    fn act(&mut self, action: Action) {
+    /// `ending`: why a guest is stopped, where the action says so.
+    fn act(&mut self, action: Action, ending: Option<Ending>) {
         let requests = self.requests.clone();
         match action {
             Action::Create { prefix } => self.send(requests.create(prefix)),
@@ -280,8 +291,7 @@ impl Driver {
             Action::Grant { name, token } => self.grant(&name, token),
             Action::OpenGate => self.open_gate(),
             Action::CloseGate => self.on_gate(Gate::close),
-            Action::StopGuest(How::Ask) => self.ask_stop(),
-            Action::StopGuest(How::Now) => self.end_gate(),
+            Action::StopGuest(how) => self.stop_guest(how, ending),
             Action::Rest { failures } => self.rest(failures),
             Action::Finish => self.finish(),
         }
@@ -310,6 +320,7 @@ impl Driver {
         let serving = tokio::spawn(serve(self.duty.clone(), gate.clone()));
         self.term = Some(Term { gate, serving, granted_at: self.member.clock().boot() });
         self.lease_end = Some(Box::pin(lease_end(lease)));
+        self.term_end = self.candidacy.max_term.map(|max_term| Box::pin(tokio::time::sleep(max_term)) as BoxFuture<_>);
     }
 
     /// Not where the connection broke again since our contender was seen: the next reconnect looks anew.
@@ -329,7 +340,19 @@ impl Driver {
         }
     }
 
+    fn stop_guest(&mut self, how: How, ending: Option<Ending>) {
+        if let (Some(term), Some(ending)) = (&self.term, ending) {
+            info!(election = self.candidacy.election, token = term.gate.token(), %ending, "a term is being ended");
+            term.gate.because(ending);
+        }
+        match how {
+            How::Ask => self.ask_stop(),
+            How::Now => self.end_gate(),
+        }
+    }
+
     fn ask_stop(&mut self) {
+        self.term_end = None;
         self.on_gate(Gate::ask_stop);
         self.grace_end = Some(Box::pin(tokio::time::sleep(self.candidacy.grace)));
     }
@@ -388,6 +411,29 @@ async fn serve(duty: Arc<dyn Duty>, gate: Arc<Gate>) -> Served {
 
 fn stand() -> Event {
     Event::Stand { prefix: lock_prefix(&uuid::Uuid::new_v4().simple().to_string()) }
+}
+
+/// Why a guest is stopped, if it is upon this event.
+fn ending(event: &Event) -> Option<Ending> {
+    match event {
+        Event::Resign => Some(Ending::Resigned),
+        Event::Leave => Some(Ending::Left),
+        Event::Verified(_) => Some(Ending::Evicted),
+        Event::LeaseOver => Some(Ending::LeaseOver),
+        Event::SessionLost => Some(Ending::SessionLost),
+        Event::Stand { .. }
+        | Event::Created(_)
+        | Event::CreateUnknown
+        | Event::CreateRefused
+        | Event::Looked(_)
+        | Event::Listed { .. }
+        | Event::WatchFired
+        | Event::Deleted
+        | Event::DeleteUnknown
+        | Event::Disconnected
+        | Event::Connected
+        | Event::GuestStopped(_) => None,
+    }
 }
 
 fn session_event(state: SessionState) -> Event {

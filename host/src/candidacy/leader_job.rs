@@ -4,24 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use silverback_election::Report;
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::info;
 
 use super::duty::{Duty, Served};
+use super::opening::{NotStarted, Opened, open};
 use super::queue::for_guests;
+use super::term_book::{Begun, TermBook};
 use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::config::Layout;
-use crate::coordinator::{CreateMode, Error, MultiError, Op, settled};
-use crate::history::{History, Outcome, RunRecord, RunState, Running};
-use crate::registry::{JobId, JobSpec};
+use crate::history::{History, Outcome, RunRecord};
+use crate::registry::{JobId, JobSpec, Trigger};
 use crate::runtime::{End, Interrupt, Prepared, RunEnd, RunRequest, Runtime, StateMode};
 
-/// How often a term's beginning is written again where somebody else changed the job's run state meanwhile, or the reply was
-/// lost.
-const WRITE_TRIES: u32 = 5;
 /// How long the record of a run's end waits for the release at the most.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -53,15 +50,38 @@ pub fn leader_run_id(job: &JobId, token: i64) -> String {
 #[async_trait]
 impl Duty for LeaderJob {
     async fn serve(&self, gate: Arc<Gate>) -> Served {
-        let record = self.record(&gate);
+        let lock_delay = self.lock_delay();
+        if lock_delay.is_zero() {
+            return self.lead(&gate, self.record(&gate), None, None).await;
+        }
+        let granted = self.clock.boot();
+        match open(&self.book(), &gate, &self.clock, granted, lock_delay, || self.record(&gate)).await {
+            Ok(Opened { record, begun, waited }) => self.lead(&gate, record, Some(begun), waited).await,
+            Err(why) => self.not_started(&gate, why),
+        }
+    }
+}
+
+impl LeaderJob {
+    /// Runs the guest to its end. Where the term's beginning is not written yet, it is while the guest already runs: without a
+    /// lock delay a term needs no durable beginning to be safe, and a handover is shorter by a round trip.
+    async fn lead(&self, gate: &Arc<Gate>, record: RunRecord, begun: Option<Begun>, waited: Option<String>) -> Served {
         let kept = self.history.begin(&self.spec.id, record.clone());
-        let run = self.runtime.start(&self.component, self.request(&gate, &record, kept.log_sink()));
-        // The term's beginning is written while the guest already runs: a term needs no durable beginning to be safe, and a
-        // handover is shorter by a round trip.
-        let (end, begun) = tokio::join!(run.ended(), self.write_beginning(&gate, &record));
-        let (outcome, detail) = end.verdict();
+        let run = self.runtime.start(&self.component, self.request(gate, &record, kept.log_sink()));
+        let beginning = async {
+            match begun {
+                Some(begun) => Some(begun),
+                None => self.book().write_beginning(gate, &record).await,
+            }
+        };
+        let (end, begun) = tokio::join!(run.ended(), beginning);
+        let (outcome, detail) = self.verdict(gate, &end, waited);
         let ended = self.clock.wall();
-        let last_words = begun.map(|begun| self.last_words(begun, &record, ended, outcome, &detail));
+        let last_words = begun.map(|begun| {
+            let record =
+                RunRecord { ended: Some(ended), outcome: Some(outcome), detail: detail.clone(), ..record.clone() };
+            self.book().last_words(begun, record)
+        });
         // The release doesn't wait for the store of records, nor compete with it; a drain waits for both.
         let (released, is_released) = oneshot::channel();
         tokio::spawn(async move {
@@ -70,15 +90,51 @@ impl Duty for LeaderJob {
         });
         Served { report: report(&end), last_words: last_words.into_iter().collect(), released: Some(released) }
     }
-}
 
-/// The run state as this term wrote it.
-struct Begun {
-    state: RunState,
-    version: i32,
-}
+    /// A term whose guest never ran leaves a record, and the run state as it was.
+    fn not_started(&self, gate: &Gate, why: NotStarted) -> Served {
+        let (outcome, detail, report) = match why {
+            NotStarted::Stopped { detail } => {
+                let ending = gate.ending().map_or_else(String::new, |ending| format!("; the term ended: {ending}"));
+                (Outcome::Skipped, format!("the guest was not started: {detail}{ending}"), Report::Stopped)
+            }
+            NotStarted::Unwritten => {
+                let detail = "the guest was not started: the term's beginning can't be written";
+                (Outcome::Failed, detail.to_owned(), Report::Failed)
+            }
+        };
+        info!(job = %self.spec.id, token = gate.token(), detail, "a term's guest was not started");
+        let record = self.record(gate);
+        let ended = Some(record.started);
+        self.history.record(&self.spec.id, RunRecord { ended, outcome: Some(outcome), detail, ..record });
+        Served::with(report)
+    }
 
-impl LeaderJob {
+    /// The run's verdict, with what is to be said of the term: that it opened late, or why its guest was asked to stop.
+    fn verdict(&self, gate: &Gate, end: &RunEnd, waited: Option<String>) -> (Outcome, String) {
+        let ending = gate.ending();
+        let (outcome, mut detail) = end.verdict(ending);
+        let asked = ending.filter(|_| outcome != Outcome::LostLeadership).map(|why| format!("asked to stop: {why}"));
+        for remark in asked.into_iter().chain(waited) {
+            let space = if detail.is_empty() { "" } else { " " };
+            detail = format!("{detail}{space}({remark})");
+        }
+        (outcome, detail)
+    }
+
+    fn lock_delay(&self) -> Duration {
+        match &self.spec.trigger {
+            Trigger::Leader { rules, .. } => rules.lock_delay(),
+            Trigger::Schedule { .. } => Duration::ZERO,
+        }
+    }
+
+    fn book(&self) -> TermBook<'_> {
+        let JobId { tenant, name } = &self.spec.id;
+        let path = self.layout.run_state(tenant, name);
+        TermBook { job: &self.spec.id, path, history: &self.history, clock: &self.clock }
+    }
+
     fn record(&self, gate: &Gate) -> RunRecord {
         RunRecord {
             run: leader_run_id(&self.spec.id, gate.token()),
@@ -110,82 +166,6 @@ impl LeaderJob {
             contenders: for_guests(gate.session().clone(), self.election.clone()),
         }
     }
-
-    /// Writes that this term has begun, and says of the run before that it never ended, where that is so. None where it
-    /// can't be written; the term goes on without, and its whole record is in the history all the same.
-    async fn write_beginning(&self, gate: &Gate, record: &RunRecord) -> Option<Begun> {
-        let mut abandoned = None;
-        for _ in 0..WRITE_TRIES {
-            match self.try_write_beginning(gate, record, &mut abandoned).await {
-                Ok(begun) => {
-                    if let Some(abandoned) = abandoned {
-                        self.history.close_abandoned(&self.spec.id, abandoned);
-                    }
-                    return Some(begun);
-                }
-                // Others changed it, or it may be done: the next try sees which.
-                Err(Error::BadVersion { .. } | Error::NodeExists { .. }) => {}
-                Err(error) if error.is_unknown() => settled(gate.session().as_ref()).await,
-                Err(error) => {
-                    warn!(job = %self.spec.id, token = gate.token(), %error, "a term's beginning was not written");
-                    return None;
-                }
-            }
-        }
-        warn!(job = %self.spec.id, token = gate.token(), "a term's beginning was not written after several tries");
-        None
-    }
-
-    async fn try_write_beginning(
-        &self,
-        gate: &Gate,
-        record: &RunRecord,
-        abandoned: &mut Option<RunRecord>,
-    ) -> Result<Begun, Error> {
-        let session = gate.session();
-        let path = self.layout.run_state(&self.spec.id.tenant, &self.spec.id.name);
-        let (mut state, version) = match session.get(&path).await {
-            Ok((value, stat)) => (read_state(&self.spec.id, &value), Some(stat.version)),
-            Err(Error::NoNode { .. }) => (RunState::default(), None),
-            Err(other) => return Err(other),
-        };
-        if let Some(version) = version
-            && state.running.as_ref().is_some_and(|running| running.record.run == record.run)
-        {
-            // Written by a try whose reply was lost.
-            return Ok(Begun { state, version });
-        }
-        *abandoned = state.take_abandoned(self.clock.wall());
-        state.running = Some(Running { record: record.clone(), nonce: String::new() });
-        let data = state.to_bytes();
-        let write = match version {
-            Some(version) => Op::Set { path, data, version: Some(version) },
-            None => Op::Create { path, data, mode: CreateMode::Persistent },
-        };
-        session.multi(vec![gate.check(), write]).await.map_err(MultiError::into_error)?;
-        Ok(Begun { state, version: version.map_or(0, |version| version.wrapping_add(1)) })
-    }
-
-    fn last_words(&self, begun: Begun, record: &RunRecord, ended: Timestamp, outcome: Outcome, detail: &str) -> Op {
-        let Begun { mut state, version } = begun;
-        state.running = None;
-        state.push(RunRecord {
-            ended: Some(ended),
-            outcome: Some(outcome),
-            detail: detail.to_owned(),
-            ..record.clone()
-        });
-        let path = self.layout.run_state(&self.spec.id.tenant, &self.spec.id.name);
-        Op::Set { path, data: state.to_bytes(), version: Some(version) }
-    }
-}
-
-/// A run state that can't be read is no reason not to lead: it is begun anew, and said so.
-fn read_state(job: &JobId, value: &[u8]) -> RunState {
-    RunState::from_bytes(value).unwrap_or_else(|error| {
-        warn!(%job, %error, "a run state can't be read and is begun anew");
-        RunState::default()
-    })
 }
 
 fn report(end: &RunEnd) -> Report {

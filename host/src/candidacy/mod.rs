@@ -6,9 +6,11 @@ mod candidate;
 mod duty;
 mod heartbeat;
 mod leader_job;
+mod opening;
 mod pause;
 mod queue;
 mod requests;
+mod term_book;
 #[cfg(test)]
 mod tests;
 

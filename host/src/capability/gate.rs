@@ -4,8 +4,8 @@
 //! puts [`Gate::check`] into the multi of its write, so that ZooKeeper itself refuses the write of a deposed leader.
 //! It doesn't know how leadership is won.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -80,6 +80,29 @@ pub enum Refusal {
     Unproven,
 }
 
+/// Why a guest was asked to stop, or stopped, though its duty went on.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Ending {
+    /// Somebody asked the leader to give up.
+    #[error("its leader was told to resign")]
+    Resigned,
+    /// It lasted as long as the job lets it.
+    #[error("it had lasted as long as max_term allows")]
+    MaxTerm,
+    /// This host stands for it no more.
+    #[error("its host drains, or the job was changed, paused or deleted")]
+    Left,
+    /// Somebody deleted the contender.
+    #[error("its contender was removed from the election")]
+    Evicted,
+    /// No heartbeat vouches for the session.
+    #[error("its lease ran out: the ensemble could not be reached in time")]
+    LeaseOver,
+    /// The session is over.
+    #[error("its session was lost")]
+    SessionLost,
+}
+
 /// The gate of one term.
 pub struct Gate {
     session: Arc<dyn Session>,
@@ -90,6 +113,7 @@ pub struct Gate {
     state: watch::Sender<GateState>,
     stop_asked: watch::Sender<bool>,
     inside: watch::Sender<usize>,
+    ending: OnceLock<Ending>,
 }
 
 /// Held for as long as a guest may execute under a term.
@@ -113,7 +137,8 @@ impl Gate {
         let (state, _) = watch::channel(GateState::Open);
         let (stop_asked, _) = watch::channel(false);
         let (inside, _) = watch::channel(0);
-        Arc::new(Gate { session, contender, token, identifier, lease, state, stop_asked, inside })
+        let ending = OnceLock::new();
+        Arc::new(Gate { session, contender, token, identifier, lease, state, stop_asked, inside, ending })
     }
 
     // ---- for candidacy ----
@@ -147,6 +172,17 @@ impl Gate {
     /// Asks the guests of this term to return: `should-stop` becomes true and their waits end.
     pub fn ask_stop(&self) {
         self.stop_asked.send_replace(true);
+    }
+
+    /// Says why the guests are about to be asked to stop, or stopped. What is said first stands.
+    pub fn because(&self, ending: Ending) {
+        let _ = self.ending.set(ending);
+    }
+
+    /// Why the guests were asked to stop, or stopped; None where they were not.
+    pub fn ending(&self) -> Option<Ending> {
+        // A guest may see that the lease is over before candidacy does.
+        self.ending.get().copied().or_else(|| self.lease.is_over().then_some(Ending::LeaseOver))
     }
 
     /// Returns when no guest executes under this term any more, whoever started it and whether or not they still wait for it.

@@ -15,7 +15,7 @@ mod stdio;
 
 pub(crate) use bindings::LeaderPre;
 pub(crate) use bindings::exports::silverback::leader::job::{Grant, RunError};
-pub use gate::{Gate, GateState, Inside, Lease, Refusal};
+pub use gate::{Ending, Gate, GateState, Inside, Lease, Refusal};
 pub use host::{Grants, Host, add_to_linker};
 pub use interrupt::Interrupt;
 pub use leadership::{Contenders, Leadership};

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use jiff::SignedDuration;
 use toml::{Table, Value};
 
+use super::term_rules::{GRACE_BOUNDS, LOCK_DELAY_BOUNDS, MAX_TERM_BOUNDS};
 use super::validate::{self, SpecError};
-use super::{Digest, JobId, JobSpec, Limits, OnReturn, Trigger};
+use super::{Digest, JobId, JobSpec, Limits, OnReturn, TermRules, Trigger};
 
 /// A valid job.toml.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ fn trigger(fields: &mut Fields<'_>) -> Result<Trigger, SpecError> {
                 Some("stop") => OnReturn::Stop,
                 Some(other) => return Err(fields.invalid("on_return", other, "it must be `requeue` or `stop`")),
             };
-            Ok(Trigger::Leader { election: fields.text("election")?, on_return })
+            Ok(Trigger::Leader { election: fields.text("election")?, on_return, rules: term_rules(fields)? })
         }
         "schedule" => {
             let schedule = fields.required_text("schedule", "write schedule = \"*/5 * * * *\" or \"@every 10s\"")?;
@@ -73,6 +74,14 @@ fn trigger(fields: &mut Fields<'_>) -> Result<Trigger, SpecError> {
         }
         other => Err(fields.invalid("trigger", other, "it must be `leader` or `schedule`")),
     }
+}
+
+fn term_rules(fields: &mut Fields<'_>) -> Result<TermRules, SpecError> {
+    Ok(TermRules {
+        lock_delay_ms: fields.duration_ms("lock_delay", LOCK_DELAY_BOUNDS)?.unwrap_or_default(),
+        max_term_ms: fields.duration_ms("max_term", MAX_TERM_BOUNDS)?,
+        grace_ms: fields.duration_ms("grace", GRACE_BOUNDS)?,
+    })
 }
 
 fn limits(fields: &mut Fields<'_>, trigger: &Trigger) -> Result<Limits, SpecError> {
@@ -84,8 +93,8 @@ fn limits(fields: &mut Fields<'_>, trigger: &Trigger) -> Result<Limits, SpecErro
     if let Some(memory) = table.text("memory")? {
         limits.memory_bytes = memory_bytes(&memory).map_err(|reason| table.invalid("memory", &memory, reason))?;
     }
-    if let Some(time) = table.text("time")? {
-        limits.time_ms = Some(time_ms(&time).map_err(|reason| table.invalid("time", &time, reason))?);
+    if let Some(time) = table.duration_ms("time", "it must be from 1ms to 24h")? {
+        limits.time_ms = Some(time);
     }
     table.finish(trigger.name())?;
     Ok(limits)
@@ -113,10 +122,10 @@ fn memory_bytes(text: &str) -> Result<u64, &'static str> {
     number.checked_mul(1 << shift).ok_or("it must be from 1MiB to 128MiB")
 }
 
-/// `30s`, `500ms`, `1h30m`.
-fn time_ms(text: &str) -> Result<u64, &'static str> {
+/// `30s`, `500ms`, `1h30m`; `bounds` says what is wrong with less than none.
+fn time_ms(text: &str, bounds: &'static str) -> Result<u64, &'static str> {
     let duration = SignedDuration::from_str(text).map_err(|_| "it must be a duration like `30s` or `5m`")?;
-    u64::try_from(duration.as_millis()).map_err(|_| "it must be from 1ms to 24h")
+    u64::try_from(duration.as_millis()).map_err(|_| bounds)
 }
 
 fn config(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>, SpecError> {
@@ -144,6 +153,11 @@ impl<'a> Fields<'a> {
 
     fn required_text(&mut self, key: &'static str, hint: &'static str) -> Result<String, SpecError> {
         self.text(key)?.ok_or_else(|| SpecError::Missing { subject: validate::subject(self.job), field: key, hint })
+    }
+
+    fn duration_ms(&mut self, key: &str, bounds: &'static str) -> Result<Option<u64>, SpecError> {
+        let Some(text) = self.text(key)? else { return Ok(None) };
+        time_ms(&text, bounds).map(Some).map_err(|reason| self.invalid(key, &text, reason))
     }
 
     fn flag(&mut self, key: &str) -> Result<Option<bool>, SpecError> {
@@ -200,7 +214,10 @@ mod tests {
     #[test]
     fn the_shortest_files_get_the_defaults() {
         let leader = parse(LEADER).unwrap();
-        assert_eq!(leader.trigger, Trigger::Leader { election: None, on_return: OnReturn::Requeue });
+        assert_eq!(
+            leader.trigger,
+            Trigger::Leader { election: None, on_return: OnReturn::Requeue, rules: TermRules::default() }
+        );
         assert_eq!(leader.limits, Limits::LEADER);
         let scheduled = parse(SCHEDULE).unwrap();
         let daily = Trigger::Schedule { schedule: "0 3 * * *".to_owned(), time_zone: "UTC".to_owned() };
@@ -213,11 +230,13 @@ mod tests {
     fn a_full_file_is_read_whole() {
         let spec = parse(&format!(
             "{LEADER}election = '/electionpath'\non_return = 'stop'\npaused = true\n\
+             lock_delay = '15s'\nmax_term = '6h'\ngrace = '500ms'\n\
              [limits]\nmemory = '32MiB'\ntime = '1h30m'\n[config]\ngreeting = 'hello'\n"
         ))
         .unwrap();
         let election = Some("/electionpath".to_owned());
-        assert_eq!(spec.trigger, Trigger::Leader { election, on_return: OnReturn::Stop });
+        let rules = TermRules { lock_delay_ms: 15_000, max_term_ms: Some(21_600_000), grace_ms: Some(500) };
+        assert_eq!(spec.trigger, Trigger::Leader { election, on_return: OnReturn::Stop, rules });
         assert_eq!(spec.limits, Limits { memory_bytes: 32 << 20, time_ms: Some(5_400_000) });
         assert_eq!(spec.config["greeting"], "hello");
         assert!(spec.paused);
@@ -241,9 +260,11 @@ mod tests {
         let no_digest = JobSpec::from_json(value.to_string().as_bytes()).unwrap_err();
         value["component"] = Digest::of(b"").as_str().into();
         let unknown = JobSpec::from_json(value.to_string().as_bytes()).unwrap_err();
+        value["lock_delay_ms"] = 600_001.into();
+        let lock_delay = JobSpec::from_json(value.to_string().as_bytes()).unwrap_err();
         value["name"] = "a/b".into();
         let name = JobSpec::from_json(value.to_string().as_bytes()).unwrap_err();
-        insta::assert_snapshot!(format!("{no_digest}\n{unknown}\n{name}"));
+        insta::assert_snapshot!(format!("{no_digest}\n{unknown}\n{lock_delay}\n{name}"));
     }
 
     #[test]
@@ -263,6 +284,15 @@ mod tests {
             format!("{LEADER}colour = 'red'"),
             format!("{LEADER}paused = 'yes'"),
             format!("{LEADER}on_return = 'retry'"),
+            format!("{LEADER}lock_delay = 3"),
+            format!("{LEADER}lock_delay = 'soon'"),
+            format!("{LEADER}lock_delay = '-1s'"),
+            format!("{LEADER}lock_delay = '11m'"),
+            format!("{LEADER}max_term = '1s'"),
+            format!("{LEADER}max_term = '0s'"),
+            format!("{LEADER}max_term = '721h'"),
+            format!("{LEADER}grace = '61m'"),
+            format!("{LEADER}lock_delay = '10s'\nmax_term = '10s'"),
             format!("{LEADER}election = 'electionpath'"),
             format!("{LEADER}election = '/'"),
             format!("{LEADER}election = '/a//b'"),
@@ -287,6 +317,7 @@ mod tests {
             SCHEDULE.replace("0 3 * * *", "0 0 31 2 *"),
             format!("{SCHEDULE}time_zone = 'Mars/Olympus'"),
             format!("{SCHEDULE}election = '/e'"),
+            format!("{SCHEDULE}lock_delay = '1s'"),
         ];
         let refusals: Vec<String> = files.iter().map(|text| parse(text).unwrap_err().to_string()).collect();
         insta::assert_snapshot!(refusals.join("\n"));

@@ -5,6 +5,7 @@ mod job_toml;
 mod schedule;
 mod spec;
 mod store;
+mod term_rules;
 mod validate;
 
 pub use follow::{Job, Jobs};
@@ -12,4 +13,5 @@ pub use job_toml::JobFile;
 pub use schedule::{Schedule, ScheduleError};
 pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};
+pub use term_rules::TermRules;
 pub use validate::SpecError;

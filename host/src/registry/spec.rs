@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
 
 /// A job's full name.
@@ -168,6 +169,9 @@ pub enum Trigger {
         /// What follows when the function returns while the host still leads.
         #[serde(default)]
         on_return: OnReturn,
+        /// When a term begins and ends.
+        #[serde(flatten)]
+        rules: TermRules,
     },
     /// Once for each tick.
     Schedule {

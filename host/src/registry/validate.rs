@@ -136,8 +136,9 @@ pub(super) fn job(
 ) -> Result<(), SpecError> {
     self::id(id)?;
     match trigger {
-        Trigger::Leader { election, on_return: _ } => {
-            election.as_deref().map_or(Ok(()), |path| self::election(&id.name, path))?
+        Trigger::Leader { election, on_return: _, rules } => {
+            election.as_deref().map_or(Ok(()), |path| self::election(&id.name, path))?;
+            rules.validate(&id.name)?;
         }
         Trigger::Schedule { schedule, time_zone } => self::schedule(&id.name, schedule, time_zone)?,
     }

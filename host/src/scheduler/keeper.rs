@@ -299,7 +299,7 @@ impl Keeper {
     ) -> Result<(), Setback> {
         let kept = self.scheduling.history.begin(&self.job.spec.id, record.clone());
         let end = self.execute(&record, component, kept.log_sink(), orders).await;
-        let (outcome, detail) = end.verdict();
+        let (outcome, detail) = end.verdict(self.gate.ending());
         let ended = self.scheduling.now();
         record.ended = Some(ended);
         let writes = if outcome == Outcome::Succeeded { end.writes.as_slice() } else { &[] };

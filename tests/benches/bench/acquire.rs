@@ -74,6 +74,7 @@ impl Candidates {
                 election: "/bench/ours".to_owned(),
                 identifier: "bench".to_owned(),
                 on_return: OnReturn::Stop,
+                max_term: None,
                 grace: SESSION_TIMEOUT,
             };
             let begin = Instant::now();

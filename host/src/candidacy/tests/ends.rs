@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::capability::Inside;
+use crate::capability::{Ending, Inside};
 
 #[tokio::test]
 async fn a_duty_that_does_not_return_when_asked_is_stopped_after_the_grace_period() {
@@ -19,6 +19,7 @@ async fn a_duty_that_does_not_return_when_asked_is_stopped_after_the_grace_perio
     candidate.leave();
     soon("the asking", gate.stop_asked().wait_for(|asked| *asked)).await.unwrap();
     assert!(ear.stopped().await);
+    assert_eq!(gate.ending(), Some(Ending::Left));
     assert!(clock::system().boot() - began >= grace);
     soon("the end", candidate.ended()).await;
     assert_eq!(place.queue().await, [""; 0]);
@@ -83,6 +84,27 @@ async fn who_waits_for_the_release_is_told_when_the_contender_is_gone_and_not_be
     place.embedded.reconnect(host.session()).await.unwrap();
     soon("the release", released).await.unwrap_err();
     assert_eq!(place.queue().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_term_that_has_lasted_its_time_is_given_up_and_the_next_in_the_queue_leads() {
+    let place = Place::new(CALM).await;
+    let (a, b) = (place.host("a").await, place.host("b").await);
+    let ((duty_a, mut ear_a), (duty_b, mut ear_b)) =
+        (FakeDuty::new(&place, Manner::Obeys), FakeDuty::new(&place, Manner::Obeys));
+    let max_term = Duration::from_millis(100);
+    let began = clock::system().boot();
+    let _first = Candidate::stand(a.member.clone(), Candidacy { max_term: Some(max_term), ..a.candidacy() }, duty_a);
+    let gate = ear_a.started().await;
+    let second = b.stand(&duty_b);
+    soon("the asking", gate.stop_asked().wait_for(|asked| *asked)).await.unwrap();
+    assert!(clock::system().boot() - began >= max_term);
+    assert!(!gate.is_over() && gate.ending() == Some(Ending::MaxTerm), "it is asked before it is stopped");
+    until(&second, waits).await;
+    ear_a.let_go.notify_one();
+    assert!(ear_a.stopped().await);
+    ear_b.started().await;
+    place.until_queue(&["b", "a"]).await;
 }
 
 #[tokio::test]

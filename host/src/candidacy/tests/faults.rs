@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::candidacy::Ended;
+use crate::capability::Ending;
 
 #[tokio::test]
 async fn a_create_whose_reply_is_lost_makes_one_contender_and_it_leads() {
@@ -82,6 +83,7 @@ async fn a_duty_whose_contender_is_deleted_by_somebody_is_stopped_and_stands_aga
     until(&second, waits).await;
     place.onlooker.delete(gate.contender(), None).await.unwrap();
     assert!(!ear_a.stopped().await);
+    assert_eq!(gate.ending(), Some(Ending::Evicted));
     ear_b.started().await;
     place.until_queue(&["b", "a"]).await;
 }
@@ -160,6 +162,7 @@ async fn a_lease_that_nothing_extends_stops_the_duty_though_the_session_says_not
     let lasted = clock::system().boot().saturating_sub(newest_heartbeat);
     assert!(lasted < place.timeout, "{lasted:?}");
     assert!(gate.is_over());
+    assert_eq!(gate.ending(), Some(Ending::LeaseOver));
     place.until_queue(&["a"]).await;
     assert!(ear.heard_nothing(), "nobody leads on a lease that is over");
 }

@@ -110,6 +110,7 @@ impl Host {
             identifier: self.name.to_owned(),
             on_return: OnReturn::Requeue,
             grace: self.timeout,
+            max_term: None,
         }
     }
 

@@ -94,7 +94,7 @@ impl Holder {
     /// can't use it.
     async fn leader(&self, job: &Job) -> Option<(Candidacy, Arc<dyn Duty>)> {
         let spec = &job.spec;
-        let Trigger::Leader { on_return, .. } = spec.trigger else { return None };
+        let Trigger::Leader { on_return, rules, .. } = spec.trigger else { return None };
         let scheduling = &self.scheduling;
         let component = loop {
             match scheduling.components.prepared(&spec.component).await {
@@ -113,7 +113,8 @@ impl Holder {
             OnReturn::Requeue => Return::Requeue,
             OnReturn::Stop => Return::Stop,
         };
-        let candidacy = self.candidacy(on_return);
+        let (grace, max_term) = (rules.grace(self.grace), rules.max_term());
+        let candidacy = Candidacy { grace, max_term, ..self.candidacy(on_return) };
         let duty = LeaderJob {
             spec: spec.clone(),
             component,
@@ -129,6 +130,6 @@ impl Holder {
 
     fn candidacy(&self, on_return: Return) -> Candidacy {
         let (election, identifier) = (self.election.clone(), self.scheduling.host.clone());
-        Candidacy { election, identifier, on_return, grace: self.grace }
+        Candidacy { election, identifier, on_return, grace: self.grace, max_term: None }
     }
 }

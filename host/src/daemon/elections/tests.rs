@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, ensure_path};
 use crate::history::{History, RunState};
-use crate::registry::{Digest, JobSpec, Limits, OnReturn, Registry};
+use crate::registry::{Digest, JobSpec, Limits, OnReturn, Registry, TermRules};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
 
@@ -233,7 +233,7 @@ impl Place {
 }
 
 fn leader(on_return: OnReturn) -> Trigger {
-    Trigger::Leader { election: None, on_return }
+    Trigger::Leader { election: None, on_return, rules: TermRules::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,125 @@
+//! What the terms of a leader job leave in its run state: that one has begun, and with its release how it ended. A term that
+//! has begun there and not ended had no clean end.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::capability::Gate;
+use crate::clock::Clock;
+use crate::coordinator::{CreateMode, Error, MultiError, Op, settled};
+use crate::history::{History, RunRecord, RunState, Running};
+use crate::registry::JobId;
+
+/// How often a term's beginning is written again where somebody else changed the job's run state meanwhile, or the reply was
+/// lost.
+const WRITE_TRIES: u32 = 5;
+
+/// The run state of one leader job, as a term of it writes it.
+pub(super) struct TermBook<'a> {
+    pub job: &'a JobId,
+    /// Of the run state.
+    pub path: String,
+    pub history: &'a History,
+    pub clock: &'a Arc<dyn Clock>,
+}
+
+/// The run state as this term wrote it.
+pub(super) struct Begun {
+    state: RunState,
+    version: i32,
+}
+
+impl TermBook<'_> {
+    /// Why the term before had no clean end, as the run state has it; None where it had one, or there was none. Repeated
+    /// until it is answered.
+    pub(super) async fn unclean_end(&self, gate: &Gate) -> Result<Option<String>, Error> {
+        let value = loop {
+            match gate.session().get(&self.path).await {
+                Ok((value, _)) => break value,
+                Err(Error::NoNode { .. }) => return Ok(None),
+                Err(error) if error.is_unknown() => settled(gate.session().as_ref()).await,
+                Err(other) => return Err(other),
+            }
+        };
+        Ok(match RunState::from_bytes(&value) {
+            Ok(state) => state.running.map(|running| {
+                let RunRecord { run, host, .. } = running.record;
+                format!("host `{host}` began {run} and did not release it in order")
+            }),
+            // Nothing speaks for a clean end.
+            Err(error) => Some(format!("the run state can't be read: {error}")),
+        })
+    }
+
+    /// Writes that this term has begun, and says of the run before that it never ended, where that is so. None where it
+    /// can't be written.
+    pub(super) async fn write_beginning(&self, gate: &Gate, record: &RunRecord) -> Option<Begun> {
+        let mut abandoned = None;
+        for _ in 0..WRITE_TRIES {
+            match self.try_write_beginning(gate, record, &mut abandoned).await {
+                Ok(begun) => {
+                    if let Some(abandoned) = abandoned {
+                        self.history.close_abandoned(self.job, abandoned);
+                    }
+                    return Some(begun);
+                }
+                // Others changed it, or it may be done: the next try sees which.
+                Err(Error::BadVersion { .. } | Error::NodeExists { .. }) => {}
+                Err(error) if error.is_unknown() => settled(gate.session().as_ref()).await,
+                Err(error) => {
+                    warn!(job = %self.job, token = gate.token(), %error, "a term's beginning was not written");
+                    return None;
+                }
+            }
+        }
+        warn!(job = %self.job, token = gate.token(), "a term's beginning was not written after several tries");
+        None
+    }
+
+    async fn try_write_beginning(
+        &self,
+        gate: &Gate,
+        record: &RunRecord,
+        abandoned: &mut Option<RunRecord>,
+    ) -> Result<Begun, Error> {
+        let session = gate.session();
+        let path = self.path.clone();
+        let (mut state, version) = match session.get(&path).await {
+            Ok((value, stat)) => (read_state(self.job, &value), Some(stat.version)),
+            Err(Error::NoNode { .. }) => (RunState::default(), None),
+            Err(other) => return Err(other),
+        };
+        if let Some(version) = version
+            && state.running.as_ref().is_some_and(|running| running.record.run == record.run)
+        {
+            // Written by a try whose reply was lost.
+            return Ok(Begun { state, version });
+        }
+        *abandoned = state.take_abandoned(self.clock.wall());
+        state.running = Some(Running { record: record.clone(), nonce: String::new() });
+        let data = state.to_bytes();
+        let write = match version {
+            Some(version) => Op::Set { path, data, version: Some(version) },
+            None => Op::Create { path, data, mode: CreateMode::Persistent },
+        };
+        session.multi(vec![gate.check(), write]).await.map_err(MultiError::into_error)?;
+        Ok(Begun { state, version: version.map_or(0, |version| version.wrapping_add(1)) })
+    }
+
+    /// How the term ended: to be written in one multi with its release, which makes it a clean end.
+    pub(super) fn last_words(&self, begun: Begun, ended: RunRecord) -> Op {
+        let Begun { mut state, version } = begun;
+        state.running = None;
+        state.push(ended);
+        Op::Set { path: self.path.clone(), data: state.to_bytes(), version: Some(version) }
+    }
+}
+
+/// A run state that can't be read is no reason not to lead: it is begun anew, and said so.
+fn read_state(job: &JobId, value: &[u8]) -> RunState {
+    RunState::from_bytes(value).unwrap_or_else(|error| {
+        warn!(%job, %error, "a run state can't be read and is begun anew");
+        RunState::default()
+    })
+}
