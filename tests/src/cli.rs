@@ -88,6 +88,8 @@ pub struct HostRow {
     pub version: String,
     /// When it was started.
     pub started: Timestamp,
+    /// Whether an operator has drained it.
+    pub drained: bool,
     /// How many elections it leads.
     pub elections_led: u32,
     /// Its session's id.

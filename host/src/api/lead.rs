@@ -24,7 +24,7 @@ pub(super) struct Reach {
     pub(super) local: bool,
 }
 
-type MaybeReach = Result<Query<Reach>, QueryRejection>;
+pub(super) type MaybeReach = Result<Query<Reach>, QueryRejection>;
 
 /// Who stands in the job's election, in queue order.
 pub(super) async fn contenders(State(api): State<Arc<Api>>, path: Named) -> Result<Json<Vec<ContenderRow>>, ApiError> {

@@ -4,6 +4,7 @@
 
 mod components;
 mod error;
+mod evict;
 mod hosts;
 mod jobs;
 mod lead;
@@ -30,7 +31,7 @@ use tokio::sync::watch;
 
 pub use error::ApiError;
 pub use peers::{PeerError, Peers};
-pub use wire::{ContenderRow, ErrorBody, JobRow, KeyRow, LogPage, StoredComponent, Triggered};
+pub use wire::{ContenderRow, ErrorBody, Eviction, JobRow, KeyRow, LogPage, StoredComponent, Triggered};
 
 use crate::artifact::Artifacts;
 use crate::clock::Clock;
@@ -43,6 +44,8 @@ use crate::registry::{Digest, JobId, JobSpec, Registry};
 pub const MAX_COMPONENT_BYTES: usize = 32 * 1024 * 1024;
 /// The largest job as JSON, in bytes.
 const MAX_JOB_BYTES: usize = 256 * 1024;
+/// The largest request to evict as JSON, in bytes.
+const MAX_EVICTION_BYTES: usize = 16 * 1024;
 /// How long a request waits for a session.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long requests under way are waited for when the API closes.
@@ -71,6 +74,16 @@ pub trait Cluster: Send + Sync + 'static {
     /// # Errors
     /// [`ApiError::Conflict`] when this host doesn't lead it.
     async fn resign(&self, job: &JobId) -> Result<(), ApiError>;
+
+    /// Withdraws this host from all elections until [`Cluster::undrain`]: guests are asked to stop first. Returns when it leads
+    /// nothing and stands for nothing; at once where that is so already.
+    ///
+    /// # Errors
+    /// [`ApiError::Unavailable`] when it takes too long; it goes on all the same.
+    async fn drain(&self) -> Result<(), ApiError>;
+
+    /// Lets this host stand again.
+    fn undrain(&self);
 
     /// Starts a run of a scheduled job now, on this host, and gives its id.
     ///
@@ -155,12 +168,18 @@ impl Api {
             .route("/v1/components", component)
             .route("/v1/components/{digest}", get(components::get))
             .route("/v1/hosts", get(hosts::list))
+            .route("/v1/hosts/{host}/drain", post(hosts::drain))
+            .route("/v1/hosts/{host}/undrain", post(hosts::undrain))
             .route("/v1/jobs", get(jobs::list))
             .route("/v1/jobs/{tenant}/{name}", job)
             .route("/v1/jobs/{tenant}/{name}/pause", post(jobs::pause))
             .route("/v1/jobs/{tenant}/{name}/resume", post(jobs::resume))
             .route("/v1/jobs/{tenant}/{name}/contenders", get(lead::contenders))
             .route("/v1/jobs/{tenant}/{name}/resign", post(lead::resign))
+            .route(
+                "/v1/jobs/{tenant}/{name}/evict",
+                post(evict::evict).layer(DefaultBodyLimit::max(MAX_EVICTION_BYTES)),
+            )
             .route("/v1/jobs/{tenant}/{name}/trigger", post(lead::trigger))
             .route("/v1/jobs/{tenant}/{name}/runs", get(runs::list))
             .route("/v1/jobs/{tenant}/{name}/logs", get(logs::list))

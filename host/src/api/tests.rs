@@ -25,6 +25,7 @@ struct Fake {
     host: String,
     artifacts: Artifacts,
     resigned: Mutex<Vec<JobId>>,
+    drained: Mutex<Vec<bool>>,
 }
 
 #[async_trait]
@@ -56,6 +57,15 @@ impl Cluster for Fake {
         Ok(())
     }
 
+    async fn drain(&self) -> Result<(), ApiError> {
+        self.drained.lock().unwrap().push(true);
+        Ok(())
+    }
+
+    fn undrain(&self) {
+        self.drained.lock().unwrap().push(false);
+    }
+
     async fn trigger(&self, job: &JobId) -> Result<String, ApiError> {
         if self.host == "a" {
             Ok(format!("{job}/manual-1"))
@@ -84,7 +94,12 @@ pub(crate) async fn host(name: &str, sessions: &Sessions) -> Host {
     let store = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
     let artifacts = Artifacts::new(store.clone());
     let history = History::new(store, name, clock.clone());
-    let fake = Arc::new(Fake { host: name.to_owned(), artifacts: artifacts.clone(), resigned: Mutex::default() });
+    let fake = Arc::new(Fake {
+        host: name.to_owned(),
+        artifacts: artifacts.clone(),
+        resigned: Mutex::default(),
+        drained: Mutex::default(),
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
 
@@ -95,6 +110,7 @@ pub(crate) async fn host(name: &str, sessions: &Sessions) -> Host {
         address: address.clone(),
         version: "0.1.0".to_owned(),
         started: clock.wall(),
+        drained: false,
         elections_led: 1,
         session: HostInfo::session_text(session.id()),
     };
@@ -311,6 +327,35 @@ async fn of_a_paused_job_it_is_said_that_it_is_paused() {
 }
 
 #[tokio::test]
+async fn a_host_is_drained_and_undrained_through_any_host() {
+    let sessions = sessions().await;
+    let (a, b) = (host("a", &sessions).await, host("b", &sessions).await);
+    for (through, what) in [(&a, "drain"), (&b, "drain"), (&b, "undrain"), (&a, "undrain")] {
+        let (status, done) = through.ask(Method::POST, &format!("/v1/hosts/b/{what}"), b"").await;
+        assert_eq!((status, done), (StatusCode::OK, json!({})), "{what}");
+    }
+    assert_eq!(*b.fake.drained.lock().unwrap(), [true, true, false, false]);
+    assert!(a.fake.drained.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_contender_is_evicted_by_whichever_host_is_asked() {
+    let sessions = sessions().await;
+    let b = host("b", &sessions).await;
+    b.apply("acme", "publisher").await;
+    let session = sessions.get(PATIENCE).await.unwrap();
+    ensure_path(&*session, "/zoo/elections/acme/publisher").await.unwrap();
+    let node = "/zoo/elections/acme/publisher/x__lock__0000000001";
+    session.create(node, b"a", CreateMode::Ephemeral).await.unwrap();
+    // The second time it is gone already, which is as well.
+    for _ in 0..2 {
+        let (status, evicted) = b.ask(Method::POST, "/v1/jobs/acme/publisher/evict", br#"{"contender": "a"}"#).await;
+        assert_eq!((status, &evicted["znode"]), (StatusCode::OK, &json!("x__lock__0000000001")));
+        assert_eq!(session.stat(node).await, Ok(None));
+    }
+}
+
+#[tokio::test]
 async fn a_component_is_fetched_from_the_peer_that_has_it() {
     let sessions = sessions().await;
     let (a, b) = (host("a", &sessions).await, host("b", &sessions).await);
@@ -378,6 +423,12 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
         (Method::GET, "/v1/jobs/acme/publisher/logs?after=yesterday", Vec::new()),
         (Method::PUT, "/v1/jobs/acme/absent/state/key", b"v".to_vec()),
         (Method::DELETE, "/v1/jobs/acme/absent", Vec::new()),
+        (Method::POST, "/v1/hosts/absent/drain", Vec::new()),
+        (Method::POST, "/v1/hosts/absent/undrain?local=true", Vec::new()),
+        (Method::POST, "/v1/jobs/acme/publisher/evict", Vec::new()),
+        (Method::POST, "/v1/jobs/acme/publisher/evict", br#"{"contender": "a", "gently": true}"#.to_vec()),
+        (Method::POST, "/v1/jobs/acme/publisher/evict", br#"{"contender": "k1"}"#.to_vec()),
+        (Method::POST, "/v1/jobs/acme/absent/evict", br#"{"contender": "a"}"#.to_vec()),
         (Method::GET, "/v2/jobs", Vec::new()),
         (Method::POST, "/v1/jobs", Vec::new()),
     ];

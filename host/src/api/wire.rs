@@ -49,6 +49,14 @@ pub struct ContenderRow {
     pub leader: bool,
 }
 
+/// Whom to remove from a job's election.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Eviction {
+    /// An identifier, or the name of a node where several have one identifier.
+    pub contender: String,
+}
+
 /// Some of a job's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogPage {

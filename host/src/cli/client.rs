@@ -69,6 +69,10 @@ impl Client {
         self.read(self.agent.post(self.url(path)).send_empty())
     }
 
+    pub(super) fn post_json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+        self.read(self.agent.post(self.url(path)).send(&serde_json::to_vec(body)?[..]))
+    }
+
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.bytes(self.agent.delete(self.url(path)).call()).map(drop)
     }

@@ -4,6 +4,8 @@ mod apply;
 mod check;
 mod client;
 mod delete;
+mod drain;
+mod evict;
 mod lead;
 mod list;
 mod logs;
@@ -47,6 +49,19 @@ enum Command {
     Logs(logs::Logs),
     /// Make the leader of a job's election give up leadership
     Resign(lead::Resign),
+    /// Remove a contender that hangs from a job's election
+    ///
+    /// Nothing is asked of the contender, and whoever stands next leads at once. A host that lives stops its guest when it sees
+    /// that, a moment later perhaps than another's starts: what it still writes is refused, and a job's lock_delay holds the
+    /// next one back. Then it stands again at the end of the queue.
+    Evict(evict::Evict),
+    /// Make a host hand over all that it leads, and stand for nothing
+    ///
+    /// Guests are asked to stop first. The host goes on answering, and stands again after `undrain`, or when it is started
+    /// again.
+    Drain(drain::Drain),
+    /// Let a drained host stand again
+    Undrain(drain::Undrain),
     /// Run a scheduled job now
     Trigger(lead::Trigger),
     /// Let a job rest
@@ -111,6 +126,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Runs(runs) => runs.run(),
         Command::Logs(logs) => logs.run(),
         Command::Resign(resign) => resign.run(),
+        Command::Evict(evict) => evict.run(),
+        Command::Drain(drain) => drain.run(),
+        Command::Undrain(undrain) => undrain.run(),
         Command::Trigger(trigger) => trigger.run(),
         Command::Pause(pause) => pause.run(),
         Command::Resume(resume) => resume.run(),

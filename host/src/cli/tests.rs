@@ -81,6 +81,9 @@ fn what_up_refuses() {
         "up --root /a//b",
         "up --session-timeout 6",
         "up --drain-grace 0s",
+        "up --clock-drift fast",
+        "up --stop-budget 0s",
+        "drain a/b",
         "runs publisher",
         "runs acme/Publisher",
         "runs acme/a/b",
@@ -158,10 +161,10 @@ async fn a_job_is_applied_used_and_deleted_through_a_host() {
         let words: Vec<&str> = words.split(' ').collect();
         assert!(command(&server, &words).await.unwrap_err().contains("absent"), "{words:?}");
     }
-    command(&server, &["resign", "acme/publisher"]).await.unwrap();
-    command(&server, &["delete", "acme/publisher"]).await.unwrap();
-    assert_eq!(host.get("/v1/jobs").await, json!([]));
     let paused = command(&server, &["resign", "acme/publisher"]).await.unwrap_err();
     assert!(paused.contains("is paused"), "{paused}");
     command(&server, &["resume", "acme/publisher"]).await.unwrap();
+    command(&server, &["resign", "acme/publisher"]).await.unwrap();
+    command(&server, &["delete", "acme/publisher"]).await.unwrap();
+    assert_eq!(host.get("/v1/jobs").await, json!([]));
 }

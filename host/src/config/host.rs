@@ -14,6 +14,9 @@ pub struct HostInfo {
     pub version: String,
     /// When it started.
     pub started: Timestamp,
+    /// Whether an operator has drained it: it stands in no election until it is undrained.
+    #[serde(default)]
+    pub drained: bool,
     /// How many elections it leads; it says so anew with its heartbeats.
     pub elections_led: u32,
     /// Its session with the coordinator, in hexadecimal as ZooKeeper's own tools write it: `0x100a3c5e2d10000`.

@@ -1,11 +1,14 @@
 //! What the API asks of the parts that lead and run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tracing::info;
 
 use super::elections::{Post, Standings, election_of};
+use super::withdrawal::Withdrawal;
 use crate::api::{ApiError, Cluster, ContenderRow};
 use crate::artifact::Artifacts;
 use crate::candidacy::contenders;
@@ -15,7 +18,7 @@ use crate::runtime::Runtime;
 use crate::scheduler::{Scheduling, TriggerError, group_of};
 
 /// How long a request waits for a session.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// This host's parts, as the API sees them.
 pub(super) struct Parts {
@@ -25,6 +28,9 @@ pub(super) struct Parts {
     pub sessions: Sessions,
     pub scheduling: Arc<Scheduling>,
     pub standing: Arc<Standings>,
+    pub withdrawal: Arc<Withdrawal>,
+    /// How long a drain that the API asks for is waited for.
+    pub drain_patience: Duration,
 }
 
 impl Parts {
@@ -73,6 +79,22 @@ impl Cluster for Parts {
         } else {
             Err(ApiError::Conflict(format!("this host does not lead the election of job `{}`", job.spec.id)))
         }
+    }
+
+    async fn drain(&self) -> Result<(), ApiError> {
+        info!("drained by an operator: guests are asked to stop, leadership is released");
+        if self.withdrawal.withdraw(self.drain_patience).await {
+            return Ok(());
+        }
+        let (host, patience_ms) = (&self.scheduling.host, self.drain_patience.as_millis());
+        let why =
+            format!("host `{host}` stands for nothing new, and still gives up what it led after {patience_ms} ms");
+        Err(ApiError::Unavailable(why))
+    }
+
+    fn undrain(&self) {
+        info!("undrained by an operator");
+        self.withdrawal.end();
     }
 
     async fn trigger(&self, job: &JobId) -> Result<String, ApiError> {

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use self::allotment::Allotment;
 use self::berth::Berth;
 pub(super) use self::standings::Standings;
+use super::withdrawal::Withdrawal;
 use crate::candidacy::{JoinError, PresenceValue};
 use crate::coordinator::{Coordinator, MAX_WATCHED_BYTES, Sessions};
 use crate::registry::{Job, JobId, JobSpec, Jobs, Trigger};
@@ -73,6 +74,7 @@ pub(super) struct Elections {
     pub standing: Arc<Standings>,
     /// [`ELECTIONS_SHARE`].
     pub share: usize,
+    pub withdrawal: Arc<Withdrawal>,
 }
 
 /// The path of the election whose leader runs the job.
@@ -93,11 +95,13 @@ impl Elections {
     pub(super) async fn hold(self, drain: watch::Receiver<bool>, joined: watch::Sender<bool>) -> Result<(), JoinError> {
         let elections = Arc::new(self);
         let mut jobs = elections.scheduling.jobs.clone();
+        let mut withdrawal = elections.withdrawal.follow();
         let mut allotment = Allotment::new(elections.share);
         let mut berths: Vec<watch::Sender<Wanted>> = Vec::new();
         let mut tasks = JoinSet::new();
         loop {
-            let shares = allotment.share(elections.wanted(&jobs.borrow_and_update()));
+            let withdrawn = *withdrawal.borrow_and_update();
+            let shares = allotment.share(elections.wanted(&jobs.borrow_and_update(), withdrawn));
             for (index, wanted) in shares.into_iter().enumerate() {
                 match berths.get(index) {
                     Some(berth) => tell(berth, wanted),
@@ -109,6 +113,7 @@ impl Elections {
                     }
                 }
             }
+            elections.withdrawal.told(withdrawn);
             tokio::select! {
                 ended = tasks.join_next() => match ended {
                     Some(Ok(ended)) => ended?,
@@ -117,6 +122,7 @@ impl Elections {
                     None => return Ok(()),
                 },
                 Ok(()) = jobs.changed() => {}
+                Ok(()) = withdrawal.changed() => {}
             }
         }
     }
@@ -159,9 +165,9 @@ impl Elections {
         }
     }
 
-    /// What there is to stand for.
-    fn wanted(&self, jobs: &Jobs) -> Wanted {
-        let live = jobs.values().filter(|job| !job.spec.paused);
+    /// What there is to stand for: nothing where the host is withdrawn.
+    fn wanted(&self, jobs: &Jobs, withdrawn: bool) -> Wanted {
+        let live = jobs.values().filter(|job| !job.spec.paused && !withdrawn);
         let posts = live.map(|job| {
             let election = election_of(&job.spec, &self.scheduling);
             match job.spec.trigger {

@@ -6,6 +6,7 @@
 mod cluster;
 mod elections;
 mod founding;
+mod withdrawal;
 
 use std::future::pending;
 use std::path::Path;
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use object_store::local::LocalFileSystem;
-use tokio::net::TcpListener;
 use silverback_election::LeaseRule;
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime as Threads};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -35,6 +36,7 @@ use crate::scheduler::Scheduling;
 use cluster::Parts;
 use elections::{ELECTIONS_SHARE, Elections, Standings};
 use founding::found_cluster;
+use withdrawal::Withdrawal;
 
 /// How long the first session is waited for.
 const FIRST_SESSION: Duration = Duration::from_secs(20);
@@ -71,11 +73,11 @@ async fn up(
     ready: impl FnOnce(&str),
 ) -> anyhow::Result<()> {
     let mut asked_to_stop = StopSignals::new()?;
-    let clock = clock::system();
-    let listener = TcpListener::bind(settings.listen)
     // Again with the session timeout that is negotiated, when the host joins.
     let lease = lease_rule(&settings);
     lease.check().context("lease")?;
+    let clock = clock::system();
+    let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("listen: `{}` can't be listened on", settings.listen))?;
     let address = listener.local_addr()?;
@@ -110,17 +112,19 @@ async fn up(
     });
 
     let standing = Arc::new(Standings::default());
+    let withdrawal = Arc::new(Withdrawal::default());
     let (drain, draining) = watch::channel(false);
     let (joined, mut has_joined) = watch::channel(false);
     let elections = Elections {
         coordinator,
         sessions: sessions.clone(),
         scheduling: scheduling.clone(),
-        presence: presence(&settings, address, clock.clone(), &sessions, standing.clone()),
+        presence: presence(&settings, address, clock.clone(), &sessions, standing.clone(), withdrawal.clone()),
         lease,
         grace: settings.drain_grace,
         standing: standing.clone(),
         share: ELECTIONS_SHARE,
+        withdrawal: withdrawal.clone(),
     };
     let mut holding = session_threads.spawn(elections.hold(draining, joined));
 
@@ -131,6 +135,8 @@ async fn up(
         sessions: sessions.clone(),
         scheduling,
         standing,
+        withdrawal,
+        drain_patience: settings.drain_grace + DRAIN_MARGIN,
     };
     let api = Api::new(ApiParts {
         host: settings.name.clone(),
@@ -193,12 +199,6 @@ fn coordinator(settings: &UpSettings, clock: Arc<dyn Clock>) -> anyhow::Result<A
     })
 }
 
-fn folder(path: &Path) -> anyhow::Result<LocalFileSystem> {
-    std::fs::create_dir_all(path).with_context(|| format!("store: folder `{}` can't be made", path.display()))?;
-    LocalFileSystem::new_with_prefix(path).with_context(|| format!("store: folder `{}` can't be used", path.display()))
-}
-
-fn ask_peers(peers: Peers) -> crate::runtime::AskPeers {
 /// The rule with what was asked for. The embedded coordinator has no followers, so no heartbeat waits for a tick.
 fn lease_rule(settings: &UpSettings) -> LeaseRule {
     LeaseRule {
@@ -210,6 +210,12 @@ fn lease_rule(settings: &UpSettings) -> LeaseRule {
     }
 }
 
+fn folder(path: &Path) -> anyhow::Result<LocalFileSystem> {
+    std::fs::create_dir_all(path).with_context(|| format!("store: folder `{}` can't be made", path.display()))?;
+    LocalFileSystem::new_with_prefix(path).with_context(|| format!("store: folder `{}` can't be used", path.display()))
+}
+
+fn ask_peers(peers: Peers) -> crate::runtime::AskPeers {
     Arc::new(move |digest| {
         let peers = peers.clone();
         Box::pin(async move {
@@ -226,6 +232,7 @@ fn presence(
     clock: Arc<dyn Clock>,
     sessions: &Sessions,
     standing: Arc<Standings>,
+    withdrawal: Arc<Withdrawal>,
 ) -> PresenceValue {
     let (name, started, sessions) = (settings.name.clone(), clock.wall(), sessions.clone());
     Arc::new(move || {
@@ -235,6 +242,7 @@ fn presence(
             address: address.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
+            drained: withdrawal.is_asked(),
             elections_led: standing.led(),
             session: HostInfo::session_text(session),
         };

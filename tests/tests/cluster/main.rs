@@ -8,4 +8,5 @@ mod failover;
 mod hostile;
 mod kazoo;
 mod lost_reply;
+mod operator;
 mod ticks;

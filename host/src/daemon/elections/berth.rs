@@ -114,9 +114,12 @@ impl Term<'_> {
     async fn hold(mut self, mut wanted: watch::Receiver<Wanted>, mut drain: watch::Receiver<bool>) -> Over {
         let mut session = self.member.session().state();
         let over = loop {
+            // Counted from before it is read what is wanted: a withdrawal is complete when nothing is.
+            let looking = self.elections.withdrawal.count();
             let now = wanted.borrow_and_update().clone();
             self.leave_unwanted(&now);
             self.stand_for_missing(now);
+            drop(looking);
             tokio::select! {
                 biased;
                 _ = drain.wait_for(|drain| *drain) => break Over::Drained,
@@ -157,7 +160,12 @@ impl Term<'_> {
                 post: post.clone(),
                 election,
             };
-            self.tasks.spawn(async move { (post, edition, holder.hold(job, left).await) });
+            let counted = self.elections.withdrawal.count();
+            self.tasks.spawn(async move {
+                let ended = holder.hold(job, left).await;
+                drop(counted);
+                (post, edition, ended)
+            });
         }
     }
 

@@ -42,6 +42,7 @@ struct Place {
     registry: Registry,
     jobs: watch::Receiver<Jobs>,
     standing: Arc<Standings>,
+    withdrawal: Arc<Withdrawal>,
     artifacts: Artifacts,
     drain: watch::Sender<bool>,
     joined: watch::Receiver<bool>,
@@ -86,6 +87,7 @@ impl Place {
             kept: Default::default(),
         });
         let standing = Arc::new(Standings::default());
+        let withdrawal = Arc::new(Withdrawal::default());
         let (drain, draining) = watch::channel(false);
         let (tell, joined) = watch::channel(false);
         let elections = Elections {
@@ -97,6 +99,7 @@ impl Place {
             grace: GRACE,
             standing: standing.clone(),
             share,
+            withdrawal: withdrawal.clone(),
         };
         let holding = tokio::spawn(elections.hold(draining, tell));
         Place {
@@ -107,6 +110,7 @@ impl Place {
             registry,
             jobs,
             standing,
+            withdrawal,
             artifacts,
             drain,
             joined,
@@ -290,6 +294,27 @@ async fn a_drain_leaves_everything_before_it_ends() {
     soon("the end", place.holding).await.unwrap().unwrap();
     let election = place.layout.election("acme", "job");
     assert_eq!(contenders(place.onlooker.as_ref(), &election).await, Ok(Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_withdrawn_leads_nothing_until_it_may_stand_again_whatever_its_session_does() {
+    let place = Place::standing().await;
+    let job = place.apply(leader(OnReturn::Requeue), patient()).await;
+    let token = place.token_above(0).await;
+    place.until_leading(&job, token).await;
+    assert!(place.withdrawal.withdraw(HANGS).await);
+    assert_eq!(contenders(place.onlooker.as_ref(), &place.election()).await, Ok(Vec::new()));
+    assert!(place.withdrawal.withdraw(HANGS).await, "twice is once");
+    place.embedded.expire(place.sessions.now().unwrap().id()).await.unwrap();
+    place.until_member_again().await;
+    place.apply(leader(OnReturn::Stop), patient()).await;
+    soon("the edit", place.jobs.clone().wait_for(|jobs| jobs[&job].version == 1)).await.unwrap();
+    assert!(place.withdrawal.withdraw(HANGS).await);
+    place.withdrawal.end();
+    let again = place.token_above(token).await;
+    place.until_leading(&job, again).await;
+    let stood = place.onlooker.list(&place.election()).await.unwrap();
+    assert!(stood.len() == 1 && stood[0].ends_with("0000000001"), "there was another in between: {stood:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,107 @@
+//! Removing a contender that hangs from a job's election, without its help: the ensemble is told by whichever host is asked.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use bytes::Bytes;
+use tracing::warn;
+
+use super::jobs::{Named, id};
+use super::{Api, ApiError, ContenderRow, Eviction, MAX_EVICTION_BYTES};
+use crate::coordinator::{Error, settled};
+use crate::registry::JobId;
+
+/// Deletes the contender's node and gives it back as it stood. Its host, if it lives, sees that and stops its guest.
+pub(super) async fn evict(
+    State(api): State<Arc<Api>>,
+    path: Named,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<ContenderRow>, ApiError> {
+    let id = id(path)?;
+    let body = body.map_err(|rejection| ApiError::body("eviction", MAX_EVICTION_BYTES, &rejection))?;
+    let eviction: Eviction =
+        serde_json::from_slice(&body).map_err(|error| ApiError::Invalid(format!("not an eviction: {error}")))?;
+    let job = api.registry.get(&id).await?;
+    let evicted = the_one(&id, &eviction.contender, api.cluster.contenders(&job.spec).await?)?;
+    api.remove(&format!("{}/{}", api.cluster.election(&job.spec), evicted.znode)).await?;
+    warn!(job = %id, contender = evicted.identifier, znode = evicted.znode, "a contender was removed by an operator");
+    Ok(Json(evicted))
+}
+
+impl Api {
+    /// A contender's name is never made again, so its deletion may be repeated.
+    async fn remove(&self, contender: &str) -> Result<(), ApiError> {
+        let session = self.session().await?;
+        loop {
+            match session.delete(contender, None).await {
+                Ok(()) | Err(Error::NoNode { .. }) => return Ok(()),
+                Err(error) if error.is_unknown() => settled(session.as_ref()).await,
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+}
+
+/// The contender that is meant: by its node's name, else by its identifier.
+fn the_one(job: &JobId, who: &str, mut queue: Vec<ContenderRow>) -> Result<ContenderRow, ApiError> {
+    let shown = who.escape_default();
+    let names = |rows: &[&ContenderRow], name: fn(&ContenderRow) -> &str| {
+        rows.iter().map(|row| format!("`{}`", name(row).escape_default())).collect::<Vec<_>>().join(", ")
+    };
+    if let Some(at) = queue.iter().position(|row| row.znode == who) {
+        return Ok(queue.swap_remove(at));
+    }
+    let meant: Vec<&ContenderRow> = queue.iter().filter(|row| row.identifier == who).collect();
+    match meant[..] {
+        [one] => Ok(one.clone()),
+        [] if queue.is_empty() => Err(ApiError::NotFound(format!(
+            "`{shown}` does not stand in the election of job `{job}`, and nobody else does"
+        ))),
+        [] => {
+            let all = names(&queue.iter().collect::<Vec<_>>(), |row| &row.identifier);
+            Err(ApiError::NotFound(format!("`{shown}` does not stand in the election of job `{job}`, but {all}")))
+        }
+        [..] => {
+            let nodes = names(&meant, |row| &row.znode);
+            let why =
+                format!("`{shown}` stands more than once in the election of job `{job}`: name a node, one of {nodes}");
+            Err(ApiError::Conflict(why))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(identifiers: &[&str]) -> Vec<ContenderRow> {
+        let row = |(at, identifier): (usize, &&str)| ContenderRow {
+            identifier: (*identifier).to_owned(),
+            host: None,
+            znode: format!("x__lock__000000000{at}"),
+            token: at as i64,
+            leader: at == 0,
+        };
+        identifiers.iter().enumerate().map(row).collect()
+    }
+
+    fn meant(who: &str, identifiers: &[&str]) -> Result<i64, String> {
+        let job = JobId::new("acme", "job").unwrap();
+        the_one(&job, who, queue(identifiers)).map(|row| row.token).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn one_contender_is_meant_or_the_error_says_whom_to_choose_from() {
+        assert_eq!(meant("k1", &["a", "k1", "b"]), Ok(1));
+        assert_eq!(meant("x__lock__0000000002", &["a", "k1", "k1"]), Ok(2));
+        let nobody = "`c` does not stand in the election of job `acme/job`, and nobody else does";
+        assert_eq!(meant("c", &[]), Err(nobody.to_owned()));
+        let others = "`c` does not stand in the election of job `acme/job`, but `a`, `b`";
+        assert_eq!(meant("c", &["a", "b"]), Err(others.to_owned()));
+        let several = "`k1` stands more than once in the election of job `acme/job`: name a node, one of \
+                       `x__lock__0000000001`, `x__lock__0000000002`";
+        assert_eq!(meant("k1", &["a", "k1", "k1"]), Err(several.to_owned()));
+    }
+}

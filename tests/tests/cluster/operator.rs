@@ -1,0 +1,223 @@
+//! What an operator, or a job's own rules, may do with leadership: delay it, bound it, hand it over, take it away.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use silverback_tests::cli::{Answer, HostRow, RunRow};
+use silverback_tests::cluster::{Cluster, SOON};
+use silverback_tests::job;
+use silverback_tests::kazoo::KazooContender;
+use silverback_tests::place;
+use silverback_tests::terms::Term;
+use silverback_tests::wait::{await_that, await_value};
+use silverback_tests::witness::Witnesses;
+use silverback_tests::zookeeper::ZooKeeperServer;
+
+const JOB: &str = "acme/witness";
+const NAMES: [&str; 2] = ["a", "b"];
+
+#[test]
+fn the_lock_delay_is_waited_after_a_kill_and_not_after_a_drain() {
+    let delay = Duration::from_secs(4);
+    let server = ZooKeeperServer::start().unwrap();
+    let mut cluster = Cluster::start(&server.connect_string(), Duration::from_secs(4), &["a", "b", "c"]);
+    let mut witnesses = Witnesses::of(JOB);
+    cluster.apply(&job::leading_witness("lock_delay = \"4s\"\n"));
+    let first = cluster.await_leader("a first leader", JOB, SOON, |_| true);
+    witnesses.await_life(&mut cluster, first.token, 5);
+
+    cluster.host(&first.identifier).kill9();
+    let second = cluster.await_leader("a leader after the kill", JOB, SOON, |leader| leader.token != first.token);
+    let granted = jiff::Timestamp::now();
+    witnesses.await_life(&mut cluster, second.token, 5);
+    cluster.host(&second.identifier).ask_to_end();
+    let third = cluster.await_leader("a leader after the drain", JOB, SOON, |leader| leader.token > second.token);
+    witnesses.await_life(&mut cluster, third.token, 5);
+
+    let terms = witnesses.terms();
+    assert_eq!(terms.len(), 3, "{terms:#?}");
+    let waited = Duration::try_from(terms[1].begin.duration_since(granted)).unwrap();
+    // That it led was seen a moment after it was granted.
+    assert!(waited > delay - Duration::from_secs(1), "the guest began {waited:?} after the grant: {terms:#?}");
+    let handover = gap(&terms[1], &terms[2]);
+    assert!(handover < delay / 2, "a clean end was followed up after {handover:?}");
+    let run =
+        cluster.await_run("the second term's end", JOB, SOON, |run| run.token == second.token && run.outcome.is_some());
+    let why = format!("host `{}` began {JOB}/term-{}", first.identifier, first.token);
+    assert!(run.detail.contains("lock delay of 4000 ms") && run.detail.contains(&why), "{run:#?}");
+}
+
+#[test]
+fn a_term_is_handed_over_when_it_has_lasted_as_long_as_the_job_lets_it() {
+    let server = ZooKeeperServer::start().unwrap();
+    let mut cluster = Cluster::start(&server.connect_string(), Duration::from_secs(6), &NAMES);
+    let mut witnesses = Witnesses::of(JOB);
+    cluster.apply(&job::leading_witness("max_term = \"2s\"\n"));
+    let terms = await_value("three terms", SOON, || {
+        witnesses.look(&mut cluster);
+        let terms = witnesses.terms();
+        if terms.len() >= 3 { Ok(terms) } else { Err(terms) }
+    });
+    assert_ne!(terms[0].who, terms[1].who, "the next in the queue leads: {terms:#?}");
+    let lasted = Duration::try_from(terms[0].last.duration_since(terms[0].begin)).unwrap();
+    assert!((1500..4000).contains(&lasted.as_millis()) && terms[0].ended, "it lasted {lasted:?}: {terms:#?}");
+    let run = ended(&mut cluster, JOB, terms[0].token);
+    assert_eq!(run.outcome.as_deref(), Some("succeeded"));
+    assert!(run.detail.contains("max_term"), "{run:#?}");
+}
+
+#[test]
+fn a_guest_that_does_not_stop_has_the_grace_of_its_job() {
+    let mut cluster = Cluster::embedded();
+    let text = job::misbehaving_leader("spinner", "spin");
+    cluster.apply(&text.replace("trigger = \"leader\"\n", "trigger = \"leader\"\ngrace = \"100ms\"\n"));
+    let leader = cluster.await_leader("the spinner to lead", "rogue/spinner", SOON, |_| true);
+    let asked = Instant::now();
+    cluster.cli().ok(&["resign", "rogue/spinner"]);
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(4), "the host's own grace is 5 s, and it took {took:?}");
+    let run = ended(&mut cluster, "rogue/spinner", leader.token);
+    assert_eq!(run.outcome.as_deref(), Some("lost-leadership"));
+    assert!(run.detail.contains("resign"), "{run:#?}");
+}
+
+#[test]
+fn a_drained_host_hands_over_and_answers_and_stands_again_when_it_is_undrained() {
+    let server = ZooKeeperServer::start().unwrap();
+    let mut cluster = Cluster::start(&server.connect_string(), Duration::from_secs(6), &NAMES);
+    let mut witnesses = Witnesses::of(JOB);
+    cluster.apply(&job::leading_witness(""));
+    cluster.apply(&job::ticking_witness("@every 1s"));
+    let first = cluster.await_leader("a first leader", JOB, SOON, |_| true);
+    witnesses.await_life(&mut cluster, first.token, 5);
+    let other = if first.identifier == "a" { "b" } else { "a" };
+    let through_other = cluster.host(other).cli();
+
+    let said = through_other.ok(&["drain", &first.identifier]);
+    assert!(said.contains(&first.identifier), "{said}");
+    for job in [JOB, "acme/ticker"] {
+        await_that(
+            "the other alone to stand",
+            SOON,
+            || through_other.contenders(job).unwrap(),
+            |queue| queue.iter().map(|row| row.identifier.as_str()).eq([other]),
+        );
+    }
+    through_other.ok(&["drain", &first.identifier]);
+    let drained = cluster.host(&first.identifier).cli();
+    await_that(
+        "the host to say that it is drained",
+        SOON,
+        || drained_hosts(&drained.rows(&["hosts"]).unwrap()),
+        |hosts| *hosts == [first.identifier.clone()],
+    );
+    let second = cluster.await_leader("the other to lead", JOB, SOON, |leader| leader.identifier == other);
+    witnesses.await_life(&mut cluster, second.token, 5);
+    let terms = witnesses.terms();
+    assert!(terms.len() == 2 && terms[0].ended, "the guest was asked to stop, and did: {terms:#?}");
+
+    let unknown = drained.run(&["drain", "nobody"]);
+    assert!(unknown.code == Some(1) && unknown.err.contains("nobody"), "{unknown:#?}");
+    drained.ok(&["undrain", &first.identifier]);
+    await_that("both to stand", SOON, || drained.contenders(JOB).unwrap().len(), |count| *count == 2);
+    drained.ok(&["resign", JOB]);
+    cluster.await_leader("the undrained host to lead", JOB, SOON, |leader| leader.identifier == first.identifier);
+}
+
+#[test]
+fn a_host_that_hangs_is_evicted_without_its_help_and_stands_again_when_it_lives() {
+    let timeout = Duration::from_secs(40);
+    let server = ZooKeeperServer::start().unwrap();
+    let mut cluster = Cluster::start(&server.connect_string(), timeout, &NAMES);
+    let mut witnesses = Witnesses::of(JOB);
+    cluster.apply(&job::leading_witness(""));
+    let first = cluster.await_leader("a first leader", JOB, SOON, |_| true);
+    witnesses.await_life(&mut cluster, first.token, 5);
+    let other = if first.identifier == "a" { "b" } else { "a" };
+    let through_other = cluster.host(other).cli();
+    await_that("both to stand", SOON, || through_other.contenders(JOB).unwrap().len(), |count| *count == 2);
+
+    cluster.host(&first.identifier).sigstop();
+    let hangs = Instant::now();
+    let said = through_other.ok(&["evict", JOB, &first.identifier]);
+    assert!(said.contains(&first.identifier) && said.contains(JOB), "{said}");
+    let second = await_value("the other to lead", SOON, || {
+        let queue = through_other.contenders(JOB)?;
+        queue.iter().find(|row| row.leader && row.identifier == other).cloned().ok_or(format!("{queue:#?}"))
+    });
+    assert!(hangs.elapsed() < timeout / 2, "the session did not end: it was {:?}", hangs.elapsed());
+    let again = through_other.run(&["evict", JOB, &first.identifier]);
+    assert!(again.code == Some(1) && again.err.contains(&format!("but `{other}`")), "{again:#?}");
+
+    cluster.host(&first.identifier).sigcont();
+    let run = ended(&mut cluster, JOB, first.token);
+    assert_eq!(run.outcome.as_deref(), Some("lost-leadership"), "{run:#?}");
+    assert!(run.detail.contains("removed from the election"), "{run:#?}");
+    let queue = await_that("both to stand", SOON, || through_other.contenders(JOB).unwrap(), |queue| queue.len() == 2);
+    assert_eq!((queue[0].token, queue[1].identifier.as_str()), (second.token, first.identifier.as_str()), "{queue:#?}");
+}
+
+#[test]
+fn a_foreign_contender_is_evicted_by_its_identifier() {
+    const PATH: &str = "/electionpath";
+    let server = ZooKeeperServer::start().unwrap();
+    let servers = server.connect_string();
+    let mut cluster = Cluster::start(&servers, Duration::from_secs(6), &["a"]);
+    let dir = cluster.dir().to_owned();
+    let _kazoo = KazooContender::start("k1", &servers, PATH, Duration::from_secs(3600), &dir);
+    cluster.apply(&job::leading_witness(&format!("election = \"{PATH}\"\n")));
+    await_that(
+        "kazoo to lead before the host",
+        SOON,
+        || cluster.cli().contenders(JOB).unwrap(),
+        |queue| queue.iter().map(|row| row.identifier.as_str()).eq(["k1", "a"]),
+    );
+    cluster.cli().ok(&["evict", JOB, "k1"]);
+    cluster.await_leader("the host to lead", JOB, SOON, |leader| leader.identifier == "a");
+}
+
+#[test]
+fn settings_that_leave_no_lease_are_refused_at_start_with_the_numbers() {
+    // Nobody listens there: what is refused before a session is opened is refused at once.
+    for (settings, said) in [
+        ("--session-timeout 3s", ["3000 ms", "2000 ms"]),
+        ("--clock-drift 101", ["101 per mille", "100 per mille"]),
+        ("--lease-margin 5s", ["5000 ms", "6000 ms"]),
+        ("--stop-budget 4s", ["4000 ms", "6000 ms"]),
+    ] {
+        let asked = Instant::now();
+        assert_refused("127.0.0.1:1", settings, &said);
+        assert!(asked.elapsed() < Duration::from_secs(10), "{settings}: {:?}", asked.elapsed());
+    }
+    // What was asked for is fine, and the server doesn't grant it.
+    let server = ZooKeeperServer::start().unwrap();
+    let settings = "--session-timeout 120s --tick-time 31s";
+    assert_refused(&server.connect_string(), settings, &["60000 ms", "31000 ms"]);
+}
+
+#[track_caller]
+fn assert_refused(servers: &str, settings: &str, said: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(place::silverback())
+        .args(["up", "--listen", "127.0.0.1:0", "--zookeeper", servers, "--data"])
+        .arg(dir.path())
+        .args(settings.split(' '))
+        .output()
+        .unwrap();
+    let answer = Answer::from(output);
+    assert!(answer.code == Some(1) && said.iter().all(|number| answer.err.contains(number)), "{settings}: {answer:#?}");
+}
+
+/// The run of this token, once it has ended.
+#[track_caller]
+fn ended(cluster: &mut Cluster, job: &str, token: i64) -> RunRow {
+    cluster.await_run("the term's end", job, SOON, |run| run.token == token && run.outcome.is_some())
+}
+
+fn gap(before: &Term, after: &Term) -> Duration {
+    Duration::try_from(after.begin.duration_since(before.last)).unwrap()
+}
+
+fn drained_hosts(hosts: &[HostRow]) -> Vec<String> {
+    hosts.iter().filter(|host| host.drained).map(|host| host.host.clone()).collect()
+}
