@@ -169,6 +169,7 @@ impl Host {
             trigger: Trigger::Leader { election: None, on_return: OnReturn::Requeue, rules: TermRules::default() },
             limits: Limits::LEADER,
             config: BTreeMap::new(),
+            http: Default::default(),
             paused: false,
         };
         let body = serde_json::to_vec(&spec).unwrap();

@@ -1,4 +1,5 @@
-//! Reads a job.toml, the file a tenant writes. Flat: what the job is, then the tables `[limits]` and `[config]`.
+//! Reads a job.toml, the file a tenant writes. Flat: what the job is, then the tables `[limits]`,
+//! `[http]` and `[config]`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,9 +8,10 @@ use std::str::FromStr;
 use jiff::SignedDuration;
 use toml::{Table, Value};
 
+use super::http::{OriginError, TokenHeaderError};
 use super::term_rules::{GRACE_BOUNDS, LOCK_DELAY_BOUNDS, MAX_TERM_BOUNDS};
 use super::validate::{self, SpecError};
-use super::{Digest, JobId, JobSpec, Limits, OnReturn, TermRules, Trigger};
+use super::{Digest, HttpGrants, JobId, JobSpec, Limits, OnReturn, TermRules, Trigger};
 
 /// A valid job.toml.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,7 @@ pub struct JobFile {
     pub component: PathBuf,
     trigger: Trigger,
     limits: Limits,
+    http: HttpGrants,
     config: BTreeMap<String, String>,
     paused: bool,
 }
@@ -42,17 +45,19 @@ impl JobFile {
         let trigger = trigger(&mut fields)?;
         let paused = fields.flag("paused")?.unwrap_or(false);
         let limits = limits(&mut fields, &trigger)?;
+        let http = http(&mut fields, &trigger)?;
         let config = config(&mut fields)?;
         fields.finish(trigger.name())?;
 
         validate::job(&id, &trigger, &limits, &config)?;
-        Ok(JobFile { id, component: folder.join(component), trigger, limits, config, paused })
+        validate::http(&id.name, &http)?;
+        Ok(JobFile { id, component: folder.join(component), trigger, limits, http, config, paused })
     }
 
     /// The job, once the bytes of its component are known.
     pub fn into_spec(self, component: Digest) -> JobSpec {
-        let JobFile { id, component: _, trigger, limits, config, paused } = self;
-        JobSpec { id, component, trigger, limits, config, paused }
+        let JobFile { id, component: _, trigger, limits, http, config, paused } = self;
+        JobSpec { id, component, trigger, limits, config, http, paused }
     }
 }
 
@@ -98,6 +103,20 @@ fn limits(fields: &mut Fields<'_>, trigger: &Trigger) -> Result<Limits, SpecErro
     }
     table.finish(trigger.name())?;
     Ok(limits)
+}
+
+fn http(fields: &mut Fields<'_>, trigger: &Trigger) -> Result<HttpGrants, SpecError> {
+    let mut http = HttpGrants::default();
+    let Some(mut table) = fields.table("http", "http.")? else { return Ok(http) };
+    for origin in table.texts("allow")? {
+        http.allow.push(origin.parse().map_err(|error: OriginError| table.invalid("allow", &origin, error.reason))?);
+    }
+    if let Some(name) = table.text("token_header")? {
+        let refuse = |error: TokenHeaderError| table.invalid("token_header", &name, error.reason);
+        http.token_header = name.parse().map_err(refuse)?;
+    }
+    table.finish(trigger.name())?;
+    Ok(http)
 }
 
 /// Where and what: `line 3, column 10: string values must be quoted`.
@@ -149,6 +168,21 @@ impl<'a> Fields<'a> {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => Err(self.wrong_type(key, "a string", &other)),
         }
+    }
+
+    /// A list of strings; empty where there is none.
+    fn texts(&mut self, key: &str) -> Result<Vec<String>, SpecError> {
+        const WANTED: &str = "a list of strings";
+        let list = match self.table.remove(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(list)) => list,
+            Some(other) => return Err(self.wrong_type(key, WANTED, &other)),
+        };
+        let text = |value| match value {
+            Value::String(text) => Ok(text),
+            other => Err(self.wrong_type(key, WANTED, &other)),
+        };
+        list.into_iter().map(text).collect()
     }
 
     fn required_text(&mut self, key: &'static str, hint: &'static str) -> Result<String, SpecError> {
@@ -231,7 +265,8 @@ mod tests {
         let spec = parse(&format!(
             "{LEADER}election = '/electionpath'\non_return = 'stop'\npaused = true\n\
              lock_delay = '15s'\nmax_term = '6h'\ngrace = '500ms'\n\
-             [limits]\nmemory = '32MiB'\ntime = '1h30m'\n[config]\ngreeting = 'hello'\n"
+             [limits]\nmemory = '32MiB'\ntime = '1h30m'\n[config]\ngreeting = 'hello'\n\
+             [http]\nallow = ['https://api.example.com', 'http://127.0.0.1:8080']\ntoken_header = 'X-Fence'\n"
         ))
         .unwrap();
         let election = Some("/electionpath".to_owned());
@@ -239,6 +274,9 @@ mod tests {
         assert_eq!(spec.trigger, Trigger::Leader { election, on_return: OnReturn::Stop, rules });
         assert_eq!(spec.limits, Limits { memory_bytes: 32 << 20, time_ms: Some(5_400_000) });
         assert_eq!(spec.config["greeting"], "hello");
+        let allowed: Vec<String> = spec.http.allow.iter().map(ToString::to_string).collect();
+        assert_eq!(allowed, ["https://api.example.com:443", "http://127.0.0.1:8080"]);
+        assert_eq!(spec.http.token_header.as_str(), "x-fence");
         assert!(spec.paused);
     }
 
@@ -249,7 +287,8 @@ mod tests {
 
     #[test]
     fn a_spec_survives_json_and_json_is_held_to_the_same_rules() {
-        for text in [LEADER, SCHEDULE] {
+        let granted = format!("{LEADER}[http]\nallow = ['https://api.example.com']");
+        for text in [LEADER, SCHEDULE, &granted] {
             let spec = parse(text).unwrap();
             let json = serde_json::to_vec(&spec).unwrap();
             assert_eq!(JobSpec::from_json(&json).unwrap(), spec);
@@ -310,6 +349,29 @@ mod tests {
             format!("{LEADER}[limits]\ntime = '-1s'"),
             format!("{LEADER}[limits]\ntime = '25h'"),
             format!("{LEADER}[limits]\ncpu = '1'"),
+            format!("{LEADER}http = 'all'"),
+            format!("{LEADER}[http]\nallow = 'http://a'"),
+            format!("{LEADER}[http]\nallow = ['http://a', 3]"),
+            format!("{LEADER}[http]\ndeny = ['http://a']"),
+            format!("{LEADER}[http]\nallow = ['a.example']"),
+            format!("{LEADER}[http]\nallow = ['ftp://a.example']"),
+            format!("{LEADER}[http]\nallow = ['http://']"),
+            format!("{LEADER}[http]\nallow = ['http://:80']"),
+            format!("{LEADER}[http]\nallow = ['http://me:secret@a.example']"),
+            format!("{LEADER}[http]\nallow = ['http://a.example/']"),
+            format!("{LEADER}[http]\nallow = ['http://a.example?x']"),
+            format!("{LEADER}[http]\nallow = ['http://*.example']"),
+            format!("{LEADER}[http]\nallow = ['http://a..example']"),
+            format!("{LEADER}[http]\nallow = ['http://::1']"),
+            format!("{LEADER}[http]\nallow = ['http://[::g]']"),
+            format!("{LEADER}[http]\nallow = ['http://a.example:0']"),
+            format!("{LEADER}[http]\nallow = ['http://a.example:65536']"),
+            format!("{LEADER}[http]\nallow = ['http://a.example:']"),
+            format!("{LEADER}[http]\nallow = [{}]", "'http://a.example', ".repeat(33)),
+            format!("{LEADER}[http]\ntoken_header = ''"),
+            format!("{LEADER}[http]\ntoken_header = 'my token'"),
+            format!("{LEADER}[http]\ntoken_header = 'Host'"),
+            format!("{LEADER}[http]\ntoken_header = 'transfer-encoding'"),
             format!("{LEADER}[config]\nretries = 3"),
             format!("{LEADER}[config]\nbig = '{}'", "x".repeat(9000)),
             SCHEDULE.replace("schedule = '0 3 * * *'", ""),

@@ -1,6 +1,7 @@
 //! Tenants' jobs: what they are, whether they are valid, and their place in the coordinator.
 
 mod follow;
+mod http;
 mod job_toml;
 mod schedule;
 mod spec;
@@ -9,6 +10,7 @@ mod term_rules;
 mod validate;
 
 pub use follow::{Job, Jobs};
+pub use http::{HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Scheme, TokenHeader, TokenHeaderError};
 pub use job_toml::JobFile;
 pub use schedule::{Schedule, ScheduleError};
 pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, OnReturn, Trigger};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::HttpGrants;
 use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
 
@@ -126,6 +127,9 @@ pub struct JobSpec {
     /// Handed to the component through `wasi:config/store`.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// Where it may send HTTP requests.
+    #[serde(default)]
+    pub http: HttpGrants,
     /// Not contended for, or not ticking, while true.
     #[serde(default)]
     pub paused: bool,
@@ -137,7 +141,8 @@ impl JobSpec {
     /// # Errors
     /// The first thing that is wrong, with its field and value.
     pub fn validate(&self) -> Result<(), SpecError> {
-        validate::job(&self.id, &self.trigger, &self.limits, &self.config)
+        validate::job(&self.id, &self.trigger, &self.limits, &self.config)?;
+        validate::http(&self.id.name, &self.http)
     }
 
     /// Reads a job from the API's JSON and validates it. Unlike a plain deserialization it refuses keys that mean nothing

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{JobId, Limits, Schedule, ScheduleError, Trigger};
+use super::{HttpGrants, JobId, Limits, MAX_HTTP_ORIGINS, Schedule, ScheduleError, Trigger};
 
 /// The longest election path, in bytes: room below the coordinator's limit for the contender's own name.
 const MAX_ELECTION_BYTES: usize = 512;
@@ -232,6 +232,16 @@ fn config(job: &str, config: &BTreeMap<String, String>) -> Result<(), SpecError>
     }
     Ok(())
 }
+
+/// What must hold of all grants for HTTP together; each is valid by construction.
+pub(super) fn http(job: &str, http: &HttpGrants) -> Result<(), SpecError> {
+    if http.allow.len() > MAX_HTTP_ORIGINS {
+        let value = format!("{} origins", http.allow.len());
+        return Err(SpecError::invalid(job, "http.allow", &value, format!("the limit is {MAX_HTTP_ORIGINS}")));
+    }
+    Ok(())
+}
+
 /// A size as job.toml has it, in the largest unit that leaves no fraction.
 fn as_written(bytes: u64) -> String {
     match bytes {

@@ -28,6 +28,7 @@ fn job(store: &tempfile::TempDir, lock_delay: Duration) -> LeaderJob {
             trigger: Trigger::Leader { election: None, on_return: OnReturn::Stop, rules },
             limits: Limits::LEADER,
             config: Default::default(),
+            http: Default::default(),
             paused: false,
         },
         component: runtime.prepared(&digest).unwrap(),

@@ -36,6 +36,7 @@ fn spec(tenant: &str, name: &str, component: &str) -> JobSpec {
         trigger: Trigger::Leader { election: None, on_return: OnReturn::Requeue, rules: TermRules::default() },
         limits: Limits::LEADER,
         config: BTreeMap::new(),
+        http: Default::default(),
         paused: false,
     }
 }

@@ -165,6 +165,7 @@ fn spec(name: &str, schedule: &str, component: Digest, limits: Limits) -> JobSpe
         trigger: Trigger::Schedule { schedule: schedule.to_owned(), time_zone: "UTC".to_owned() },
         limits,
         config: BTreeMap::new(),
+        http: Default::default(),
         paused: false,
     }
 }
