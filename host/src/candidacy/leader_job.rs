@@ -160,6 +160,7 @@ impl LeaderJob {
             state_path: self.layout.state(tenant, name),
             state_mode: StateMode::Immediate,
             config: self.spec.config.clone(),
+            http: self.spec.http.clone(),
             limits: self.spec.limits,
             log,
             interrupt: Interrupt::default(),

@@ -14,6 +14,7 @@ use crate::capability::{Contenders, Gate, Grants, Host, Interrupt, Lease, RunLog
 use crate::clock::Clock;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
 use crate::history::{LogLine, LogSink};
+use crate::registry::HttpGrants;
 
 /// Stands still until it is advanced.
 pub(crate) struct FakeClock(Mutex<Duration>);
@@ -75,6 +76,7 @@ pub(crate) fn host(state_mode: StateMode) -> (Host, Arc<Gate>, Interrupt, Arc<Fa
         state_path: "/state/acme/job".to_owned(),
         state_mode,
         config: BTreeMap::from([("colour".to_owned(), "silver".to_owned())]),
+        http: HttpGrants::default(),
         contenders: alone(),
         interrupt: interrupt.clone(),
         log: RunLog::new("acme/job/1".to_owned(), 1, collect().0, clock),

@@ -8,14 +8,17 @@ use std::sync::Arc;
 use wasmtime::Result;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::Leader;
 use super::gate::Gate;
+use super::http::Http;
 use super::interrupt::Interrupt;
 use super::leadership::{Contenders, Leadership};
 use super::logging::RunLog;
 use super::state::{State, StateMode, StateWrite};
 use super::stdio::LineStream;
+use crate::registry::HttpGrants;
 
 /// The most resources that the host keeps for one run: open buckets, streams, pollables.
 const MAX_RESOURCES: usize = 1000;
@@ -32,6 +35,8 @@ pub struct Grants {
     pub state_mode: StateMode,
     /// For `wasi:config/store`.
     pub config: BTreeMap<String, String>,
+    /// Where it may send HTTP requests.
+    pub http: HttpGrants,
     /// Asks for the election's queue.
     pub contenders: Contenders,
     /// How it is told to stop.
@@ -42,6 +47,8 @@ pub struct Grants {
 
 /// One run's side of every import.
 pub struct Host {
+    // Dropped before the table that holds its requests: fields go in order.
+    http: Http,
     pub(super) table: ResourceTable,
     pub(super) state: State,
     pub(super) leadership: Leadership,
@@ -54,11 +61,12 @@ pub struct Host {
 impl Host {
     /// Ready for one run.
     pub fn new(grants: Grants) -> Self {
-        let Grants { gate, state_path, state_mode, config, contenders, interrupt, log } = grants;
+        let Grants { gate, state_path, state_mode, config, http, contenders, interrupt, log } = grants;
         let streams = [LineStream::stdout(log.clone()), LineStream::stderr(log.clone())];
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Host {
+            http: Http::new(http, gate.clone(), log.clone()),
             table,
             state: State::new(state_path, gate.clone(), state_mode),
             leadership: Leadership::new(gate, interrupt, contenders),
@@ -95,13 +103,21 @@ impl WasiView for Host {
     }
 }
 
-/// Links every import of the world, and all of `wasi:cli/imports`, to the [`Host`] in a store's data.
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.view(&mut self.table)
+    }
+}
+
+/// Links every import of the world, all of `wasi:cli/imports`, and `wasi:http/outgoing-handler` to the [`Host`] in a
+/// store's data.
 ///
 /// # Errors
 /// Where two of them have the same name.
-pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>, host: fn(&mut T) -> &mut Host) -> Result<()> {
+pub fn add_to_linker<T: WasiView + WasiHttpView>(linker: &mut Linker<T>, host: fn(&mut T) -> &mut Host) -> Result<()> {
     Leader::add_to_linker::<T, HasSelf<Host>>(linker, host)?;
-    wasmtime_wasi::p2::add_to_linker_async(linker)
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
 #[cfg(test)]

@@ -28,6 +28,11 @@ impl Check {
         for export in &report.exports {
             text.push_str(&format!("export {export}\n"));
         }
+        if report.imports.iter().any(|import| import.starts_with("wasi:http/outgoing-handler@")) {
+            text.push_str(
+                "it can send HTTP requests: they are denied unless job.toml allows their targets under [http]\n",
+            );
+        }
         Ok(say(&text)?)
     }
 }

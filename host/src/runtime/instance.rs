@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::engine::MAX_MEMORY_BYTES;
 use super::limiter::Limiter;
@@ -42,6 +43,12 @@ impl Guest {
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.host.ctx()
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.host.http()
     }
 }
 

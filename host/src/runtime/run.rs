@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::capability::{Contenders, Gate, Interrupt, StateMode, StateWrite};
 use crate::history::LogSink;
-use crate::registry::{JobId, Limits};
+use crate::registry::{HttpGrants, JobId, Limits};
 
 /// One run: everything the guest is given.
 pub struct RunRequest {
@@ -27,6 +27,8 @@ pub struct RunRequest {
     pub state_mode: StateMode,
     /// For `wasi:config/store`.
     pub config: BTreeMap<String, String>,
+    /// Where it may send HTTP requests.
+    pub http: HttpGrants,
     /// Asks for the queue of the election that the term belongs to.
     pub contenders: Contenders,
     /// What it may use.

@@ -111,6 +111,7 @@ impl Bench {
             state_path: request.state_path,
             state_mode: request.state_mode,
             config: request.config,
+            http: request.http,
             contenders: request.contenders,
             interrupt: request.interrupt,
             log,

@@ -18,8 +18,8 @@ const SOURCES: [(&str, &str); 4] = [
     ("leader.wit", include_str!("../../../wit/leader.wit")),
 ];
 
-/// The packages of WASI 0.2 that are linked, sealed.
-const WASI_PACKAGES: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+/// The packages of WASI 0.2 that are linked: sealed, and http as far as it is granted.
+const WASI_PACKAGES: [&str; 7] = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
 
 static OURS: LazyLock<(Resolve, WorldId)> = LazyLock::new(|| {
     let mut resolve = Resolve::default();
@@ -176,7 +176,7 @@ fn package_name(resolve: &Resolve, id: InterfaceId) -> Option<&PackageName> {
     Some(&resolve.packages[resolve.interfaces[id].package?].name)
 }
 
-/// True for what wasmtime-wasi answers.
+/// True for what wasmtime-wasi and wasmtime-wasi-http answer.
 fn is_wasi(resolve: &Resolve, interface: &Interface) -> bool {
     let Some(package) = interface.package.map(|id| &resolve.packages[id].name) else { return false };
     package.namespace == "wasi"

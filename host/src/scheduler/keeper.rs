@@ -343,6 +343,7 @@ impl Keeper {
             state_path: self.scheduling.layout.state(&spec.id.tenant, &spec.id.name),
             state_mode: StateMode::Buffered,
             config: spec.config.clone(),
+            http: spec.http.clone(),
             limits: spec.limits,
             log,
             interrupt,

@@ -125,6 +125,7 @@ impl Host {
             state_path: "/silverback/state/acme/nothing".to_owned(),
             state_mode: StateMode::Buffered,
             config: Default::default(),
+            http: Default::default(),
             contenders: Arc::new(|| Box::pin(ready(Ok(Vec::new())))),
             limits: Limits::SCHEDULED,
             log: Arc::new(|_| {}),

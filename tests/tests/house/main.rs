@@ -31,7 +31,7 @@ fn zookeeper_is_spoken_only_in_the_coordinator() {
 
 #[test]
 fn wasmtime_is_touched_only_by_runtime_and_capabilities() {
-    let names = ["wasmtime::", "wasmtime_wasi::"];
+    let names = ["wasmtime::", "wasmtime_wasi::", "wasmtime_wasi_http::"];
     assert_none(&rules::only_under(&host(), &names, &["runtime", "capability"]));
 }
 

@@ -125,10 +125,10 @@ async fn what_wasi_lacks_or_has_otherwise_is_told_in_plain_words() {
     admit(&with("now: func() -> u64", "(result i64)")).unwrap();
     insta::assert_snapshot!(refusal(&with("now: func() -> u8", "(result i32)")), @"the component doesn't fit the world `silverback:leader/leader`: it imports `wasi:clocks/monotonic-clock@0.2.3#now` with another type than this host offers: expected `u64` found `u8`");
     insta::assert_snapshot!(refusal(&with("rewind: func()", "")), @"the component doesn't fit the world `silverback:leader/leader`: it imports `wasi:clocks/monotonic-clock@0.2.3#rewind`, which this host doesn't offer");
-    let http = changed(&[("import leadership;", "import wasi:http/outgoing-handler@0.2.3;")])
-        + "\npackage wasi:http@0.2.3 { interface outgoing-handler { handle: func(); } }";
-    let import = r#"(import "wasi:http/outgoing-handler@0.2.3" "handle" (func))"#;
-    insta::assert_snapshot!(refusal(&foreign(&http, import, RUN, OK)), @"the component doesn't fit the world `silverback:leader/leader`: it imports `wasi:http/outgoing-handler@0.2.3`, which this host doesn't offer");
+    let http = changed(&[("import leadership;", "import wasi:http/incoming-handler@0.2.3;")])
+        + "\npackage wasi:http@0.2.3 { interface incoming-handler { handle: func(); } }";
+    let import = r#"(import "wasi:http/incoming-handler@0.2.3" "handle" (func))"#;
+    insta::assert_snapshot!(refusal(&foreign(&http, import, RUN, OK)), @"the component doesn't fit the world `silverback:leader/leader`: it imports `wasi:http/incoming-handler@0.2.3#handle`, which this host doesn't offer");
 }
 
 #[tokio::test]

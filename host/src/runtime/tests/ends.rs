@@ -8,7 +8,7 @@ use super::{FAILED, OK, guest, waiting_guest};
 use crate::capability::fakes::{TOKEN, alone, collect, term};
 use crate::capability::{Gate, Lease};
 use crate::clock;
-use crate::registry::{JobId, Limits};
+use crate::registry::{HttpGrants, JobId, Limits};
 
 /// Long beside what a test should take, short beside what a person waits.
 const HANGS: Duration = Duration::from_secs(20);
@@ -21,6 +21,7 @@ pub(super) struct Bench {
     pub(super) gate: Arc<Gate>,
     pub(super) interrupt: Interrupt,
     pub(super) limits: Limits,
+    pub(super) http: HttpGrants,
 }
 
 impl Bench {
@@ -29,7 +30,7 @@ impl Bench {
         let runtime = Runtime::new(settings, tokio::runtime::Handle::current(), clock::system()).unwrap();
         let (gate, _) = term(clock::system(), lease);
         let limits = Limits { memory_bytes: 1 << 20, time_ms: Some(AMPLE.as_millis() as u64) };
-        Bench { runtime, gate, interrupt: Interrupt::default(), limits }
+        Bench { runtime, gate, interrupt: Interrupt::default(), limits, http: HttpGrants::default() }
     }
 
     pub(super) fn start(&self, component: &[u8]) -> Run {
@@ -44,6 +45,7 @@ impl Bench {
             state_path: "/state/acme/job".to_owned(),
             state_mode: StateMode::Buffered,
             config: Default::default(),
+            http: self.http.clone(),
             contenders: alone(),
             limits: self.limits,
             log: collect().0,

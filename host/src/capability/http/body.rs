@@ -1,0 +1,97 @@
+//! The two bodies of a request, each held to what bounds it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Sleep, sleep};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::{Outlet, error};
+
+type Polled = Poll<Option<Result<Frame<Bytes>, Error>>>;
+
+/// What the guest sends. It breaks off, and never just ends, when the run or its term is over: half a body must not pass
+/// for a whole one.
+pub(super) struct Guarded {
+    body: WasiBody,
+    outlet: Arc<Outlet>,
+}
+
+impl Guarded {
+    pub(super) fn new(body: WasiBody, outlet: Arc<Outlet>) -> Self {
+        Guarded { body, outlet }
+    }
+}
+
+impl Body for Guarded {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if self.outlet.is_over() { Poll::Ready(Some(Err(Error::ConnectionTerminated))) } else { polled }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What the target answers, for as long as the request may take. It gives its room back when it is dropped.
+pub(super) struct Answer {
+    body: Incoming,
+    silence: Duration,
+    until_silence: Pin<Box<Sleep>>,
+    until_end: Pin<Box<Sleep>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Answer {
+    /// A body that may be silent for `silence` at most, and must be at its end when `until_end` is.
+    pub(super) fn new(
+        body: Incoming,
+        silence: Duration,
+        until_end: Pin<Box<Sleep>>,
+        room: OwnedSemaphorePermit,
+    ) -> Self {
+        Answer { body, silence, until_silence: Box::pin(sleep(silence)), until_end, _room: room }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        if self.until_end.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Err(Error::HttpResponseTimeout)));
+        }
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                self.until_silence = Box::pin(sleep(self.silence));
+                Poll::Ready(frame.map(|frame| frame.map_err(error::exchange)))
+            }
+            Poll::Pending if self.until_silence.as_mut().poll(context).is_ready() => {
+                Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,54 @@
+//! Why a request failed, in the words of `wasi:http`.
+
+use std::error::Error as _;
+use std::io;
+
+use tokio_rustls::rustls;
+use wasmtime_wasi_http::Error;
+
+use crate::capability::Refusal;
+
+/// The gate's refusals. `wasi:http` has no word for either, so they are told as text, and guests may compare it.
+pub(super) fn refused(refusal: Refusal) -> Error {
+    Error::InternalError(Some(refusal.to_string()))
+}
+
+/// No address was found for a name.
+pub(super) fn name(error: &io::Error) -> Error {
+    Error::DnsError { rcode: Some(error.to_string()), info_code: None }
+}
+
+/// No connection.
+pub(super) fn connect(error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
+        io::ErrorKind::TimedOut => Error::ConnectionTimeout,
+        _ => Error::DestinationUnavailable,
+    }
+}
+
+/// A connection, but no TLS on it.
+pub(super) fn tls(error: &io::Error) -> Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(_)) => Error::TlsCertificateError,
+        _ => Error::TlsProtocolError,
+    }
+}
+
+/// A connection, but no whole response.
+pub(super) fn exchange(error: hyper::Error) -> Error {
+    if error.is_parse_too_large() {
+        Error::HttpResponseHeaderSectionSize(None)
+    } else if error.is_parse() {
+        Error::HttpProtocolError
+    } else if error.is_incomplete_message() {
+        Error::HttpResponseIncomplete
+    } else {
+        match error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind) {
+            Some(io::ErrorKind::UnexpectedEof) => Error::HttpResponseIncomplete,
+            Some(_) => Error::ConnectionTerminated,
+            None if error.is_closed() || error.is_canceled() => Error::ConnectionTerminated,
+            None => Error::HttpProtocolError,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `wasi:http/outgoing-handler`: requests to the targets that the job was granted, each with the term's token.
+//!
+//! A guest's requests have one way out, [`Outlet`]: it compares scheme, host and port with the grants, asks the gate, and
+//! writes the token's header, which the guest itself can't set. No redirect is followed: the guest gets it as it is, and
+//! asks again for where it leads. The types of `wasi:http` are those of wasmtime-wasi-http. It doesn't know which address
+//! a name has, nor what the guest says to its target.
+
+mod body;
+mod error;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::http::uri::Scheme as UriScheme;
+use hyper::{Method, Request, Uri};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
+    WasiHttpHooks,
+};
+
+use self::send::{Ending, Sending, send};
+use super::gate::Gate;
+use super::logging::RunLog;
+use super::state::PATIENCE;
+use crate::history::LogLevel;
+use crate::registry::{HttpGrants, Origin, Scheme};
+
+/// The most requests of one run at once; the next one is refused. A request lasts until its response is read or dropped.
+pub const MAX_REQUESTS: usize = 16;
+/// How long a target may take until it is connected, TLS included.
+pub const MAX_CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long a request may take in all, from the guest's call to the last byte of the response.
+pub const MAX_REQUEST_TIME: Duration = Duration::from_secs(60);
+/// The largest head of a response, and the most that the headers of a request take, in bytes.
+pub const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// The most headers of a response.
+pub const MAX_HEADERS: usize = 100;
+/// How much of a body the host takes from the guest ahead of the target, in bytes. It is kept small, since it isn't
+/// counted as the guest's memory.
+const BODY_CHUNK_BYTES: usize = 16 * 1024;
+
+/// The context of the lines in the run's log.
+const CONTEXT: &str = "http";
+
+/// One run's side of `wasi:http`.
+pub(super) struct Http {
+    ctx: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+impl Http {
+    /// For a run under `gate` with these grants; what is denied is told in `log`.
+    pub(super) fn new(grants: HttpGrants, gate: Arc<Gate>, log: Arc<RunLog>) -> Self {
+        let mut ctx = WasiHttpCtx::new();
+        ctx.set_field_size_limit(MAX_HEAD_BYTES);
+        Http { ctx, hooks: Hooks(Outlet::new(grants, gate, log)) }
+    }
+
+    pub(super) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table, ctx: &mut self.ctx }
+    }
+}
+
+impl Drop for Http {
+    /// Dropping a guest's half-written body would look like its end to the connection, so it is told apart first.
+    fn drop(&mut self) {
+        self.hooks.0.ended.store(true, Ordering::Release);
+    }
+}
+
+/// The only way out of one run.
+struct Outlet {
+    grants: HttpGrants,
+    token_header: HeaderName,
+    gate: Arc<Gate>,
+    log: Arc<RunLog>,
+    room: Arc<Semaphore>,
+    /// True when the run has ended, whatever was still under way.
+    ended: AtomicBool,
+}
+
+impl Outlet {
+    fn new(grants: HttpGrants, gate: Arc<Gate>, log: Arc<RunLog>) -> Arc<Self> {
+        let token_header =
+            HeaderName::from_bytes(grants.token_header.as_str().as_bytes()).expect("the registry took the name");
+        let (room, ended) = (Arc::new(Semaphore::new(MAX_REQUESTS)), AtomicBool::new(false));
+        Arc::new(Outlet { grants, token_header, gate, log, room, ended })
+    }
+
+    /// The one check of where a request goes: gives the target, which is what is connected to and nothing else.
+    fn granted(&self, request: &Request<WasiBody>) -> Result<Origin, Error> {
+        if *request.method() == Method::CONNECT {
+            return self.deny(&format!("method CONNECT to `{}` is denied: it would make a tunnel", request.uri()));
+        }
+        match origin(request.uri()) {
+            Some(origin) if self.grants.allows(&origin) => Ok(origin),
+            Some(origin) => {
+                self.deny(&format!("request to `{origin}` is denied: the job's http.allow doesn't name it"))
+            }
+            None => self.deny(&format!("request to `{}` is denied: it names no http or https host", request.uri())),
+        }
+    }
+
+    fn deny(&self, why: &str) -> Result<Origin, Error> {
+        self.log.say(LogLevel::Warn, CONTEXT, why);
+        Err(Error::HttpRequestDenied)
+    }
+
+    /// Takes room for one more request.
+    fn enter(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.room.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)
+    }
+
+    /// Waits until an effect may pass.
+    async fn pass(&self) -> Result<(), Error> {
+        self.gate.pass(PATIENCE).await.map_err(error::refused)
+    }
+
+    /// True when nothing more may go out.
+    fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Acquire) || self.gate.is_over()
+    }
+
+    /// Writes what is the host's to write: the token, and the target's own name.
+    fn sign(&self, request: &mut Request<WasiBody>, target: &Origin) {
+        let headers = request.headers_mut();
+        headers.insert(self.token_header.clone(), HeaderValue::from(self.gate.token().unsigned_abs()));
+        let host = if target.port() == target.scheme().default_port() {
+            target.host().to_owned()
+        } else {
+            format!("{}:{}", target.host(), target.port())
+        };
+        headers.insert(HOST, HeaderValue::from_str(&host).expect("an origin's host is plain text"));
+    }
+}
+
+/// Where a request says it goes; None where that can't be granted to anyone. Userinfo and odd ports are no origin.
+fn origin(uri: &Uri) -> Option<Origin> {
+    let scheme = match uri.scheme()? {
+        scheme if *scheme == UriScheme::HTTP => Scheme::Http,
+        scheme if *scheme == UriScheme::HTTPS => Scheme::Https,
+        _ => return None,
+    };
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
+    let port = match authority.port_u16() {
+        Some(port) => port,
+        None if authority.as_str() == authority.host() => scheme.default_port(),
+        None => return None,
+    };
+    Origin::new(scheme, authority.host(), port)
+}
+
+/// What wasmtime-wasi-http asks back.
+struct Hooks(Arc<Outlet>);
+
+impl WasiHttpHooks for Hooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(&self.0.token_header, name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        let token_header = self.0.token_header.clone();
+        Arc::new(move |name| is_forbidden(&token_header, name))
+    }
+
+    /// All are: the check of the grants says no, and tells it.
+    fn is_supported_scheme(&mut self, _: &UriScheme) -> bool {
+        true
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Ending,
+    ) -> Box<dyn Future<Output = Sending> + Send> {
+        // Entered here and not when the request's task begins: a run that has just ended must not leave a gap in which
+        // its term is given up and the request still goes out.
+        let inside = self.0.gate.enter();
+        Box::new(send(self.0.clone(), inside, request, options.unwrap_or_default()))
+    }
+}
+
+fn is_forbidden(token_header: &HeaderName, name: &HeaderName) -> bool {
+    name == token_header || DEFAULT_FORBIDDEN_HEADERS.contains(name)
+}

@@ -1,0 +1,158 @@
+//! One request: a connection of its own, the exchange on it, and the limits on both.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use futures::future::{Fuse, FusedFuture as _, FutureExt as _};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tracing::warn;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
+
+use super::body::{Answer, Guarded};
+use super::{MAX_CONNECT_TIME, MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_TIME, Outlet, error};
+use crate::capability::Inside;
+use crate::registry::{Origin, Scheme};
+
+/// Drives what is left of an exchange once its response has begun.
+pub(super) type Ending = Box<dyn Future<Output = Result<(), Error>> + Send>;
+/// A response that has begun, and its connection.
+pub(super) type Sending = Result<(Response<WasiBody>, Ending), Error>;
+
+type Stream = Box<dyn Duplex>;
+type Connection = Fuse<http1::Connection<TokioIo<Stream>, Guarded>>;
+
+/// A connection, under TLS or not.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// How much longer than its request a connection stands: whoever reads the response then learns that time is over,
+/// instead of what would look like the response's end.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Sends a request, if it is granted and its term stands. The term isn't given up before `inside` is gone, which goes
+/// with the connection.
+pub(super) async fn send(
+    outlet: Arc<Outlet>,
+    inside: Inside,
+    request: Request<WasiBody>,
+    options: RequestOptions,
+) -> Sending {
+    let target = outlet.granted(&request)?;
+    let room = outlet.enter()?;
+    let mut time = Box::pin(sleep(MAX_REQUEST_TIME));
+    let (response, connection) = tokio::select! {
+        biased;
+        () = &mut time => return Err(Error::HttpResponseTimeout),
+        answered = exchange(&outlet, &target, request, &options) => answered?,
+    };
+    let silence = bounded(options.between_bytes_timeout, MAX_REQUEST_TIME);
+    let response = response.map(|body| Answer::new(body, silence, time, room).boxed_unsync());
+    Ok((response, Box::new(finish(connection, inside))))
+}
+
+async fn exchange(
+    outlet: &Arc<Outlet>,
+    target: &Origin,
+    mut request: Request<WasiBody>,
+    options: &RequestOptions,
+) -> Result<(Response<Incoming>, Connection), Error> {
+    outlet.pass().await?;
+    let connecting = timeout(bounded(options.connect_timeout, MAX_CONNECT_TIME), connect(target));
+    let stream = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(error::exchange)?;
+    outlet.sign(&mut request, target);
+    // A server is told the path alone; the rest of the address is for proxies.
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    *request.uri_mut() = path.parse::<Uri>().map_err(|_| Error::HttpRequestUriInvalid)?;
+    let request = request.map(|body| Guarded::new(body, outlet.clone()));
+    // The connection may have taken long.
+    outlet.pass().await?;
+    let answering = answer(sender, connection.fuse(), request);
+    let first_byte = bounded(options.first_byte_timeout, MAX_REQUEST_TIME);
+    timeout(first_byte, answering).await.map_err(|_| Error::ConnectionReadTimeout)?.map_err(error::exchange)
+}
+
+/// Drives the connection until the response has begun.
+async fn answer(
+    mut sender: SendRequest<Guarded>,
+    mut connection: Connection,
+    request: Request<Guarded>,
+) -> hyper::Result<(Response<Incoming>, Connection)> {
+    let mut answered = Box::pin(sender.send_request(request));
+    let response = tokio::select! {
+        biased;
+        response = &mut answered => response?,
+        // A connection that has ended well left the response behind.
+        ended = &mut connection => { ended?; answered.await? }
+    };
+    Ok((response, connection))
+}
+
+/// Drives the rest of a connection. What goes wrong there, the body of the response tells.
+async fn finish(connection: Connection, inside: Inside) -> Result<(), Error> {
+    if !connection.is_terminated() {
+        let _ = timeout(MAX_REQUEST_TIME + GRACE, connection).await;
+    }
+    drop(inside);
+    Ok(())
+}
+
+async fn connect(target: &Origin) -> Result<Stream, Error> {
+    let host = target.host().trim_matches(['[', ']']);
+    let addresses: Vec<SocketAddr> =
+        lookup_host((host, target.port())).await.map_err(|found| error::name(&found))?.collect();
+    let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|found| error::connect(&found))?;
+    // Small requests wait for no more bytes to come.
+    let _ = stream.set_nodelay(true);
+    match target.scheme() {
+        Scheme::Http => Ok(Box::new(stream)),
+        Scheme::Https => {
+            let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::HttpRequestUriInvalid)?;
+            let stream = TLS.connect(name, stream).await.map_err(|found| error::tls(&found))?;
+            Ok(Box::new(stream))
+        }
+    }
+}
+
+/// Trusts whom the machine trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise). Read once, with the first request
+/// that needs it.
+static TLS: LazyLock<TlsConnector> = LazyLock::new(|| {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        warn!(%error, "a certificate of this machine can't be read");
+    }
+    let mut roots = RootCertStore::empty();
+    let (trusted, unusable) = roots.add_parsable_certificates(found.certs);
+    if trusted == 0 {
+        warn!(unusable, "this machine has no certificates to trust, so https fails for all guests");
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+});
+
+/// What the guest asks for, within what the host gives.
+fn bounded(asked: Option<Duration>, limit: Duration) -> Duration {
+    asked.map_or(limit, |asked| asked.min(limit))
+}

@@ -1,0 +1,294 @@
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, StreamBody};
+use hyper::Response;
+use hyper::body::Frame;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::capability::fakes::{FakeClock, TOKEN, collect, term};
+use crate::history::LogLine;
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+
+/// The first byte of whoever speaks TLS.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// A target that gives everyone the same answer, and keeps what it was sent until the other side closed or waits.
+struct Target {
+    authority: String,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Target {
+    /// Answers `answer` to each head, or to whoever begins with TLS, and closes; says nothing where it is empty.
+    async fn start(answer: impl Into<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let (answer, seen) = (answer.into(), Arc::<Mutex<Vec<String>>>::default());
+        let kept = seen.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (kept, answer) = (kept.clone(), answer.clone());
+                tokio::spawn(async move {
+                    let index = {
+                        let mut kept = kept.lock().unwrap();
+                        kept.push(String::new());
+                        kept.len() - 1
+                    };
+                    let mut bytes = [0; 4096];
+                    while let Ok(read @ 1..) = stream.read(&mut bytes).await {
+                        kept.lock().unwrap()[index].push_str(&String::from_utf8_lossy(&bytes[..read]));
+                        let whole = bytes[0] == TLS_HANDSHAKE || kept.lock().unwrap()[index].contains("\r\n\r\n");
+                        if !answer.is_empty() && whole {
+                            return stream.write_all(answer.as_bytes()).await.unwrap();
+                        }
+                    }
+                    kept.lock().unwrap()[index].push_str("<closed>");
+                });
+            }
+        });
+        Target { authority, seen }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.authority)
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// One run that was granted some origins, and what it says.
+struct Caller {
+    http: Http,
+    gate: Arc<Gate>,
+    lines: Arc<Mutex<Vec<LogLine>>>,
+}
+
+fn caller(allow: &[&str]) -> Caller {
+    let clock = FakeClock::new();
+    let (gate, _) = term(clock.clone(), Duration::from_secs(60));
+    let (sink, lines) = collect();
+    let log = RunLog::new("acme/job/1".to_owned(), 1, sink, clock);
+    let allow = allow.iter().map(|origin| origin.parse().unwrap()).collect();
+    let http = Http::new(HttpGrants { allow, ..HttpGrants::default() }, gate.clone(), log);
+    Caller { http, gate, lines }
+}
+
+fn request(url: &str) -> Request<WasiBody> {
+    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    Request::get(url).body(body).unwrap()
+}
+
+impl Caller {
+    fn sending(&mut self, request: Request<WasiBody>) -> impl Future<Output = Sending> + Send + 'static {
+        Box::into_pin(self.http.hooks.send_request(request, None, Box::new(async { Ok(()) })))
+    }
+
+    /// Sends, and reads the response to its end.
+    async fn send(&mut self, request: Request<WasiBody>) -> Result<Response<Bytes>, Error> {
+        let (response, ending) = self.sending(request).await?;
+        let driven = tokio::spawn(Box::into_pin(ending));
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        driven.await.unwrap()?;
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// How a request fails.
+    async fn refusal(&mut self, url: &str) -> String {
+        format!("{:?}", self.send(request(url)).await.map(|response| response.status()).unwrap_err())
+    }
+
+    fn said(&self) -> Vec<String> {
+        self.lines.lock().unwrap().iter().map(|line| line.message.clone()).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_granted_request_goes_out_with_the_token_and_the_hosts_own_headers() {
+    let target = Target::start(OK).await;
+    let mut caller = caller(&[&target.url("")]);
+    let mut forged = request(&target.url("/a?b=c"));
+    forged.headers_mut().insert("silverback-token", HeaderValue::from_static("forged"));
+    forged.headers_mut().insert("host", HeaderValue::from_static("elsewhere"));
+    forged.headers_mut().insert("colour", HeaderValue::from_static("silver"));
+    let response = caller.send(forged).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.body().as_ref()), (200, &b"hi"[..]));
+    let seen = &target.seen()[0];
+    assert!(seen.starts_with("GET /a?b=c HTTP/1.1\r\n"), "{seen}");
+    for line in
+        [format!("silverback-token: {TOKEN}"), format!("host: {}", target.authority), "colour: silver".to_owned()]
+    {
+        assert!(seen.contains(&format!("\r\n{line}\r\n")), "`{line}` is missing in {seen}");
+    }
+    assert!(!seen.contains("forged") && !seen.contains("elsewhere"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_guest_cannot_set_the_headers_that_are_the_hosts() {
+    let mut caller = caller(&[]);
+    for name in ["silverback-token", "host", "connection", "transfer-encoding", "upgrade", "proxy-authorization"] {
+        let name = HeaderName::from_static(name);
+        assert!(caller.http.hooks.is_forbidden_header(&name), "{name}");
+        assert!(caller.http.hooks.forbidden_header_filter()(&name), "{name}");
+    }
+    assert!(!caller.http.hooks.is_forbidden_header(&HeaderName::from_static("content-type")));
+}
+
+#[tokio::test]
+async fn what_is_not_granted_is_denied_and_told_and_nothing_is_connected() {
+    let target = Target::start(OK).await;
+    let mut caller = caller(&[&target.url(""), "https://api.example.com"]);
+    let port = target.authority.strip_prefix("127.0.0.1:").unwrap().to_owned();
+    let denied = [
+        format!("https://127.0.0.1:{port}/"),
+        format!("http://localhost:{port}/"),
+        format!("http://me@127.0.0.1:{port}/"),
+        format!("http://[::ffff:127.0.0.1]:{port}/"),
+        "http://127.0.0.1/".to_owned(),
+        "http://api.example.com:443/".to_owned(),
+        "https://www.api.example.com/".to_owned(),
+        "https://api.example.com:99999/".to_owned(),
+        "ftp://api.example.com/".to_owned(),
+    ];
+    for url in &denied {
+        assert_eq!(caller.refusal(url).await, "HttpRequestDenied", "{url}");
+    }
+    let mut tunnel = request(&target.url("/"));
+    *tunnel.method_mut() = Method::CONNECT;
+    assert!(matches!(caller.send(tunnel).await, Err(Error::HttpRequestDenied)));
+    let said = caller.said();
+    assert_eq!(said.len(), denied.len() + 1, "{said:#?}");
+    assert_eq!(said[4], "request to `http://127.0.0.1:80` is denied: the job's http.allow doesn't name it");
+    assert!(target.seen().is_empty(), "{:?}", target.seen());
+}
+
+#[tokio::test]
+async fn a_redirect_is_given_back_and_not_followed() {
+    let elsewhere = Target::start(OK).await;
+    let location = elsewhere.url("/secret");
+    let target =
+        Target::start(format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")).await;
+    let mut caller = caller(&[&target.url(""), &elsewhere.url("")]);
+    let response = caller.send(request(&target.url("/"))).await.unwrap();
+    assert_eq!((response.status().as_u16(), &response.headers()["location"]), (302, &location.parse().unwrap()));
+    assert!(elsewhere.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_closed_gate_holds_a_request_and_an_ended_one_refuses_it() {
+    let target = Target::start(OK).await;
+    let mut caller = caller(&[&target.url("")]);
+    caller.gate.close();
+    let held = tokio::spawn(caller.sending(request(&target.url("/held"))));
+    let gate = caller.gate.clone();
+    tokio::task::yield_now().await;
+    assert!(target.seen().is_empty());
+    gate.open();
+    assert_eq!(held.await.unwrap().unwrap().0.status().as_u16(), 200);
+
+    gate.close();
+    let unproven = tokio::spawn(caller.sending(request(&target.url("/unproven"))));
+    let error = unproven.await.unwrap().map(|_| ()).unwrap_err();
+    let words = "the ensemble can't be reached, leadership is not known";
+    assert!(matches!(&error, Error::InternalError(Some(told)) if told == words), "{error:?}");
+
+    gate.end();
+    assert_eq!(caller.refusal(&target.url("/late")).await, "InternalError(Some(\"leadership is lost\"))");
+    assert_eq!(target.seen().len(), 1, "{:?}", target.seen());
+}
+
+#[tokio::test]
+async fn a_term_is_not_vacated_while_a_request_is_under_way() {
+    let mute = Target::start("").await;
+    let mut caller = caller(&[&mute.url("")]);
+    let gate = caller.gate.clone();
+    let waiting = tokio::spawn(caller.sending(request(&mute.url("/"))));
+    drop(caller);
+    tokio::select! {
+        biased;
+        () = gate.vacated() => panic!("a request is under way"),
+        () = tokio::task::yield_now() => {}
+    }
+    waiting.abort();
+    gate.vacated().await;
+}
+
+#[tokio::test]
+async fn a_run_has_so_many_requests_at_once_and_no_more() {
+    let mute = Target::start("").await;
+    let mut caller = caller(&[&mute.url("")]);
+    let url = mute.url("/");
+    let waiting: Vec<_> = (0..MAX_REQUESTS).map(|_| tokio::spawn(caller.sending(request(&url)))).collect();
+    tokio::task::yield_now().await;
+    assert_eq!(caller.refusal(&url).await, "ConnectionLimitReached");
+    for one in waiting {
+        one.abort();
+        assert!(one.await.is_err());
+    }
+    let again = tokio::spawn(caller.sending(request(&url)));
+    tokio::task::yield_now().await;
+    assert!(!again.is_finished(), "there is room again");
+}
+
+#[tokio::test]
+async fn answers_that_break_a_limit_or_break_off_are_errors() {
+    let long = "x".repeat(MAX_HEAD_BYTES);
+    let many = "a: b\r\n".repeat(MAX_HEADERS + 1);
+    for (answer, error) in [
+        (format!("HTTP/1.1 200 OK\r\nlong: {long}\r\n\r\n"), "HttpResponseHeaderSectionSize(None)"),
+        (format!("HTTP/1.1 200 OK\r\n{many}\r\n"), "HttpResponseHeaderSectionSize(None)"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi".to_owned(), "HttpResponseIncomplete"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n".to_owned(), "HttpResponseIncomplete"),
+        ("no http at all\r\n\r\n".to_owned(), "HttpProtocolError"),
+    ] {
+        let target = Target::start(answer).await;
+        assert_eq!(caller(&[&target.url("")]).refusal(&target.url("/")).await, error);
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_there_and_one_without_tls_fail_cleanly() {
+    let plain = Target::start("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let url = format!("https://{}", plain.authority);
+    assert_eq!(caller(&[&url]).refusal(&url).await, "TlsProtocolError");
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    assert_eq!(caller(&[&url]).refusal(&url).await, "ConnectionRefused");
+    let nowhere = caller(&["http://nowhere.invalid"]).refusal("http://nowhere.invalid/").await;
+    assert!(nowhere.starts_with("DnsError"), "{nowhere}");
+}
+
+#[tokio::test]
+async fn a_body_breaks_off_and_does_not_end_when_its_run_or_its_term_does() {
+    let ends: [fn(Caller); 2] = [drop, |caller| caller.gate.end()];
+    for end in ends {
+        let mute = Target::start("").await;
+        let mut caller = caller(&[&mute.url("")]);
+        let (parts, body) = tokio::sync::mpsc::unbounded_channel::<&'static [u8]>();
+        let frames = futures::stream::unfold(body, |mut body| async {
+            let part = body.recv().await?;
+            Some((Ok::<_, Error>(Frame::data(Bytes::from_static(part))), body))
+        });
+        let request = Request::post(mute.url("/")).body(StreamBody::new(frames).boxed_unsync()).unwrap();
+        let waiting = tokio::spawn(caller.sending(request));
+        parts.send(b"half of a body").unwrap();
+        let seen = async |wanted: &str| {
+            while !mute.seen().first().is_some_and(|seen| seen.contains(wanted)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        seen("half of a body").await;
+        end(caller);
+        // As the guest's end looks to the body: its other side is gone.
+        drop(parts);
+        assert!(waiting.await.unwrap().is_err());
+        seen("<closed>").await;
+        assert!(!mute.seen()[0].contains("\r\n0\r\n"), "it looks whole: {:?}", mute.seen());
+    }
+}
