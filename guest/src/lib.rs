@@ -25,6 +25,7 @@ extern crate self as silverback_guest;
 pub mod bindings;
 pub mod config;
 mod error;
+pub mod http;
 pub mod leadership;
 mod logger;
 mod report;

@@ -1,0 +1,167 @@
+//! HTTP requests to the targets that the job's `[http]` table allows.
+//!
+//! Each goes out with the term's fencing token in the header `silverback-token` (or the one that job.toml names), which
+//! the host writes: a target that remembers the highest token, and refuses lower ones, can't be written to by a deposed
+//! leader. A redirect is given back like any other response.
+
+mod wire;
+
+use std::error;
+use std::fmt;
+
+/// Asks for a resource.
+///
+/// # Errors
+/// As [`Request::send`].
+pub fn get(url: &str) -> Result<Response, Error> {
+    Request::new("GET", url).send()
+}
+
+/// Sends a body to a resource.
+///
+/// # Errors
+/// As [`Request::send`].
+pub fn post(url: &str, body: impl Into<Vec<u8>>) -> Result<Response, Error> {
+    Request::new("POST", url).body(body).send()
+}
+
+/// A request that isn't sent yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    method: String,
+    url: String,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Option<Vec<u8>>,
+}
+
+impl Request {
+    /// Of a method such as `PUT`, for an URL such as `https://api.example.com/v1/orders?open`.
+    pub fn new(method: &str, url: &str) -> Self {
+        Request { method: method.to_owned(), url: url.to_owned(), headers: Vec::new(), body: None }
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Sends it, and reads the whole response into memory.
+    ///
+    /// # Errors
+    /// [`Error`]. But for [`Error::Other`], nothing was sent. A response of any status is no error.
+    pub fn send(self) -> Result<Response, Error> {
+        wire::send(self)
+    }
+}
+
+/// What a target answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Such as 200.
+    pub status: u16,
+    /// Names are in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// All of it.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The first header of this name, where it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// The body as text; what is no UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Why there is no response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The job's `[http]` table doesn't allow this target.
+    Denied {
+        /// The target.
+        url: String,
+    },
+    /// This host no longer leads.
+    LostLeadership,
+    /// The host can't prove now that it leads, since it doesn't reach the ensemble. Trying again may help.
+    Unproven,
+    /// No URL, method or header that could be sent; the host's own headers are none.
+    Invalid {
+        /// What, and its value.
+        what: String,
+    },
+    /// No connection, or no whole response. The target may have seen the request.
+    Other(String),
+}
+
+impl Error {
+    fn invalid(what: &str, value: &str) -> Self {
+        Error::Invalid { what: format!("{what} `{value}`") }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Denied { url } => write!(f, "request to `{url}` is denied: the job's http.allow doesn't name it"),
+            Error::LostLeadership => f.write_str(LOST),
+            Error::Unproven => f.write_str(UNPROVEN),
+            Error::Invalid { what } => write!(f, "{what} is not valid in a request"),
+            Error::Other(words) => write!(f, "request failed: {words}"),
+        }
+    }
+}
+
+impl error::Error for Error {}
+
+/// The host's words for its two refusals, which `wasi:http` has no code for.
+const LOST: &str = "leadership is lost";
+const UNPROVEN: &str = "the ensemble can't be reached, leadership is not known";
+
+/// An URL in the parts that a request has.
+#[derive(Debug, PartialEq, Eq)]
+struct Target<'a> {
+    scheme: &'a str,
+    authority: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Target<'a> {
+    /// The parts of an URL; a fragment is not sent.
+    fn of(url: &'a str) -> Option<Self> {
+        let (scheme, rest) = url.split('#').next()?.split_once("://")?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let path = if path.is_empty() { "/" } else { path };
+        (!scheme.is_empty() && !authority.is_empty()).then_some(Target { scheme, authority, path })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_url_is_parted_as_a_request_has_it() {
+        let parts = |url| Target::of(url).map(|Target { scheme, authority, path }| (scheme, authority, path));
+        assert_eq!(parts("https://a.example"), Some(("https", "a.example", "/")));
+        assert_eq!(parts("http://a:8080/b/c?d=e#f"), Some(("http", "a:8080", "/b/c?d=e")));
+        assert_eq!(parts("http://[::1]:80?q"), Some(("http", "[::1]:80", "?q")));
+        for none in ["", "a.example", "http://", "://a", "http:///path"] {
+            assert_eq!(parts(none), None, "{none}");
+        }
+    }
+}

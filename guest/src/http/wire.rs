@@ -1,0 +1,106 @@
+//! From a request to `wasi:http`, and back to a response.
+
+use wasip2::http::outgoing_handler::handle;
+use wasip2::http::types::{
+    ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme, http_error_code,
+};
+use wasip2::io::streams::StreamError;
+
+use super::{Error, LOST, Request, Response, Target, UNPROVEN};
+
+/// As much as `wasi:io` takes and gives in one call.
+const CHUNK_BYTES: usize = 4096;
+
+pub(super) fn send(request: Request) -> Result<Response, Error> {
+    let Request { method, url, mut headers, body } = request;
+    let has_length = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    if let Some(body) = body.as_ref().filter(|_| !has_length) {
+        headers.push(("content-length".to_owned(), body.len().to_string().into_bytes()));
+    }
+    let outgoing = outgoing(&method, &url, headers)?;
+    let failed = |code: ErrorCode| told(code, &url);
+    let refused = || Error::Other("the host gave no way to send a body".to_owned());
+    let writing = match &body {
+        Some(body) => Some((outgoing.body().map_err(|()| refused())?, body)),
+        None => None,
+    };
+    let response = handle(outgoing, None).map_err(failed)?;
+    // A body that is not taken is no failure by itself: the response says why.
+    let written = writing.map_or(Ok(()), |(stream, body)| write(stream, body));
+    response.subscribe().block();
+    let response = response.get().and_then(Result::ok).unwrap_or(Err(ErrorCode::InternalError(None)));
+    let response = response.map_err(failed)?;
+    written.map_err(failed)?;
+    read(&response).map_err(failed)
+}
+
+fn outgoing(method: &str, url: &str, headers: Vec<(String, Vec<u8>)>) -> Result<OutgoingRequest, Error> {
+    let target = Target::of(url).ok_or_else(|| Error::invalid("url", url))?;
+    let fields = Fields::new();
+    for (name, value) in headers {
+        fields.append(&name, &value).map_err(|_| Error::invalid("header", &name))?;
+    }
+    let request = OutgoingRequest::new(fields);
+    request.set_method(&verb(method)).map_err(|()| Error::invalid("method", method))?;
+    let scheme = match target.scheme {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        other => Scheme::Other(other.to_owned()),
+    };
+    let set = request
+        .set_scheme(Some(&scheme))
+        .and_then(|()| request.set_authority(Some(target.authority)))
+        .and_then(|()| request.set_path_with_query(Some(target.path)));
+    set.map_err(|()| Error::invalid("url", url))?;
+    Ok(request)
+}
+
+fn verb(method: &str) -> Method {
+    match method {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "PATCH" => Method::Patch,
+        "OPTIONS" => Method::Options,
+        other => Method::Other(other.to_owned()),
+    }
+}
+
+fn write(outgoing: OutgoingBody, body: &[u8]) -> Result<(), ErrorCode> {
+    let Ok(stream) = outgoing.write() else { return Err(ErrorCode::InternalError(None)) };
+    for chunk in body.chunks(CHUNK_BYTES) {
+        if stream.blocking_write_and_flush(chunk).is_err() {
+            // The target has answered early, or is gone.
+            return Ok(());
+        }
+    }
+    drop(stream);
+    OutgoingBody::finish(outgoing, None)
+}
+
+fn read(response: &IncomingResponse) -> Result<Response, ErrorCode> {
+    let (status, headers) = (response.status(), response.headers().entries());
+    let Ok(incoming) = response.consume() else { return Err(ErrorCode::InternalError(None)) };
+    let Ok(stream) = incoming.stream() else { return Err(ErrorCode::InternalError(None)) };
+    let mut body = Vec::new();
+    loop {
+        match stream.blocking_read(CHUNK_BYTES as u64 * 4) {
+            Ok(mut bytes) => body.append(&mut bytes),
+            Err(StreamError::Closed) => return Ok(Response { status, headers, body }),
+            Err(StreamError::LastOperationFailed(error)) => {
+                return Err(http_error_code(&error).unwrap_or(ErrorCode::HttpResponseIncomplete));
+            }
+        }
+    }
+}
+
+fn told(code: ErrorCode, url: &str) -> Error {
+    match code {
+        ErrorCode::HttpRequestDenied => Error::Denied { url: url.to_owned() },
+        ErrorCode::InternalError(Some(words)) if words == LOST => Error::LostLeadership,
+        ErrorCode::InternalError(Some(words)) if words == UNPROVEN => Error::Unproven,
+        other => Error::Other(format!("{other:?}")),
+    }
+}
