@@ -32,6 +32,27 @@ pub fn baton(name: &str) -> String {
     job("acme", name, "baton", "trigger = \"leader\"\n")
 }
 
+/// The guest `caller` as job `acme/NAME` that runs when it is triggered, with one origin granted unless it is empty;
+/// `config` are lines of that table.
+pub fn calling(name: &str, allow: &str, config: &str) -> String {
+    let trigger = "trigger = \"schedule\"\nschedule = \"0 0 1 1 *\"\n";
+    job("acme", name, "caller", &format!("{trigger}{}[config]\n{config}", granting(allow)))
+}
+
+/// The guest `caller` as leader job `acme/NAME` that sends one request after the other, otherwise as [`calling`].
+pub fn calling_leader(name: &str, allow: &str, config: &str) -> String {
+    job(
+        "acme",
+        name,
+        "caller",
+        &format!("trigger = \"leader\"\n{}[config]\nrepeat = \"yes\"\n{config}", granting(allow)),
+    )
+}
+
+fn granting(origin: &str) -> String {
+    if origin.is_empty() { String::new() } else { format!("[http]\nallow = [\"{origin}\"]\n") }
+}
+
 /// A job of `tenant` that runs the guest of this name.
 fn job(tenant: &str, name: &str, component: &str, rest: &str) -> String {
     let mut text = format!("tenant = \"{tenant}\"\nname = \"{name}\"\n");

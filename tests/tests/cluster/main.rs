@@ -6,6 +6,7 @@ mod embedded;
 mod ensemble;
 mod failover;
 mod hostile;
+mod http;
 mod kazoo;
 mod lost_reply;
 mod operator;
