@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::cli::{Cli, ContenderRow, RunRow};
-use crate::host::{Host, HostSettings};
+use crate::host::{Host, HostSettings, ROOT};
 use crate::wait::await_value;
 
 /// How long a change may take that waits for no time-out: ample, since a test machine may be busy.
@@ -18,6 +18,7 @@ pub struct Cluster {
     // Dropped before the folder: fields go in order.
     hosts: Vec<Host>,
     zookeeper: Option<String>,
+    root: String,
     session_timeout: Duration,
     shared_store: bool,
     dir: TempDir,
@@ -51,6 +52,21 @@ impl Cluster {
         cluster
     }
 
+    /// Hosts that reach the ensemble each by a way of its own, given with their names. The cluster lives below `root`, so
+    /// that several can share an ensemble.
+    ///
+    /// # Panics
+    /// Where one doesn't become ready.
+    #[track_caller]
+    pub fn start_through(root: &str, session_timeout: Duration, ways: &[(&str, String)]) -> Self {
+        let mut cluster = Cluster::empty(None, session_timeout);
+        cluster.root = root.to_owned();
+        for (name, zookeeper) in ways {
+            cluster.join_through(name, Some(zookeeper.clone()));
+        }
+        cluster
+    }
+
     /// One host on the embedded coordinator, named `solo`.
     ///
     /// # Panics
@@ -64,7 +80,7 @@ impl Cluster {
 
     fn empty(zookeeper: Option<String>, session_timeout: Duration) -> Self {
         let dir = tempfile::Builder::new().prefix("silverback-hosts-").tempdir().expect("a temporary folder");
-        Cluster { hosts: Vec::new(), zookeeper, session_timeout, shared_store: true, dir }
+        Cluster { hosts: Vec::new(), zookeeper, root: ROOT.to_owned(), session_timeout, shared_store: true, dir }
     }
 
     /// Starts one more host.
@@ -85,6 +101,7 @@ impl Cluster {
         let settings = HostSettings {
             name: name.to_owned(),
             zookeeper,
+            root: self.root.clone(),
             session_timeout: self.session_timeout,
             store: self.shared_store.then(|| self.dir.path().join("store")),
         };
@@ -111,14 +128,14 @@ impl Cluster {
         found.unwrap_or_else(|| panic!("no host `{name}` was started"))
     }
 
-    /// The command line, talking to the first host that runs.
+    /// The command line, talking to the first host that runs and isn't frozen.
     ///
     /// # Panics
     /// Where none does.
     #[track_caller]
     pub fn cli(&mut self) -> Cli {
-        let running = self.hosts.iter_mut().find_map(|host| host.runs().then(|| host.cli()));
-        running.expect("a host that runs")
+        let running = self.hosts.iter_mut().find_map(|host| host.answers().then(|| host.cli()));
+        running.expect("a host that answers")
     }
 
     /// Registers a job: writes `job.toml` and applies it.

@@ -17,6 +17,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a drain may take.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 
+/// Where a cluster lives unless it is told otherwise.
+pub const ROOT: &str = "/silverback";
+
 /// How a host is started.
 #[derive(Clone, Debug)]
 pub struct HostSettings {
@@ -24,6 +27,8 @@ pub struct HostSettings {
     pub name: String,
     /// The connect string; None: the embedded coordinator.
     pub zookeeper: Option<String>,
+    /// The path below which its cluster lives.
+    pub root: String,
     /// The session timeout it asks for.
     pub session_timeout: Duration,
     /// The folder of components and history that the hosts of a cluster share; None: its own.
@@ -33,7 +38,13 @@ pub struct HostSettings {
 impl HostSettings {
     /// A host on the embedded coordinator.
     pub fn embedded(name: &str) -> Self {
-        HostSettings { name: name.to_owned(), zookeeper: None, session_timeout: Duration::from_secs(4), store: None }
+        HostSettings {
+            name: name.to_owned(),
+            zookeeper: None,
+            root: ROOT.to_owned(),
+            session_timeout: Duration::from_secs(4),
+            store: None,
+        }
     }
 }
 
@@ -43,6 +54,7 @@ pub struct Host {
     dir: PathBuf,
     address: String,
     process: Process,
+    frozen: bool,
 }
 
 impl Host {
@@ -54,7 +66,7 @@ impl Host {
     pub fn start(settings: HostSettings, dir: &Path) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let process = launch(&settings, &address, dir);
-        let mut host = Host { settings, dir: dir.to_owned(), address, process };
+        let mut host = Host { settings, dir: dir.to_owned(), address, process, frozen: false };
         host.await_ready(0);
         host
     }
@@ -82,6 +94,11 @@ impl Host {
     /// Whether its process runs.
     pub fn runs(&mut self) -> bool {
         self.process.exited().is_none()
+    }
+
+    /// Whether it can answer: it runs, and isn't frozen.
+    pub fn answers(&mut self) -> bool {
+        !self.frozen && self.runs()
     }
 
     /// What it logged.
@@ -116,12 +133,14 @@ impl Host {
 
     /// Freezes it.
     pub fn sigstop(&mut self) {
+        self.frozen = true;
         self.process.signal(Signal::STOP);
     }
 
     /// Thaws it.
     pub fn sigcont(&mut self) {
         self.process.signal(Signal::CONT);
+        self.frozen = false;
     }
 
     /// Starts it again, with the same data and address, and waits until it is ready.
@@ -132,6 +151,7 @@ impl Host {
     pub fn restart(&mut self) {
         self.kill9();
         let ready_before = self.process.out().lines().count();
+        self.frozen = false;
         self.process = launch(&self.settings, &self.address, &self.dir);
         self.await_ready(ready_before);
     }
@@ -156,6 +176,7 @@ fn launch(settings: &HostSettings, address: &str, dir: &Path) -> Process {
     let mut option = |name: &str, value: &str| args.extend([format!("--{name}"), value.to_owned()]);
     option("name", &settings.name);
     option("listen", address);
+    option("root", &settings.root);
     option("data", &data.display().to_string());
     option("session-timeout", &format!("{}ms", settings.session_timeout.as_millis()));
     if let Some(servers) = &settings.zookeeper {

@@ -1,12 +1,23 @@
 //! Texts of job.toml for the guests of the tests.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::place::guest;
 
 /// The guest `witness` as leader job `acme/witness`; `more` are further lines of its own.
 pub fn leading_witness(more: &str) -> String {
     job("acme", "witness", "witness", &format!("trigger = \"leader\"\n{more}"))
+}
+
+/// The guest `witness` as leader job `acme/witness`, which says every `beat` that it is alive.
+pub fn quick_witness(beat: Duration) -> String {
+    leading_witness(&format!("[config]\nbeat-ms = \"{}\"\n", beat.as_millis()))
+}
+
+/// The guest `scribe` as leader job `acme/scribe`.
+pub fn scribe() -> String {
+    job("acme", "scribe", "scribe", "trigger = \"leader\"\n")
 }
 
 /// The guest `witness` as job `acme/ticker` on a schedule.

@@ -6,8 +6,10 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// The longest frame; longer than any that ZooKeeper takes.
 const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
@@ -21,8 +23,10 @@ pub enum Mode {
     Cut,
     /// Requests pass, replies vanish.
     Mute,
-    /// Everything vanishes; connections stay open.
+    /// Everything vanishes; connections stay open, and new ones are taken and never answered.
     Hole,
+    /// Everything passes, both ways, so much later; frames keep their order.
+    Delay(Duration),
 }
 
 type Predicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
@@ -46,10 +50,20 @@ struct State {
     links: Vec<Weak<Link>>,
 }
 
-/// Cuts connections whose request matches, after the server has done it.
+/// Cuts connections whose request matches.
 struct Trap {
     left: u64,
+    springs: Springs,
     matches: Predicate,
+}
+
+/// When a trap cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Springs {
+    /// Before the request gets to the server: nothing is done.
+    Before,
+    /// After the server's reply: it is done.
+    After,
 }
 
 /// One client's connection and the one made for it.
@@ -108,10 +122,16 @@ impl Proxy {
     /// For the next `times` requests whose frame (without its length) satisfies `matches`: passes the request on, waits
     /// for the server's reply, drops it and closes the connection. The operation is done and the client doesn't know.
     pub fn cut_after_request(&self, times: u64, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
-        self.shared.state().trap = Some(Trap { left: times, matches: Arc::new(matches) });
+        self.shared.state().trap = Some(Trap { left: times, springs: Springs::After, matches: Arc::new(matches) });
     }
 
-    /// How many connections [`Proxy::cut_after_request`] has cut.
+    /// For the next `times` requests that satisfy `matches`: closes the connection instead of passing them on. The
+    /// operation is not done, which the client can't tell from one that is.
+    pub fn cut_before_request(&self, times: u64, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
+        self.shared.state().trap = Some(Trap { left: times, springs: Springs::Before, matches: Arc::new(matches) });
+    }
+
+    /// How many connections [`Proxy::cut_after_request`] and [`Proxy::cut_before_request`] have cut.
     pub fn fired(&self) -> u64 {
         self.shared.fired.load(Ordering::Acquire)
     }
@@ -131,22 +151,16 @@ impl Shared {
         self.state.lock().expect("nothing panics under this lock")
     }
 
-    /// True where this request is to be cut off from its reply.
-    fn springs_trap(&self, frame: &[u8]) -> bool {
-        let Some(matches) = self.state().trap.as_ref().filter(|trap| trap.left > 0).map(|trap| trap.matches.clone())
-        else {
-            return false;
-        };
+    /// When this request's connection is to be cut, where it is.
+    fn springs_trap(&self, frame: &[u8]) -> Option<Springs> {
+        let matches = self.state().trap.as_ref().filter(|trap| trap.left > 0).map(|trap| trap.matches.clone())?;
         if !matches(frame) {
-            return false;
+            return None;
         }
-        match &mut self.state().trap {
-            Some(trap) if trap.left > 0 => {
-                trap.left -= 1;
-                true
-            }
-            Some(_) | None => false,
-        }
+        let mut state = self.state();
+        let trap = state.trap.as_mut().filter(|trap| trap.left > 0)?;
+        trap.left -= 1;
+        Some(trap.springs)
     }
 }
 
@@ -189,22 +203,38 @@ fn connect(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
         link.close();
     }
     drop(state);
-    for pump in [pump_requests, pump_replies] {
-        let (link, shared) = (Arc::clone(&link), Arc::clone(shared));
-        thread::spawn(move || {
-            // An error is a closed connection, which ends the other direction too.
-            let _ = pump(&link, &shared);
-            link.close();
-        });
-    }
+    let (requests, to_server) = channel();
+    let (replies, to_client) = channel();
+    on_link(&link, shared, move |link, shared| pump_requests(link, shared, &requests));
+    on_link(&link, shared, move |link, shared| pump_replies(link, shared, &replies));
+    on_link(&link, shared, move |link, _| hand_on(&to_server, &link.server));
+    on_link(&link, shared, move |link, _| hand_on(&to_client, &link.client));
     Ok(())
 }
 
-fn pump_requests(link: &Link, shared: &Shared) -> io::Result<()> {
-    let (mut from, mut to) = (&link.client, &link.server);
+/// Runs one part of a link on a thread of its own. The part ends with the connection, and the connection with the part.
+fn on_link(
+    link: &Arc<Link>,
+    shared: &Arc<Shared>,
+    part: impl FnOnce(&Link, &Shared) -> io::Result<()> + Send + 'static,
+) {
+    let (link, shared) = (Arc::clone(link), Arc::clone(shared));
+    thread::spawn(move || {
+        // An error is a closed connection, which ends the other parts too.
+        let _ = part(&link, &shared);
+        link.close();
+    });
+}
+
+/// A frame on its way, and when it is to arrive.
+type Due = (Instant, Vec<u8>);
+
+fn pump_requests(link: &Link, shared: &Shared, on: &Sender<Due>) -> io::Result<()> {
+    let mut from = &link.client;
     let mut first = true;
     loop {
         let frame = read_frame(&mut from)?;
+        let mut due = Instant::now();
         match shared.state().mode {
             Mode::Pass | Mode::Mute => {}
             Mode::Cut => return Ok(()),
@@ -212,18 +242,26 @@ fn pump_requests(link: &Link, shared: &Shared) -> io::Result<()> {
                 link.holed.store(true, Ordering::Release);
                 continue;
             }
+            Mode::Delay(delay) => due += delay,
         }
         // The first frame opens or resumes the session and has no number.
-        if !first && shared.springs_trap(&frame) {
-            *link.trapped() = number(&frame);
+        match if first { None } else { shared.springs_trap(&frame) } {
+            None => {}
+            Some(Springs::Before) => {
+                shared.fired.fetch_add(1, Ordering::AcqRel);
+                return Ok(());
+            }
+            Some(Springs::After) => *link.trapped() = number(&frame),
         }
         first = false;
-        write_frame(&mut to, &frame)?;
+        if on.send((due, frame)).is_err() {
+            return Ok(());
+        }
     }
 }
 
-fn pump_replies(link: &Link, shared: &Shared) -> io::Result<()> {
-    let (mut from, mut to) = (&link.server, &link.client);
+fn pump_replies(link: &Link, shared: &Shared, on: &Sender<Due>) -> io::Result<()> {
+    let mut from = &link.server;
     loop {
         let frame = read_frame(&mut from)?;
         let trapped = *link.trapped();
@@ -232,12 +270,29 @@ fn pump_replies(link: &Link, shared: &Shared) -> io::Result<()> {
             shared.fired.fetch_add(1, Ordering::AcqRel);
             return Ok(());
         }
+        let mut due = Instant::now();
         match shared.state().mode {
-            Mode::Pass => write_frame(&mut to, &frame)?,
+            Mode::Pass => {}
             Mode::Cut => return Ok(()),
-            Mode::Mute | Mode::Hole => link.holed.store(true, Ordering::Release),
+            Mode::Mute | Mode::Hole => {
+                link.holed.store(true, Ordering::Release);
+                continue;
+            }
+            Mode::Delay(delay) => due += delay,
+        }
+        if on.send((due, frame)).is_err() {
+            return Ok(());
         }
     }
+}
+
+/// Writes each frame when it is due.
+fn hand_on(frames: &Receiver<Due>, mut to: &TcpStream) -> io::Result<()> {
+    for (due, frame) in frames {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        write_frame(&mut to, &frame)?;
+    }
+    Ok(())
 }
 
 /// What a request and its reply begin with.
@@ -308,11 +363,39 @@ mod tests {
         let stream = TcpStream::connect(proxy.address()).unwrap();
         assert_eq!(call(&stream, b"hello").unwrap(), b"hello");
         proxy.set(Mode::Mute);
-        stream.set_read_timeout(Some(std::time::Duration::from_millis(100))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         assert_eq!(call(&stream, b"lost").unwrap_err().kind(), io::ErrorKind::WouldBlock);
         proxy.set(Mode::Pass);
         stream.set_read_timeout(None).unwrap();
         assert!(read_frame(&mut &stream).is_err());
+    }
+
+    #[test]
+    fn a_delayed_frame_arrives_later_both_ways_and_frames_keep_their_order() {
+        let proxy = Proxy::start(echo()).unwrap();
+        let stream = TcpStream::connect(proxy.address()).unwrap();
+        assert_eq!(call(&stream, b"hello").unwrap(), b"hello");
+        let delay = Duration::from_millis(50);
+        proxy.set(Mode::Delay(delay));
+        let begin = Instant::now();
+        write_frame(&mut &stream, b"slow").unwrap();
+        assert_eq!(call(&stream, b"slow too").unwrap(), b"slow");
+        assert_eq!(read_frame(&mut &stream).unwrap(), b"slow too");
+        let took = begin.elapsed();
+        assert!(took >= 2 * delay && took < 4 * delay, "frames wait together, not one after the other: {took:?}");
+    }
+
+    #[test]
+    fn a_request_that_is_cut_before_never_gets_to_the_server() {
+        let proxy = Proxy::start(echo()).unwrap();
+        proxy.cut_before_request(1, |frame| frame.ends_with(b"delete"));
+        let cut = TcpStream::connect(proxy.address()).unwrap();
+        assert_eq!(call(&cut, b"connect").unwrap(), b"connect");
+        assert!(call(&cut, b"0001 delete").is_err());
+        assert_eq!(proxy.fired(), 1);
+        let next = TcpStream::connect(proxy.address()).unwrap();
+        assert_eq!(call(&next, b"connect").unwrap(), b"connect");
+        assert_eq!(call(&next, b"0001 delete").unwrap(), b"0001 delete");
     }
 
     #[test]

@@ -43,6 +43,14 @@ impl Times {
         self.percentile(99)
     }
 
+    /// The longest.
+    ///
+    /// # Panics
+    /// Where there are none.
+    pub fn max(&self) -> Duration {
+        self.percentile(100)
+    }
+
     fn percentile(&self, percent: usize) -> Duration {
         let mut times = self.0.clone();
         times.sort_unstable();

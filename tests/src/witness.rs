@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::cli::LogRow;
+use crate::cli::{Cli, LogRow};
 use crate::cluster::{Cluster, SOON};
 use crate::terms::{Mark, Sighting, Term, one_leader_at_a_time};
 use crate::wait::await_value;
@@ -24,7 +24,12 @@ impl Witnesses {
 
     /// Takes in what a host that runs can tell now of the whole cluster; nothing where it can't answer at the moment.
     pub fn look(&mut self, cluster: &mut Cluster) {
-        self.take(cluster.cli().logs(&self.job).unwrap_or_default());
+        self.look_through(&cluster.cli());
+    }
+
+    /// Takes in what one host can tell now.
+    pub fn look_through(&mut self, cli: &Cli) {
+        self.take(cli.logs(&self.job).unwrap_or_default());
     }
 
     fn take(&mut self, rows: Vec<LogRow>) {

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::child::{Child, find_program};
 use crate::port::free_port;
+use crate::txn_log::{self, Transaction};
 
 /// Length of a tick of these servers.
 pub const TICK: Duration = Duration::from_millis(500);
@@ -63,6 +64,14 @@ impl ZooKeeperServer {
     /// As [`ZooKeeperServer::start`].
     pub fn restart(&mut self) -> Result<()> {
         self.0.restart(0)
+    }
+
+    /// All that it has committed, in order.
+    ///
+    /// # Errors
+    /// Where its log can't be read.
+    pub fn transactions(&self) -> Result<Vec<Transaction>> {
+        Ok(txn_log::read(&self.0.servers[0].home.join("data/version-2"))?)
     }
 
     /// The answer to a four-letter word: `srvr`, `dump`, `cons`, `wchs`, `wchc`, `mntr`.

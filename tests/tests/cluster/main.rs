@@ -2,9 +2,11 @@
 
 mod admission;
 mod apart;
+mod black_hole;
 mod embedded;
 mod ensemble;
 mod failover;
+mod frozen;
 mod hostile;
 mod http;
 mod kazoo;

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use silverback_guest::{Grant, RunError, leadership, state};
+use silverback_guest::{Grant, RunError, config, leadership, state};
 
-/// How often a leader says that it is alive.
+/// How often a leader says that it is alive, unless its config has `beat-ms`.
 const BEAT: Duration = Duration::from_millis(50);
 
 #[silverback_guest::job]
@@ -24,15 +24,16 @@ fn count(tick: u64) -> Result<String, RunError> {
 
 fn lead(grant: &Grant) -> Result<String, RunError> {
     let (token, host) = (grant.token, &grant.identifier);
+    log::info!("begin token={token} host={host}");
+    let beat = config::get("beat-ms").map(|ms| ms.parse().map(Duration::from_millis)).transpose()?.unwrap_or(BEAT);
     let mut terms: Vec<u64> = state::get("terms")?.unwrap_or_default();
     terms.push(token);
     state::set("terms", &terms)?;
-    log::info!("begin token={token} host={host}");
     let mut beats = 0;
     while !leadership::should_stop() {
         log::info!("alive token={token} n={beats}");
         beats += 1;
-        leadership::sleep(BEAT);
+        leadership::sleep(beat);
     }
     log::info!("end token={token}");
     Ok(format!("beats={beats}"))
