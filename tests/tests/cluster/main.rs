@@ -3,6 +3,7 @@
 mod admission;
 mod apart;
 mod black_hole;
+mod chaos;
 mod embedded;
 mod ensemble;
 mod failover;
