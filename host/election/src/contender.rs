@@ -38,7 +38,24 @@ impl Contender {
     }
 }
 
-/// The name, up to the number, of a contender of ours: kazoo's form. `id` is 32 hexadecimal digits of a UUID that is made
+/// Whose form the names of our contenders have. Curator reads the number behind `lock-` and takes any other name for one
+/// that stands behind all of its own, so where it stands, names must have its form. No name has both: each library wants
+/// its own marker directly before the number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// kazoo's: its programs count such contenders.
+    #[default]
+    Kazoo,
+    /// Curator's: its programs count such contenders, and kazoo's that have `-lock-` among their `extra_lock_patterns`.
+    Curator,
+}
+
+/// The name, up to the number, of a contender of ours in Curator's form; `id` as for [`lock_prefix`].
+pub fn curator_prefix(id: &str) -> String {
+    format!("_c_{id}-lock-")
+}
+
+/// The name, up to the number, of a contender of ours in kazoo's form. `id` is 32 hexadecimal digits of a UUID that is made
 /// anew for each attempt to join, so that a create whose reply was lost is found again.
 pub fn lock_prefix(id: &str) -> String {
     format!("{id}__lock__")
@@ -73,6 +90,15 @@ mod tests {
         let curator = "_c_0b1e-lock-0000000001";
         let ours = "0000__lock__0000000002";
         assert_eq!(names(&[kazoo, curator, ours]), [curator, ours, kazoo]);
+    }
+
+    #[test]
+    fn the_number_stands_directly_behind_the_marker_that_each_library_looks_for() {
+        assert_eq!(lock_prefix("0b1e"), "0b1e__lock__");
+        assert_eq!(curator_prefix("0b1e"), "_c_0b1e-lock-");
+        for name in [lock_prefix("0b1e"), curator_prefix("0b1e")].map(|prefix| prefix + "0000000007") {
+            assert_eq!(Contender::parse(&name).map(|contender| contender.number), Some(7), "{name}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub enum Report {
 pub enum Event {
     /// Stand, with a contender of this prefix. Also the end of a rest.
     Stand {
-        /// From [`crate::lock_prefix`], new each time.
+        /// From [`crate::lock_prefix`] or [`crate::curator_prefix`], new each time.
         prefix: String,
     },
     /// Answer to [`Action::Create`]: the child's name.

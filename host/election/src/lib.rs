@@ -13,7 +13,7 @@ mod event;
 mod lease;
 mod machine;
 
-pub use contender::{Contender, ahead_of, in_order, lock_prefix};
+pub use contender::{Contender, Names, ahead_of, curator_prefix, in_order, lock_prefix};
 pub use event::{Action, Event, How, OnReturn, Report};
 pub use lease::{Heartbeats, LeaseRule, RuleError};
 pub use machine::{Election, Next, State};

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::config::HostInfo;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
 use crate::history::{LogLevel, LogLine, Outcome, RunRecord};
-use crate::registry::{Limits, OnReturn, TermRules, Trigger};
+use crate::registry::{Limits, Names, OnReturn, TermRules, Trigger};
 
 /// Host `a` leads everything.
 struct Fake {
@@ -166,7 +166,7 @@ impl Host {
         let spec = JobSpec {
             id: JobId::new(tenant, name).unwrap(),
             component: Digest::of(b"\0asm"),
-            trigger: Trigger::Leader { election: None, on_return: OnReturn::Requeue, rules: TermRules::default() },
+            trigger: Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Requeue, rules: TermRules::default() },
             limits: Limits::LEADER,
             config: BTreeMap::new(),
             http: Default::default(),

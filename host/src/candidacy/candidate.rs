@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use silverback_election::{Action, Election, Event, How, OnReturn, Report, State, lock_prefix};
+use silverback_election::{Action, Election, Event, How, Names, OnReturn, Report, State, curator_prefix, lock_prefix};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info};
@@ -25,6 +25,8 @@ use crate::coordinator::{Op, SessionState};
 pub struct Candidacy {
     /// The election's path; made where it is missing.
     pub election: String,
+    /// Whose form the contender's name has.
+    pub names: Names,
     /// Written into the contender: who leads.
     pub identifier: String,
     /// What follows when the duty returns.
@@ -202,7 +204,7 @@ impl Driver {
     }
 
     async fn drive(mut self) -> Ended {
-        let mut event = Some(stand());
+        let mut event = Some(stand(self.candidacy.names));
         loop {
             if let Some(event) = event {
                 debug!(election = self.candidacy.election, ?event, "election event");
@@ -246,7 +248,7 @@ impl Driver {
             }
             event = wait(&mut self.write) => Some(event),
             event = wait(&mut self.read) => Some(event),
-            () = wait(&mut self.rest) => Some(stand()),
+            () = wait(&mut self.rest) => Some(stand(self.candidacy.names)),
         }
     }
 
@@ -409,8 +411,13 @@ async fn serve(duty: Arc<dyn Duty>, gate: Arc<Gate>) -> Served {
     })
 }
 
-fn stand() -> Event {
-    Event::Stand { prefix: lock_prefix(&uuid::Uuid::new_v4().simple().to_string()) }
+fn stand(names: Names) -> Event {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let prefix = match names {
+        Names::Kazoo => lock_prefix(&id),
+        Names::Curator => curator_prefix(&id),
+    };
+    Event::Stand { prefix }
 }
 
 /// Why a guest is stopped, if it is upon this event.

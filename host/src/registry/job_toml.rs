@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use super::http::{OriginError, TokenHeaderError};
 use super::term_rules::{GRACE_BOUNDS, LOCK_DELAY_BOUNDS, MAX_TERM_BOUNDS};
 use super::validate::{self, SpecError};
-use super::{Digest, HttpGrants, JobId, JobSpec, Limits, OnReturn, TermRules, Trigger};
+use super::{Digest, HttpGrants, JobId, JobSpec, Limits, Names, OnReturn, TermRules, Trigger};
 
 /// A valid job.toml.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,13 @@ fn trigger(fields: &mut Fields<'_>) -> Result<Trigger, SpecError> {
                 Some("stop") => OnReturn::Stop,
                 Some(other) => return Err(fields.invalid("on_return", other, "it must be `requeue` or `stop`")),
             };
-            Ok(Trigger::Leader { election: fields.text("election")?, on_return, rules: term_rules(fields)? })
+            let names = match fields.text("names")?.as_deref() {
+                None | Some("kazoo") => Names::Kazoo,
+                Some("curator") => Names::Curator,
+                Some(other) => return Err(fields.invalid("names", other, "it must be `kazoo` or `curator`")),
+            };
+            let election = fields.text("election")?;
+            Ok(Trigger::Leader { election, names, on_return, rules: term_rules(fields)? })
         }
         "schedule" => {
             let schedule = fields.required_text("schedule", "write schedule = \"*/5 * * * *\" or \"@every 10s\"")?;
@@ -250,7 +256,7 @@ mod tests {
         let leader = parse(LEADER).unwrap();
         assert_eq!(
             leader.trigger,
-            Trigger::Leader { election: None, on_return: OnReturn::Requeue, rules: TermRules::default() }
+            Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Requeue, rules: TermRules::default() }
         );
         assert_eq!(leader.limits, Limits::LEADER);
         let scheduled = parse(SCHEDULE).unwrap();
@@ -263,7 +269,7 @@ mod tests {
     #[test]
     fn a_full_file_is_read_whole() {
         let spec = parse(&format!(
-            "{LEADER}election = '/electionpath'\non_return = 'stop'\npaused = true\n\
+            "{LEADER}election = '/electionpath'\nnames = 'curator'\non_return = 'stop'\npaused = true\n\
              lock_delay = '15s'\nmax_term = '6h'\ngrace = '500ms'\n\
              [limits]\nmemory = '32MiB'\ntime = '1h30m'\n[config]\ngreeting = 'hello'\n\
              [http]\nallow = ['https://api.example.com', 'http://127.0.0.1:8080']\ntoken_header = 'X-Fence'\n"
@@ -271,7 +277,7 @@ mod tests {
         .unwrap();
         let election = Some("/electionpath".to_owned());
         let rules = TermRules { lock_delay_ms: 15_000, max_term_ms: Some(21_600_000), grace_ms: Some(500) };
-        assert_eq!(spec.trigger, Trigger::Leader { election, on_return: OnReturn::Stop, rules });
+        assert_eq!(spec.trigger, Trigger::Leader { election, names: Names::Curator, on_return: OnReturn::Stop, rules });
         assert_eq!(spec.limits, Limits { memory_bytes: 32 << 20, time_ms: Some(5_400_000) });
         assert_eq!(spec.config["greeting"], "hello");
         let allowed: Vec<String> = spec.http.allow.iter().map(ToString::to_string).collect();
@@ -334,6 +340,7 @@ mod tests {
             format!("{LEADER}lock_delay = '10s'\nmax_term = '10s'"),
             format!("{LEADER}election = 'electionpath'"),
             format!("{LEADER}election = '/'"),
+            format!("{LEADER}names = 'zookeeper'"),
             format!("{LEADER}election = '/a//b'"),
             format!("{LEADER}election = '/a/'"),
             format!("{LEADER}election = '/a/../b'"),

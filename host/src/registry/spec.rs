@@ -171,6 +171,9 @@ pub enum Trigger {
         /// The election's path; None for the job's own under the cluster's root.
         #[serde(default)]
         election: Option<String>,
+        /// Whose form our contenders' names have.
+        #[serde(default)]
+        names: Names,
         /// What follows when the function returns while the host still leads.
         #[serde(default)]
         on_return: OnReturn,
@@ -195,6 +198,18 @@ impl Trigger {
             Trigger::Schedule { .. } => "schedule",
         }
     }
+}
+
+/// Whose form the names of our contenders have: kazoo and Curator each know their own. Curator takes any other name for one
+/// that stands behind its own, so both would lead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Names {
+    /// kazoo's.
+    #[default]
+    Kazoo,
+    /// Curator's, which kazoo programs count too where they have `-lock-` among their `extra_lock_patterns`.
+    Curator,
 }
 
 /// What follows when a leader function returns.

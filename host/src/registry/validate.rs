@@ -136,7 +136,7 @@ pub(super) fn job(
 ) -> Result<(), SpecError> {
     self::id(id)?;
     match trigger {
-        Trigger::Leader { election, on_return: _, rules } => {
+        Trigger::Leader { election, names: _, on_return: _, rules } => {
             election.as_deref().map_or(Ok(()), |path| self::election(&id.name, path))?;
             rules.validate(&id.name)?;
         }

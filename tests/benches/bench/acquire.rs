@@ -72,6 +72,7 @@ impl Candidates {
         for _ in 0..IN_A_BLOCK {
             let candidacy = Candidacy {
                 election: "/bench/ours".to_owned(),
+                names: silverback_election::Names::Kazoo,
                 identifier: "bench".to_owned(),
                 on_return: OnReturn::Stop,
                 max_term: None,

@@ -8,7 +8,7 @@ use super::*;
 use crate::candidacy::{LeaderJob, leader_run_id};
 use crate::config::Layout;
 use crate::history::{History, Outcome, RunRecord, RunState, Running};
-use crate::registry::{JobId, JobSpec, Limits, OnReturn, TermRules, Trigger};
+use crate::registry::{JobId, JobSpec, Limits, Names, OnReturn, TermRules, Trigger};
 use crate::runtime::tests::{OK, guest};
 use crate::runtime::{Runtime, RuntimeSettings};
 
@@ -25,7 +25,7 @@ fn job(store: &tempfile::TempDir, lock_delay: Duration) -> LeaderJob {
         spec: JobSpec {
             id: JobId::new("acme", "job").unwrap(),
             component: digest.clone(),
-            trigger: Trigger::Leader { election: None, on_return: OnReturn::Stop, rules },
+            trigger: Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Stop, rules },
             limits: Limits::LEADER,
             config: Default::default(),
             http: Default::default(),

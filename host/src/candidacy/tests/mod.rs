@@ -107,6 +107,7 @@ impl Host {
     fn candidacy(&self) -> Candidacy {
         Candidacy {
             election: ELECTION.to_owned(),
+            names: silverback_election::Names::Kazoo,
             identifier: self.name.to_owned(),
             on_return: OnReturn::Requeue,
             grace: self.timeout,

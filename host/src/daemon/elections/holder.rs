@@ -6,13 +6,13 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use silverback_election::OnReturn as Return;
+use silverback_election::{Names as Form, OnReturn as Return};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::{Post, RETRY, Standings, told};
 use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, Membership};
-use crate::registry::{Job, OnReturn, Trigger};
+use crate::registry::{Job, Names, OnReturn, Trigger};
 use crate::runtime::ComponentError;
 use crate::scheduler::{GroupDuty, Scheduling, group_of};
 
@@ -94,7 +94,7 @@ impl Holder {
     /// can't use it.
     async fn leader(&self, job: &Job) -> Option<(Candidacy, Arc<dyn Duty>)> {
         let spec = &job.spec;
-        let Trigger::Leader { on_return, rules, .. } = spec.trigger else { return None };
+        let Trigger::Leader { names, on_return, rules, .. } = spec.trigger else { return None };
         let scheduling = &self.scheduling;
         let component = loop {
             match scheduling.components.prepared(&spec.component).await {
@@ -113,8 +113,12 @@ impl Holder {
             OnReturn::Requeue => Return::Requeue,
             OnReturn::Stop => Return::Stop,
         };
+        let names = match names {
+            Names::Kazoo => Form::Kazoo,
+            Names::Curator => Form::Curator,
+        };
         let (grace, max_term) = (rules.grace(self.grace), rules.max_term());
-        let candidacy = Candidacy { grace, max_term, ..self.candidacy(on_return) };
+        let candidacy = Candidacy { names, grace, max_term, ..self.candidacy(on_return) };
         let duty = LeaderJob {
             spec: spec.clone(),
             component,
@@ -130,6 +134,6 @@ impl Holder {
 
     fn candidacy(&self, on_return: Return) -> Candidacy {
         let (election, identifier) = (self.election.clone(), self.scheduling.host.clone());
-        Candidacy { election, identifier, on_return, grace: self.grace, max_term: None }
+        Candidacy { election, names: Form::Kazoo, identifier, on_return, grace: self.grace, max_term: None }
     }
 }

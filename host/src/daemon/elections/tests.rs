@@ -245,7 +245,7 @@ impl Place {
 }
 
 fn leader(on_return: OnReturn) -> Trigger {
-    Trigger::Leader { election: None, on_return, rules: TermRules::default() }
+    Trigger::Leader { election: None, names: Names::Kazoo, on_return, rules: TermRules::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

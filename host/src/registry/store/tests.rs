@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::clock;
 use crate::coordinator::{Coordinator, Embedded};
-use crate::registry::{Digest, Limits, OnReturn, TermRules, Trigger};
+use crate::registry::{Digest, Limits, Names, OnReturn, TermRules, Trigger};
 
 struct Place {
     embedded: Arc<Embedded>,
@@ -33,7 +33,7 @@ fn spec(tenant: &str, name: &str, component: &str) -> JobSpec {
     JobSpec {
         id: JobId::new(tenant, name).unwrap(),
         component: Digest::of(component.as_bytes()),
-        trigger: Trigger::Leader { election: None, on_return: OnReturn::Requeue, rules: TermRules::default() },
+        trigger: Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Requeue, rules: TermRules::default() },
         limits: Limits::LEADER,
         config: BTreeMap::new(),
         http: Default::default(),
