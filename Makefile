@@ -35,7 +35,7 @@ bench: prepare guests
 	$(CARGO) build --release --workspace --bins --bench bench
 	$(CARGO) bench --workspace --bench bench
 
-# Tools that only the tests and the bench need: ZooKeeper with Java, Python with venv, setpriv.
+# Tools that only the tests and the bench need: ZooKeeper and Curator with Java, Python with venv, setpriv.
 .PHONY: prepare
 prepare:
 	@sh tests/prepare.sh

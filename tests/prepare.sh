@@ -5,8 +5,10 @@ set -eu
 
 # Writes the Debian packages that are missing, each for the tool that a test would look for.
 missing() {
-    command -v java >/dev/null || echo default-jre-headless
+    command -v javac >/dev/null || echo default-jdk-headless
     [ -e /usr/share/java/zookeeper.jar ] || echo zookeeper
+    [ -e /usr/share/java/curator-recipes.jar ] || echo libcurator-recipes-java
+    [ -e /usr/share/java/slf4j-nop.jar ] || echo libslf4j-java
     command -v python3 >/dev/null || echo python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     command -v setpriv >/dev/null || echo util-linux

@@ -33,10 +33,24 @@ impl KazooContender {
     /// Where Python or kazoo are missing and can't be installed: says what to install.
     #[track_caller]
     pub fn start(identifier: &str, servers: &str, path: &str, term: Duration, dir: &Path) -> Self {
+        KazooContender::start_as("lead", identifier, servers, path, term, dir)
+    }
+
+    /// The same with a node that Curator counts too.
+    ///
+    /// # Panics
+    /// As [`KazooContender::start`].
+    #[track_caller]
+    pub fn start_beside_curator(identifier: &str, servers: &str, path: &str, term: Duration, dir: &Path) -> Self {
+        KazooContender::start_as("lead-beside-curator", identifier, servers, path, term, dir)
+    }
+
+    #[track_caller]
+    fn start_as(mode: &str, identifier: &str, servers: &str, path: &str, term: Duration, dir: &Path) -> Self {
         let said = dir.join(format!("{identifier}.jsonl"));
         let seconds = term.as_secs_f64().to_string();
         let (script, said_text) = (script(), said.display().to_string());
-        let args = [script.as_str(), "lead", servers, path, identifier, &seconds, &said_text].map(str::to_owned);
+        let args = [script.as_str(), mode, servers, path, identifier, &seconds, &said_text].map(str::to_owned);
         let process = Process::start(identifier, python(), &args, dir);
         await_value(&format!("kazoo program {identifier} to connect"), START_LIMIT, || {
             if process.out().contains("ready") { Ok(()) } else { Err(process.log()) }
@@ -49,16 +63,29 @@ impl KazooContender {
     /// # Panics
     /// Where it said something else.
     pub fn sightings(&self) -> Vec<Sighting> {
-        let said = fs::read_to_string(&self.said).unwrap_or_default();
-        // The last line may be half written.
-        let whole = said.rfind('\n').map_or("", |end| &said[..end]);
-        whole.lines().map(|line| serde_json::from_str::<Said>(line).expect("a line of ours").into()).collect()
+        said(&self.said)
+    }
+
+    /// kill -9.
+    pub fn kill9(&mut self) {
+        self.process.kill();
     }
 
     /// Asks it to end after the term it is in.
     pub fn ask_to_end(&mut self) {
         self.process.signal(Signal::TERM);
     }
+}
+
+/// What a program of ours, in whatever language, wrote to its file of JSON lines.
+///
+/// # Panics
+/// Where it wrote something else.
+pub(crate) fn said(file: &Path) -> Vec<Sighting> {
+    let said = fs::read_to_string(file).unwrap_or_default();
+    // The last line may be half written.
+    let whole = said.rfind('\n').map_or("", |end| &said[..end]);
+    whole.lines().map(|line| serde_json::from_str::<Said>(line).expect("a line of ours").into()).collect()
 }
 
 /// The identifiers of a queue, as kazoo's `Election.contenders()` lists them.

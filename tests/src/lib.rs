@@ -5,6 +5,8 @@ pub mod chance;
 pub mod child;
 pub mod cli;
 pub mod cluster;
+pub mod curator;
+pub mod end_session;
 pub mod figure;
 pub mod history_checker;
 pub mod host;

@@ -66,6 +66,20 @@ impl ZooKeeperServer {
         self.0.restart(0)
     }
 
+    /// The session that an ephemeral node belongs to; None where there is no such node, or the server doesn't answer.
+    pub fn owner(&self, path: &str) -> Option<i64> {
+        let dump = self.four_letter("dump").ok()?;
+        let mut session = None;
+        for line in dump.lines().skip_while(|line| !line.starts_with("Sessions with Ephemerals")) {
+            if let Some(id) = line.strip_prefix("0x") {
+                session = u64::from_str_radix(id.trim_end_matches(':'), 16).ok();
+            } else if line.trim() == path {
+                return session.map(|id| id as i64);
+            }
+        }
+        None
+    }
+
     /// All that it has committed, in order.
     ///
     /// # Errors

@@ -3,7 +3,9 @@
 mod admission;
 mod apart;
 mod black_hole;
+mod bugs;
 mod chaos;
+mod company;
 mod embedded;
 mod ensemble;
 mod failover;
