@@ -26,7 +26,7 @@ pub fn end_session(server: SocketAddr, id: i64) -> io::Result<()> {
     connect.push(0); // not read-only
     let answer = call(&mut stream, &connect)?;
     let timeout = answer.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
-    if !timeout.is_some_and(|timeout| timeout > 0) {
+    if timeout.is_none_or(|timeout: i32| timeout <= 0) {
         return Err(io::Error::new(io::ErrorKind::NotFound, format!("the server knows no session 0x{id:x}")));
     }
     let mut close = 1_i32.to_be_bytes().to_vec();
