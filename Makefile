@@ -11,7 +11,7 @@ WASM = wasm32-wasip2
 help:
 	@echo 'make demo       build, and show a leader job and a scheduled job on one host for 20 seconds'
 	@echo 'make test       install what the tests need, and run them all'
-	@echo 'make soak       run what finds rare faults for long: the simulation of elections with 100 000 seeds'
+	@echo 'make soak       run what finds rare faults for long: 100 000 simulations, and real hosts and servers under fire'
 	@echo 'make bench      measure speed against peers and floors; BENCH_JSON=FILE writes the table as JSON too'
 	@echo 'make examples   build the examples in examples/'
 	@echo 'make guests     build the components that the tests run'
@@ -26,8 +26,10 @@ test: prepare hosts guests examples
 	$(CARGO) test --workspace
 
 # The seeds that `make test` runs 2 000 of. A seed that fails is printed with how to see it alone.
-soak:
+soak: prepare hosts guests
 	SILVERBACK_SIM_SEEDS=100000 $(CARGO) test --workspace --test sim invariants -- --nocapture
+	SILVERBACK_SOAK=1 $(CARGO) test --workspace --test cluster -- --nocapture --test-threads 1 \
+		black_hole bugs chaos company ensemble frozen
 
 # A release build, as an operator runs it. The hosts are built together with the bench, since apart they would differ in
 # features of what both stand on, and a part of it would be built twice.
