@@ -166,7 +166,12 @@ impl Host {
         let spec = JobSpec {
             id: JobId::new(tenant, name).unwrap(),
             component: Digest::of(b"\0asm"),
-            trigger: Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Requeue, rules: TermRules::default() },
+            trigger: Trigger::Leader {
+                election: None,
+                names: Names::Kazoo,
+                on_return: OnReturn::Requeue,
+                rules: TermRules::default(),
+            },
             limits: Limits::LEADER,
             config: BTreeMap::new(),
             http: Default::default(),

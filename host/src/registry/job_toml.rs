@@ -256,7 +256,12 @@ mod tests {
         let leader = parse(LEADER).unwrap();
         assert_eq!(
             leader.trigger,
-            Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Requeue, rules: TermRules::default() }
+            Trigger::Leader {
+                election: None,
+                names: Names::Kazoo,
+                on_return: OnReturn::Requeue,
+                rules: TermRules::default()
+            }
         );
         assert_eq!(leader.limits, Limits::LEADER);
         let scheduled = parse(SCHEDULE).unwrap();

@@ -1,6 +1,9 @@
 //! From a request to a run's end.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use wasmtime::{Engine, Store};
@@ -69,8 +72,8 @@ impl Bench {
         drop(slot);
         let (writes, log_lines_dropped) = host.finish();
         let wall_us = u64::try_from(self.clock.boot().saturating_sub(started).as_micros()).unwrap_or(u64::MAX);
-        // A guest that gave up since its term had ended did not fail by itself.
-        let gave_up = matches!(end, End::Failed { .. }) && gate.is_over();
+        // A guest that returned after its term had ended neither failed by itself nor succeeded as a leader.
+        let gave_up = matches!(end, End::Failed { .. } | End::Returned(_)) && gate.is_over();
         RunEnd {
             end: if gave_up { End::LostLeadership } else { end },
             writes,
@@ -120,11 +123,18 @@ impl Bench {
     }
 }
 
-/// Runs the guest to its end, or to the first stop: then the call is dropped, and with it the host call it may wait in.
+/// Runs the guest to its end, or to the first stop: then the call is dropped, and with it the host call it may wait in. What
+/// ends a term also wakes its guest from its waits, so it is asked for the stop first each time: the guest executes nothing
+/// any more then.
 async fn run_until(store: &mut Store<Guest>, component: &Arc<Prepared>, grant: &Grant, stops: &Stops) -> End {
+    let mut call = pin!(instance::call(store, component, grant));
+    let call = poll_fn(|context| match stops.due() {
+        Some(stop) => Poll::Ready(stop.into()),
+        None => call.as_mut().poll(context),
+    });
     tokio::select! {
         biased;
-        end = instance::call(store, component, grant) => end,
+        end = call => end,
         stop = stops.wait() => stop.into(),
     }
 }

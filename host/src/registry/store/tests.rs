@@ -33,7 +33,12 @@ fn spec(tenant: &str, name: &str, component: &str) -> JobSpec {
     JobSpec {
         id: JobId::new(tenant, name).unwrap(),
         component: Digest::of(component.as_bytes()),
-        trigger: Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Requeue, rules: TermRules::default() },
+        trigger: Trigger::Leader {
+            election: None,
+            names: Names::Kazoo,
+            on_return: OnReturn::Requeue,
+            rules: TermRules::default(),
+        },
         limits: Limits::LEADER,
         config: BTreeMap::new(),
         http: Default::default(),
