@@ -49,29 +49,41 @@ const BODY_CHUNK_BYTES: usize = 16 * 1024;
 /// The context of the lines in the run's log.
 const CONTEXT: &str = "http";
 
-/// One run's side of `wasi:http`.
+/// One run's side of `wasi:http`. Most runs send nothing, so it is made when it is first asked for.
 pub(super) struct Http {
-    ctx: WasiHttpCtx,
-    hooks: Hooks,
+    grants: HttpGrants,
+    gate: Arc<Gate>,
+    log: Arc<RunLog>,
+    open: Option<(WasiHttpCtx, Hooks)>,
 }
 
 impl Http {
     /// For a run under `gate` with these grants; what is denied is told in `log`.
     pub(super) fn new(grants: HttpGrants, gate: Arc<Gate>, log: Arc<RunLog>) -> Self {
-        let mut ctx = WasiHttpCtx::new();
-        ctx.set_field_size_limit(MAX_HEAD_BYTES);
-        Http { ctx, hooks: Hooks(Outlet::new(grants, gate, log)) }
+        Http { grants, gate, log, open: None }
     }
 
     pub(super) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
-        WasiHttpCtxView { hooks: &mut self.hooks, table, ctx: &mut self.ctx }
+        let (ctx, hooks) = self.open();
+        WasiHttpCtxView { hooks, table, ctx }
+    }
+
+    fn open(&mut self) -> &mut (WasiHttpCtx, Hooks) {
+        let Http { grants, gate, log, open } = self;
+        open.get_or_insert_with(|| {
+            let mut ctx = WasiHttpCtx::new();
+            ctx.set_field_size_limit(MAX_HEAD_BYTES);
+            (ctx, Hooks(Outlet::new(grants.clone(), gate.clone(), log.clone())))
+        })
     }
 }
 
 impl Drop for Http {
     /// Dropping a guest's half-written body would look like its end to the connection, so it is told apart first.
     fn drop(&mut self) {
-        self.hooks.0.ended.store(true, Ordering::Release);
+        if let Some((_, hooks)) = &self.open {
+            hooks.0.ended.store(true, Ordering::Release);
+        }
     }
 }
 
