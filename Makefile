@@ -28,6 +28,7 @@ test: prepare hosts guests examples
 # The seeds that `make test` runs 2 000 of. A seed that fails is printed with how to see it alone.
 soak: prepare hosts guests
 	SILVERBACK_SIM_SEEDS=100000 $(CARGO) test --workspace --test sim invariants -- --nocapture
+	SILVERBACK_SIM_SEEDS=100000 $(CARGO) test --workspace --lib simulation::invariants -- --nocapture
 	SILVERBACK_SOAK=1 $(CARGO) test --workspace --test cluster -- --nocapture --test-threads 1 \
 		black_hole bugs chaos company ensemble frozen
 

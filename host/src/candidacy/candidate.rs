@@ -113,9 +113,14 @@ impl Candidate {
         *self.ended.borrow()
     }
 
+    /// Follows why it stands no more: None while it does. It outlives the candidate, whose end it tells.
+    pub fn follow_end(&self) -> watch::Receiver<Option<Ended>> {
+        self.ended.clone()
+    }
+
     /// Waits until it stands no more.
     pub async fn ended(&self) -> Ended {
-        let mut ended = self.ended.clone();
+        let mut ended = self.follow_end();
         let ended = ended.wait_for(Option::is_some).await;
         ended.ok().and_then(|ended| *ended).unwrap_or(Ended::SessionLost)
     }

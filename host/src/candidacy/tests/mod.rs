@@ -4,6 +4,7 @@ mod ends;
 mod faults;
 mod leader_job;
 mod queue;
+mod simulation;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,0 +1,95 @@
+//! Hosts above the coordinator trait, in virtual time, driven by one seed: real candidates, memberships, gates and leases on a
+//! network that delays, loses and cuts, with processes that stand still or are killed at any await.
+//!
+//! What the machine decides alone, with the ensemble's servers one by one, is simulated in `host/election/tests/sim`; here
+//! it is all that waits: tasks, timers, requests whose answers never come. `SILVERBACK_SIM_SEEDS=100000` runs so many seeds,
+//! `SILVERBACK_SIM_SEED=7` one alone, with a trace.
+
+mod clock;
+#[path = "../../../../election/tests/sim/dice.rs"]
+mod dice;
+mod faults;
+mod guest;
+mod link;
+mod mutations;
+mod network;
+mod process;
+mod session;
+mod terms;
+mod world;
+
+use self::faults::{Fault, STEP};
+use self::mutations::Mutation;
+use self::terms::Figures;
+use self::world::World;
+
+const ELECTION: &str = "/zoo/election";
+const HOSTS: &str = "/zoo/hosts";
+/// What guests write to.
+const EFFECTS: &str = "/zoo/effects";
+
+/// How many seeds a plain test runs.
+const SEEDS: u64 = 2_000;
+/// How many seeds a fault in the host may take to be seen.
+const SEEDS_TO_CATCH: u64 = 400;
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}=`{value}` is no number")))
+}
+
+#[test]
+fn invariants_hold_through_every_seed() {
+    if let Some(seed) = from_environment("SILVERBACK_SIM_SEED") {
+        println!("{:?}", World::new(seed, None, true).run().unwrap());
+        return;
+    }
+    let mut sum = Figures::default();
+    for seed in 0..from_environment("SILVERBACK_SIM_SEEDS").unwrap_or(SEEDS) {
+        match World::new(seed, None, false).run() {
+            Ok(figures) => sum.add(figures),
+            Err(broken) => panic!(
+                "seed {seed} breaks {}: {}\nto see it alone: SILVERBACK_SIM_SEED={seed} cargo test --workspace --lib \
+                 simulation::invariants -- --nocapture",
+                broken.invariant, broken.detail
+            ),
+        }
+    }
+    println!("{sum:?}");
+    // A simulation in which nothing happens proves nothing.
+    assert!(sum.terms > 2 * SEEDS && sum.writes > 10 * SEEDS && sum.expired > SEEDS, "{sum:?}");
+    assert!(sum.refused > SEEDS / 100 && sum.lease_ends > SEEDS / 10 && sum.evicted > SEEDS / 10, "{sum:?}");
+}
+
+/// What may happen to a host at any await: that it is killed, that its caller goes, that it is told to leave, that an answer
+/// doesn't come.
+const AT_EVERY_STEP: [Fault; 8] =
+    [Fault::Kill, Fault::Drop, Fault::Leave, Fault::Cut, Fault::LoseReply, Fault::Hole, Fault::Freeze, Fault::Evict];
+
+/// A host opens a session, joins, stands, leads, resigns and stands again: all that within so many steps.
+const STEPS: u32 = 300;
+
+#[test]
+fn a_fault_at_any_step_of_a_term_breaks_nothing() {
+    for fault in AT_EVERY_STEP {
+        for (step, host) in (0..STEPS).flat_map(|step| [(step, 0), (step, 1)]) {
+            let broken = World::with_one_fault(host, fault, STEP * step).run().err();
+            assert_eq!(broken, None, "{fault:?} at step {step} of host {host}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_means_the_same_run_each_time() {
+    for seed in 0..20 {
+        let [once, again] = [0; 2].map(|_| World::new(seed, None, false).run());
+        assert_eq!(once, again, "seed {seed}");
+    }
+}
+
+#[test]
+fn each_deliberate_fault_is_caught_by_its_invariant() {
+    for (mutation, invariant) in Mutation::CAUGHT {
+        let caught = (0..SEEDS_TO_CATCH).find_map(|seed| World::new(seed, Some(mutation), false).run().err());
+        assert_eq!(caught.map(|broken| broken.invariant), Some(invariant), "{mutation:?}");
+    }
+}
