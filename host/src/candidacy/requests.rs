@@ -112,11 +112,13 @@ impl Requests {
         }
     }
 
-    /// Lists the children and reads one of them, our own, in one round trip, once the lease vouches for the session.
+    /// Lists the children and reads one of them, our own, in one round trip, once the lease vouches for the session. What was
+    /// read is old where the lease has run out since, as after a pause of this process: it is read again.
     pub(super) async fn list(self, name: String) -> Event {
-        self.lease.vouched().await;
         loop {
+            self.lease.vouched().await;
             match self.session.list_and_stat(&self.election, &name).await {
+                Ok(_) if self.lease.is_over() => {}
                 Ok((children, own)) => return Event::Listed { children, own: own.map(owner_and_token) },
                 Err(Error::NoNode { .. }) => return Event::Listed { children: Vec::new(), own: None },
                 Err(error) => {
@@ -153,12 +155,13 @@ impl Requests {
         self.session.stat(path).await == Ok(None)
     }
 
-    /// Reads the child's owner and czxid, once the lease vouches for the session.
+    /// Reads the child's owner and czxid, once the lease vouches for the session; again where it doesn't any more.
     pub(super) async fn verify(self, name: String) -> Event {
         let path = child(&self.election, &name);
-        self.lease.vouched().await;
         loop {
+            self.lease.vouched().await;
             match self.session.stat(&path).await {
+                Ok(Some(_)) if self.lease.is_over() => {}
                 Ok(stat) => return Event::Verified(stat.map(owner_and_token)),
                 Err(error) => {
                     if !self.again(&error).await {
