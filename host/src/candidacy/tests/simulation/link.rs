@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::clock::Time;
 use super::session::Message;
+use super::signal::Signal;
 use crate::coordinator::{Session, SessionState};
 
 /// What was asked since the network last looked.
@@ -37,8 +36,8 @@ pub(super) struct Link {
     pub(super) outbox: Outbox,
     pub(super) requests: VecDeque<(Time, Box<dyn Message>)>,
     pub(super) answers: VecDeque<(Time, Box<dyn Message>)>,
-    pub(super) state: watch::Sender<SessionState>,
-    pub(super) hears: watch::Sender<bool>,
+    pub(super) state: Signal<SessionState>,
+    pub(super) hears: Signal<bool>,
     pub(super) line: Line,
     pub(super) touches: VecDeque<Time>,
     pub(super) expired: bool,
@@ -53,8 +52,8 @@ impl Link {
         host: usize,
         server: Arc<dyn Session>,
         outbox: Outbox,
-        state: watch::Sender<SessionState>,
-        hears: watch::Sender<bool>,
+        state: Signal<SessionState>,
+        hears: Signal<bool>,
         now: Time,
     ) -> Self {
         Link {

@@ -15,6 +15,7 @@ mod mutations;
 mod network;
 mod process;
 mod session;
+mod signal;
 mod terms;
 mod world;
 
@@ -80,7 +81,7 @@ fn a_fault_at_any_step_of_a_term_breaks_nothing() {
 
 #[test]
 fn a_seed_means_the_same_run_each_time() {
-    for seed in 0..20 {
+    for seed in 0..200 {
         let [once, again] = [0; 2].map(|_| World::new(seed, None, false).run());
         assert_eq!(once, again, "seed {seed}");
     }

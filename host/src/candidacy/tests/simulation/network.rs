@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::clock::Time;
 use super::dice::Dice;
 use super::link::{Line, Link, Outbox};
 use super::mutations::Mutation;
 use super::session::{Message, RemoteSession};
+use super::signal::Signal;
 use super::terms::Terms;
 use crate::coordinator::{Coordinator, Embedded, Error, Op, SessionState};
 
@@ -87,14 +88,13 @@ impl Network {
         for Opening { host, at, reply } in due {
             let server = self.ensemble.connect(Duration::ZERO).now_or_never().expect("it is in memory").unwrap();
             let (id, outbox) = (server.id(), Outbox::default());
-            let (state, follow) = watch::channel(SessionState::Connected);
-            let (hears, hearing) = watch::channel(true);
+            let (state, hears) = (Signal::new(SessionState::Connected), Signal::new(true));
             let session = RemoteSession {
                 id,
                 timeout: self.manner.timeout,
                 opening: at,
-                state: follow,
-                hears: hearing,
+                state: state.clone(),
+                hears: hears.clone(),
                 outbox: Arc::clone(&outbox),
                 dice: self.dice.clone(),
                 mutation: self.mutation,
@@ -187,8 +187,8 @@ impl Network {
                 // The follower that it finds asks the leader whether the session lives, so this touch is not forgotten.
                 link.touches = VecDeque::from([now]);
                 link.line = Line::Up;
-                link.hears.send_replace(true);
-                link.state.send_replace(SessionState::Connected);
+                link.hears.send(true);
+                link.state.send(SessionState::Connected);
             }
         }
     }
@@ -196,7 +196,7 @@ impl Network {
     fn lose(&self, link: &mut Link) {
         link.line = Line::Closed;
         link.take_all().into_iter().for_each(|message| message.lose(Error::Lost));
-        link.state.send_replace(SessionState::Lost);
+        link.state.send(SessionState::Lost);
     }
 
     // ---- faults ----
@@ -217,7 +217,7 @@ impl Network {
         }
         self.silence(link, now);
         link.line = Line::Down { again: now + pause };
-        link.state.send_replace(SessionState::Disconnected);
+        link.state.send(SessionState::Disconnected);
         let unknown = Error::OutcomeUnknown { detail: "the connection broke".to_owned() };
         for message in link.take_all() {
             let creates = matches!(message.ops(), [Op::Create { .. }]);
@@ -232,7 +232,7 @@ impl Network {
 
     /// Nothing is heard any more; the touches of the last tick may have been heard by a follower alone.
     fn silence(&self, link: &mut Link, now: Time) {
-        link.hears.send_replace(false);
+        link.hears.send(false);
         let forgets = self.dice.lock().unwrap().chance(500);
         while forgets
             && link.touches.len() > 1

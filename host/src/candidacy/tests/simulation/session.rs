@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use super::dice::Dice;
 use super::link::Outbox;
 use super::mutations::Mutation;
+use super::signal::Signal;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
 
 /// A request on its way to the server, or its answer on its way back.
@@ -70,9 +71,9 @@ pub(super) struct RemoteSession {
     pub(super) id: i64,
     pub(super) timeout: Duration,
     pub(super) opening: Duration,
-    pub(super) state: watch::Receiver<SessionState>,
+    pub(super) state: Signal<SessionState>,
     /// False while nothing gets through to the host, whether or not it knows.
-    pub(super) hears: watch::Receiver<bool>,
+    pub(super) hears: Signal<bool>,
     pub(super) outbox: Outbox,
     pub(super) dice: Arc<Mutex<Dice>>,
     pub(super) mutation: Option<Mutation>,
@@ -80,7 +81,7 @@ pub(super) struct RemoteSession {
 
 impl RemoteSession {
     async fn ask<T: Send + 'static>(&self, ops: Vec<Op>, is_good: fn(&T) -> bool, work: Work<T>) -> Result<T, Error> {
-        let mut state = self.state.clone();
+        let mut state = self.state.follow();
         match state.wait_for(|state| *state != SessionState::Disconnected).await.as_deref() {
             Ok(SessionState::Lost) | Err(_) => return Err(Error::Lost),
             Ok(SessionState::Connected | SessionState::Disconnected) => {}
@@ -101,13 +102,14 @@ impl RemoteSession {
             let mut dice = self.dice.lock().unwrap();
             if dice.chance(200) { Duration::from_millis(dice.between(1, 700)) } else { Duration::ZERO }
         };
-        let (mut hears, mut state) = (self.hears.clone(), self.state.clone());
+        let (hears, state) = (self.hears.clone(), self.state.clone());
         let never = self.mutation == Some(Mutation::EventsLost);
         Watch::new(async move {
             watch.changed().await;
             if never {
                 std::future::pending::<()>().await;
             }
+            let (mut hears, mut state) = (hears.follow(), state.follow());
             tokio::select! {
                 biased;
                 _ = hears.wait_for(|hears| *hears) => {}
@@ -138,7 +140,7 @@ impl Session for RemoteSession {
     }
 
     fn state(&self) -> watch::Receiver<SessionState> {
-        self.state.clone()
+        self.state.follow()
     }
 
     async fn create(&self, path: &str, data: &[u8], mode: CreateMode) -> Result<String, Error> {
