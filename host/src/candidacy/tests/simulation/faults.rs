@@ -16,6 +16,8 @@ pub(super) enum Fault {
     Cut,
     LoseReply,
     Hole,
+    /// Slow heartbeats, and a hole from the moment when the next one is answered.
+    Ambush,
     Mute,
     Freeze,
     Kill,
@@ -29,7 +31,10 @@ pub(super) enum Fault {
     ForeignLeaves,
 }
 
-const FAULTS: [Fault; 18] = [
+const FAULTS: [Fault; 21] = [
+    Fault::Ambush,
+    Fault::Ambush,
+    Fault::Ambush,
     Fault::Cut,
     Fault::Cut,
     Fault::LoseReply,
@@ -102,6 +107,7 @@ impl World {
             Fault::Cut => self.network.cut(host, now),
             Fault::LoseReply => self.network.lose_a_reply(host),
             Fault::Hole => self.network.hole(host, now, now + length),
+            Fault::Ambush => self.network.ambush(host, length),
             Fault::Mute => self.network.mute(host, now),
             Fault::Freeze => self.hosts[host].frozen_until = now + length,
             Fault::Kill => self.kill(host, now, now + length),

@@ -16,8 +16,8 @@ use crate::coordinator::Op;
 
 /// How long a write waits at a closed gate.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The longest that a guest goes on after it should have stopped: two turns of the epoch.
-const TRAP: Duration = Duration::from_millis(10);
+/// The longest that a guest goes on after it should have stopped, in milliseconds: within the stop budget.
+const SLOWEST_TRAP: u64 = 90;
 
 /// How a guest takes being asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,13 @@ enum Manner {
     Returns,
     /// So does its duty, by a panic.
     Panics,
+}
+
+/// How long a guest waits between two instructions, and is on its way from the trap to its end.
+#[derive(Clone, Copy)]
+struct Pace {
+    pause: Duration,
+    trap: Duration,
 }
 
 pub(super) struct Guests {
@@ -60,6 +67,10 @@ impl Guests {
         Guest { terms: self.terms.clone(), gate: gate.clone(), _inside }
     }
 
+    fn millis(&self, low: u64, high: u64) -> Duration {
+        Duration::from_millis(self.roll(low, high))
+    }
+
     fn roll(&self, low: u64, high: u64) -> u64 {
         self.dice.lock().unwrap().between(low, high)
     }
@@ -75,17 +86,19 @@ impl Duty for Guests {
             _ => Manner::Obeys,
         };
         let turns = self.roll(1, 60);
+        let pace = Pace { pause: self.millis(20, 80), trap: self.millis(0, SLOWEST_TRAP) };
         let guest = self.start(&gate);
         if self.mutation == Some(Mutation::GuestLeftBehind) {
             let mut asked = gate.stop_asked();
-            let guest = tokio::spawn(execute(guest, Manner::Ignores, turns, self.roll(20, 80)));
+            let guest = tokio::spawn(execute(guest, Manner::Ignores, turns, pace));
             let _ = asked.wait_for(|asked| *asked).await;
             drop(guest);
             return Served::with(Report::Done);
         }
         // The guest runs on, whatever becomes of the duty.
-        let running = tokio::spawn(execute(guest, manner, turns, self.roll(20, 80)));
+        let running = tokio::spawn(execute(guest, manner, turns, pace));
         if manner == Manner::Panics {
+            tokio::time::sleep(pace.pause * turns as u32).await;
             // As a panic, without the words.
             std::panic::resume_unwind(Box::new("as the simulation wants it"));
         }
@@ -95,7 +108,7 @@ impl Duty for Guests {
 }
 
 /// An instruction, a write now and then, and a wait, until it is told or trapped.
-async fn execute(guest: Guest, manner: Manner, turns: u64, pause: u64) -> Report {
+async fn execute(guest: Guest, manner: Manner, turns: u64, pace: Pace) -> Report {
     let (gate, terms) = (guest.gate.clone(), guest.terms.clone());
     let mut asked = gate.stop_asked();
     for turn in 0_u64.. {
@@ -114,8 +127,8 @@ async fn execute(guest: Guest, manner: Manner, turns: u64, pause: u64) -> Report
         }
         tokio::select! {
             biased;
-            () = over(&gate) => tokio::time::sleep(TRAP).await,
-            () = tokio::time::sleep(Duration::from_millis(pause)) => {}
+            () = over(&gate) => tokio::time::sleep(pace.trap).await,
+            () = tokio::time::sleep(pace.pause) => {}
         }
     }
     Report::Done

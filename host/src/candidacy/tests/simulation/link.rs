@@ -82,6 +82,13 @@ impl Link {
         }
     }
 
+    /// The follower falls, and with it the touches of the last tick, which it alone knew.
+    pub(super) fn forget(&mut self, now: Time, tick: Duration) {
+        while self.touches.len() > 1 && self.touches.back().is_some_and(|touch| *touch + tick > now) {
+            self.touches.pop_back();
+        }
+    }
+
     /// Everything that is on its way, and what was just asked.
     pub(super) fn take_all(&mut self) -> Vec<Box<dyn Message>> {
         let asked = std::mem::take(&mut *self.outbox.lock().unwrap());

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::sync::oneshot;
 
+use super::HOSTS;
 use super::clock::Time;
 use super::dice::Dice;
 use super::link::{Line, Link, Outbox};
@@ -39,6 +40,27 @@ pub(super) struct Manner {
     pub(super) pings_touch: bool,
 }
 
+/// What lies in wait for a host's next heartbeats, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trap {
+    /// One is answered late.
+    LateAnswer,
+    /// The next is long on its way to the server, whose touch of it will not be told to the ensemble's leader.
+    LateRequest,
+    /// It is answered.
+    Answer,
+    /// When the next is answered the follower falls, and nothing reaches the host any more.
+    Hole,
+}
+
+/// A host, how long nothing reaches it in the end, and what is next.
+#[derive(Clone, Copy)]
+pub(super) struct Ambush {
+    host: usize,
+    length: Duration,
+    trap: Trap,
+}
+
 /// All connections.
 pub(super) struct Network {
     pub(super) ensemble: Arc<Embedded>,
@@ -47,6 +69,7 @@ pub(super) struct Network {
     pub(super) dice: Arc<Mutex<Dice>>,
     pub(super) terms: Arc<Mutex<Terms>>,
     pub(super) mutation: Option<Mutation>,
+    ambush: Option<Ambush>,
     links: Vec<Link>,
     /// A host whose process stands still, and one that nothing reaches, until then.
     pub(super) frozen: Vec<bool>,
@@ -65,7 +88,19 @@ impl Network {
     ) -> Self {
         let (frozen, holed_until) = (vec![false; hosts], vec![Time::ZERO; hosts]);
         let (openings, links) = (Arc::default(), Vec::new());
-        Network { ensemble, manner, openings, dice, terms, mutation, links, frozen, holed_until, expiries: 0 }
+        Network {
+            ensemble,
+            manner,
+            openings,
+            dice,
+            terms,
+            mutation,
+            ambush: None,
+            links,
+            frozen,
+            holed_until,
+            expiries: 0,
+        }
     }
 
     /// Does what is due.
@@ -121,7 +156,10 @@ impl Network {
 
     fn carry(&mut self, link: &mut Link, now: Time) {
         for request in std::mem::take(&mut *link.outbox.lock().unwrap()) {
-            let due = self.due(now, link.requests.back().map(|(due, _)| *due));
+            let mut due = self.due(now, link.requests.back().map(|(due, _)| *due));
+            if self.springs(Trap::LateRequest, Trap::Answer, link, request.as_ref()) {
+                due = due.max(now + self.manner.slowest);
+            }
             link.requests.push_back((due, request));
         }
         let up = link.line == Line::Up;
@@ -136,7 +174,10 @@ impl Network {
             }
             link.touch(now, self.manner.tick);
             let done = self.deliver(link, request.as_mut());
-            let due = self.due(now, link.answers.back().map(|(due, _)| *due));
+            let mut due = self.due(now, link.answers.back().map(|(due, _)| *due));
+            if self.springs(Trap::LateAnswer, Trap::LateRequest, link, request.as_ref()) {
+                due = due.max(now + self.manner.slowest);
+            }
             link.answers.push_back((due, request));
             if done && std::mem::take(&mut link.loses_a_reply) {
                 self.break_off(link, now);
@@ -144,7 +185,27 @@ impl Network {
         }
         while link.line == Line::Up && link.answers.front().is_some_and(|(due, _)| *due <= now) {
             let Some((_, answer)) = link.answers.pop_front() else { break };
+            let falls = self.springs(Trap::Hole, Trap::Hole, link, answer.as_ref());
+            self.springs(Trap::Answer, Trap::Hole, link, answer.as_ref());
             answer.answer();
+            if let Some(Ambush { host, length, .. }) = self.ambush.take_if(|_| falls) {
+                self.holed_until[host] = now + length;
+                link.hears.send(false);
+                link.forget(now, self.manner.tick);
+                link.line = Line::Hole;
+            }
+        }
+    }
+
+    /// Whether this message, a heartbeat, is what the trap waits for; the next one is set then.
+    fn springs(&mut self, trap: Trap, next: Trap, link: &Link, message: &dyn Message) -> bool {
+        let is_heartbeat = matches!(message.ops(), [Op::Set { path, .. }] if path.starts_with(HOSTS));
+        match &mut self.ambush {
+            Some(ambush) if is_heartbeat && ambush.host == link.host && ambush.trap == trap => {
+                ambush.trap = next;
+                true
+            }
+            Some(_) | None => false,
         }
     }
 
@@ -233,12 +294,8 @@ impl Network {
     /// Nothing is heard any more; the touches of the last tick may have been heard by a follower alone.
     fn silence(&self, link: &mut Link, now: Time) {
         link.hears.send(false);
-        let forgets = self.dice.lock().unwrap().chance(500);
-        while forgets
-            && link.touches.len() > 1
-            && link.touches.back().is_some_and(|touch| *touch + self.manner.tick > now)
-        {
-            link.touches.pop_back();
+        if self.dice.lock().unwrap().chance(500) {
+            link.forget(now, self.manner.tick);
         }
     }
 
@@ -265,6 +322,10 @@ impl Network {
         });
     }
 
+    pub(super) fn ambush(&mut self, host: usize, length: Duration) {
+        self.ambush = Some(Ambush { host, length, trap: Trap::LateAnswer });
+    }
+
     /// The process is gone: nobody hears, nothing more is sent; what is on its way is.
     pub(super) fn crash(&mut self, host: usize, now: Time) {
         self.openings.lock().unwrap().retain(|opening| opening.host != host);
@@ -281,6 +342,7 @@ impl Network {
     pub(super) fn calm(&mut self, now: Time) {
         self.holed_until.iter_mut().for_each(|until| *until = now);
         self.manner.slow_per_mille = 0;
+        self.ambush = None;
         self.links.iter_mut().for_each(|link| link.loses_a_reply = false);
     }
 

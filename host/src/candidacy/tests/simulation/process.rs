@@ -46,6 +46,13 @@ pub(super) struct Shared {
     pub(super) mutation: Option<Mutation>,
 }
 
+impl Shared {
+    /// How long a guest that was asked to stop may go on.
+    pub(super) fn grace(&self) -> Duration {
+        self.rule.timeout / 2
+    }
+}
+
 /// A process that lives.
 pub(super) struct Process {
     runtime: Runtime,
@@ -122,7 +129,7 @@ async fn stand(
         names: Names::Kazoo,
         identifier: host.to_string(),
         on_return: OnReturn::Requeue,
-        grace: shared.rule.timeout / 2,
+        grace: shared.grace(),
         max_term: (host % 2 == 1).then_some(shared.rule.timeout * 3),
     };
     let duty = Guests { host, terms, dice, mutation };

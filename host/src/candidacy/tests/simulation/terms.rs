@@ -1,11 +1,16 @@
 //! What is known of all terms, and what must hold of them whatever happens: each invariant has a name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::capability::Gate;
 use crate::coordinator::Op;
 
 use super::ELECTION;
+use super::clock::Time;
+
+/// What steps and traps may add to a grace.
+const SLACK: Duration = Duration::from_millis(400);
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +51,8 @@ struct Term {
     gate: Arc<Gate>,
     /// Its contender was taken away by somebody, against the rules of the game: nobody can be stopped before that.
     taken: bool,
+    /// Since when its process could have stopped it after it was asked to.
+    asked: Option<Time>,
 }
 
 /// All of them.
@@ -77,7 +84,7 @@ impl Terms {
             self.fail("tokens_rise", format!("host {host} leads with {token} after {highest}"));
         }
         self.highest_token = self.highest_token.max(gate.token());
-        self.live.push(Term { host, gate: gate.clone(), taken });
+        self.live.push(Term { host, gate: gate.clone(), taken, asked: None });
     }
 
     /// A guest is about to execute. Nobody else does who may.
@@ -96,6 +103,21 @@ impl Terms {
             self.live.iter().filter(live).map(|term| (term.host, term.gate.token())).collect();
         if live.len() > 1 {
             self.fail("at_most_one_is_live", format!("(host, token): {live:?}"));
+        }
+    }
+
+    /// A guest that was asked to stop is stopped after its grace, unless its process stands still.
+    pub(super) fn whoever_is_asked_stops(&mut self, now: Time, grace: Duration, frozen: &[bool]) {
+        let mut late = None;
+        for term in &mut self.live {
+            let asked = *term.gate.stop_asked().borrow() && !frozen[term.host];
+            term.asked = asked.then(|| term.asked.unwrap_or(now));
+            if term.asked.is_some_and(|asked| now > asked + grace + SLACK) {
+                late = Some(format!("host {} executes on under {}", term.host, term.gate.token()));
+            }
+        }
+        if let Some(late) = late {
+            self.fail("whoever_is_asked_stops", late);
         }
     }
 

@@ -146,7 +146,9 @@ impl World {
             }
         }
         self.clock.pass(step);
-        self.shared.terms.lock().unwrap().at_most_one_is_live();
+        let mut terms = self.shared.terms.lock().unwrap();
+        terms.at_most_one_is_live();
+        terms.whoever_is_asked_stops(self.clock.now(), self.shared.grace(), &self.network.frozen);
     }
 
     // ---- the end ----
