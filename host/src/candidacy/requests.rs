@@ -16,6 +16,9 @@ use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, Stat, ensur
 /// Between two tries of what is refused, such as one watch too many.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a candidate goes without a look at the queue: a read a minute for each election, where nothing changes.
+const AUDIT: Duration = Duration::from_secs(60);
+
 /// What a candidate needs to ask of the ensemble.
 #[derive(Clone)]
 pub(super) struct Requests {
@@ -130,14 +133,15 @@ impl Requests {
         }
     }
 
-    /// Returns when the child has changed or is gone.
+    /// Returns when the child has changed or is gone, and after [`AUDIT`] in any case: who waits behind another learns then that
+    /// somebody deleted its own contender, which it has no watch on.
     pub(super) async fn watch(self, name: String) -> Event {
         let path = child(&self.election, &name);
         loop {
             match self.session.stat_and_watch(&path).await {
                 Ok((None, _)) => return Event::WatchFired,
                 Ok((Some(_), mut watch)) => {
-                    watch.changed().await;
+                    let _ = tokio::time::timeout(AUDIT, watch.changed()).await;
                     return Event::WatchFired;
                 }
                 Err(Error::TooManyWatches { .. }) if self.is_gone(&path).await => return Event::WatchFired,

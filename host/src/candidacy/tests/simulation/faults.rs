@@ -154,11 +154,13 @@ impl World {
         paths.filter_map(|path| at_once(self.onlooker.stat(&path)).unwrap().map(|stat| (path, stat))).collect()
     }
 
-    /// An operator deletes the first contender.
+    /// An operator deletes a contender, the first more often than another.
     fn evict(&self) {
-        if let Some((first, _)) = self.contenders().first() {
-            self.shared.terms.lock().unwrap().take(first);
-            at_once(self.onlooker.delete(first, None)).unwrap();
+        let contenders = self.contenders();
+        let at = self.roll(0, 3) as usize;
+        if let Some((contender, _)) = contenders.get(at).or(contenders.first()) {
+            self.shared.terms.lock().unwrap().take(contender);
+            at_once(self.onlooker.delete(contender, None)).unwrap();
         }
     }
 

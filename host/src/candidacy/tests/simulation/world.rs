@@ -36,8 +36,12 @@ pub(super) struct World {
     pub(super) plan: Plan,
     /// When faults were over.
     pub(super) calm: Option<Time>,
+    pub(super) led_since_calm: bool,
     pub(super) trace: bool,
 }
+
+/// How long a candidate goes without a look at the queue.
+const AUDIT: Duration = Duration::from_secs(60);
 
 /// Whatever is asked of the ensemble itself is done at once.
 pub(super) fn at_once<T>(asked: impl Future<Output = T>) -> T {
@@ -84,7 +88,7 @@ impl World {
             |fast_per_mille| Host { process: None, fast_per_mille, starts_at: Time::ZERO, frozen_until: Time::ZERO };
         let hosts = slow_or_fast.into_iter().map(host).collect();
         let plan = Plan::Chance { next: timeout / 4, until: calm_at };
-        World { clock, dice, network, shared, hosts, onlooker, foreign, plan, calm: None, trace }
+        World { clock, dice, network, shared, hosts, onlooker, foreign, plan, calm: None, led_since_calm: false, trace }
     }
 
     /// All goes well, but for one fault at that time.
@@ -112,7 +116,11 @@ impl World {
             if calm_for.is_some() && self.is_settled() {
                 break;
             }
-            if calm_for > Some(patience) {
+            let led = self.shared.terms.lock().unwrap().someone_leads();
+            self.led_since_calm |= calm_for.is_some() && led;
+            // Who was taken out of the queue behind another sees it within a minute.
+            let limit = if self.led_since_calm { patience + AUDIT } else { patience };
+            if calm_for > Some(limit) {
                 return Err(self.unsettled());
             }
         }
@@ -172,8 +180,12 @@ impl World {
     }
 
     fn unsettled(&self) -> Broken {
-        let (leads, contenders) = (self.shared.terms.lock().unwrap().someone_leads(), self.contenders());
-        let invariant = if contenders.len() > self.hosts.len() { "no_contender_is_nobodys" } else { "someone_leads" };
-        Broken { invariant, detail: format!("somebody leads: {leads}; contenders: {contenders:?}") }
+        let contenders = self.contenders();
+        let invariant = match contenders.len() {
+            count if count > self.hosts.len() => "no_contender_is_nobodys",
+            count if count < self.hosts.len() && self.led_since_calm => "everybody_stands",
+            _ => "someone_leads",
+        };
+        Broken { invariant, detail: format!("led: {}; contenders: {contenders:?}", self.led_since_calm) }
     }
 }
