@@ -20,6 +20,12 @@ pub fn scribe() -> String {
     job("acme", "scribe", "scribe", "trigger = \"leader\"\n")
 }
 
+/// The same, which also sends each number to a target at `origin`, with `more` lines of the table `http`.
+pub fn sending_scribe(origin: &str, more: &str) -> String {
+    let tables = format!("[http]\nallow = [\"{origin}\"]\n{more}[config]\nurl = \"{origin}/entry\"\n");
+    job("acme", "scribe", "scribe", &format!("trigger = \"leader\"\n{tables}"))
+}
+
 /// The guest `witness` as job `acme/ticker` on a schedule.
 pub fn ticking_witness(schedule: &str) -> String {
     job("acme", "ticker", "witness", &format!("trigger = \"schedule\"\nschedule = \"{schedule}\"\n"))

@@ -18,6 +18,7 @@ pub mod process;
 pub mod proxy;
 pub mod scribe;
 pub mod soak;
+pub mod target;
 pub mod terms;
 pub mod times;
 pub mod txn_log;

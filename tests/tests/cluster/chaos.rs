@@ -1,15 +1,20 @@
 //! Hosts that are killed, frozen and cut off, one after the other and at the same time, while a guest that listens to
-//! nobody writes as fast as it can: the order of what got through agrees with the order of tokens.
+//! nobody writes as fast as it can, to its state and to a target outside: in both, the order of what got through agrees
+//! with the order of tokens. What a host has sent to the target when it dies arrives late, and only the target's own
+//! comparison keeps it out.
 
 use std::time::{Duration, Instant};
 
 use silverback_tests::chance::Chance;
+use silverback_tests::cli::ContenderRow;
 use silverback_tests::cluster::{Cluster, SOON};
+use silverback_tests::history_checker::{Violation, effects_agree_with_tokens};
 use silverback_tests::job;
 use silverback_tests::proxy::{Mode, Proxy};
 use silverback_tests::scribe::{self, assert_agree};
 use silverback_tests::soak;
-use silverback_tests::wait::{await_value, for_a_while};
+use silverback_tests::target::{TOKEN_HEADER, Target};
+use silverback_tests::wait::{await_that, await_value, for_a_while};
 use silverback_tests::witness::Witnesses;
 use silverback_tests::zookeeper::ZooKeeperServer;
 
@@ -17,6 +22,8 @@ const JOB: &str = "acme/scribe";
 const TIMEOUT: Duration = Duration::from_secs(2);
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const WRITES_AFTER: usize = 50;
+/// Long enough for the next request of a scribe to have been sent.
+const A_REQUEST: Duration = Duration::from_millis(100);
 /// A host in trouble can't always be asked for its end of the log at once.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -30,24 +37,20 @@ fn through_kills_freezes_and_broken_networks_effects_keep_the_order_of_tokens() 
         chaos.one_or_two_faults();
         faults += 1;
     }
-    let server = &chaos.server;
-    let writes = |token: i64| {
-        let effects = scribe::effects(JOB, &server.transactions().unwrap());
-        effects.iter().filter(|effect| effect.token == token).count()
-    };
-    let cluster = &mut chaos.cluster;
-    await_value("a leader that writes, with all faults over", SETTLED, || {
-        let queue = cluster.cli().contenders(JOB)?;
-        let leader = queue.iter().find(|contender| contender.leader).ok_or_else(|| format!("{queue:#?}"))?;
-        let count = writes(leader.token);
-        if count >= WRITES_AFTER && queue.len() == NAMES.len() { Ok(()) } else { Err(format!("{count}, {queue:#?}")) }
-    });
-    let summary = assert_agree(&scribe::effects(JOB, &server.transactions().unwrap()));
-    assert!(summary.tokens.len() > faults / 4, "{faults} rounds of faults made {} terms", summary.tokens.len());
+    chaos.kill_a_leader_whose_request_is_on_its_way();
+
+    let state = assert_agree(&scribe::effects(JOB, &chaos.server.transactions().unwrap()));
+    let outside = assert_agree(&chaos.target.taken());
+    for tokens in [&state.tokens, &outside.tokens] {
+        assert!(tokens.len() > faults / 4, "{faults} rounds of faults made {} terms", tokens.len());
+    }
+    let late = chaos.late_requests();
     let mut witnesses = Witnesses::of(JOB);
-    witnesses.look(cluster);
+    witnesses.look(&mut chaos.cluster);
     witnesses.terms();
-    println!("{faults} rounds of faults: {} effects of {} terms", summary.effects, summary.tokens.len());
+    println!("{faults} rounds of faults");
+    println!("  state: {} effects of {} terms", state.effects, state.tokens.len());
+    println!("  target: {} effects of {} terms, and {late} late ones refused", outside.effects, outside.tokens.len());
 }
 
 /// What may happen to a host.
@@ -72,6 +75,7 @@ struct Chaos {
     cluster: Cluster,
     proxies: [Proxy; NAMES.len()],
     server: ZooKeeperServer,
+    target: Target,
     chance: Chance,
 }
 
@@ -82,13 +86,19 @@ impl Chaos {
         let ways: Vec<(&str, String)> =
             NAMES.iter().zip(&proxies).map(|(name, proxy)| (*name, proxy.connect_string())).collect();
         let mut cluster = Cluster::start_through("/silverback", TIMEOUT, &ways);
-        cluster.apply(&job::scribe());
+        let target = Target::start(TOKEN_HEADER).unwrap();
+        cluster.apply(&job::sending_scribe(&target.origin(), ""));
         cluster.await_leader("a first leader", JOB, SOON, |_| true);
-        Chaos { cluster, proxies, server, chance }
+        Chaos { cluster, proxies, server, target, chance }
     }
 
-    /// One host is hit for a while, mostly the leader; sometimes a second one meanwhile. A third stays well.
+    /// One host is hit for a while, mostly the leader; sometimes a second one meanwhile. A third stays well. Every other time
+    /// a request of the leader is on its way then, and arrives when the faults are over.
     fn one_or_two_faults(&mut self) {
+        if self.chance.below(2) == 0 {
+            self.target.hold_next();
+            for_a_while(A_REQUEST, || {});
+        }
         let first = self.victim();
         let second = (first + 1 + self.chance.below(2)) % NAMES.len();
         let faults = [(first, self.fault()), (second, self.fault())];
@@ -105,6 +115,46 @@ impl Chaos {
         }
         let rest = Duration::from_millis(self.chance.below(1000) as u64);
         for_a_while(rest, || {});
+        self.target.release();
+    }
+
+    /// With all faults over, all stand and one leads, which writes to both.
+    #[track_caller]
+    fn await_writes_of_one_of_three(&mut self) -> ContenderRow {
+        let Chaos { cluster, server, target, .. } = self;
+        await_value("a leader that writes, with all faults over", SETTLED, || {
+            let queue = cluster.cli().contenders(JOB)?;
+            let leader = queue.iter().find(|row| row.leader).ok_or_else(|| format!("{queue:#?}"))?;
+            let effects = [scribe::effects(JOB, &server.transactions().unwrap()), target.taken()];
+            let counts = effects.map(|effects| effects.iter().filter(|effect| effect.token == leader.token).count());
+            let writes = counts.iter().all(|count| *count >= WRITES_AFTER) && queue.len() == NAMES.len();
+            if writes { Ok(leader.clone()) } else { Err(format!("{counts:?}, {queue:#?}")) }
+        })
+    }
+
+    /// The request has left the host, so nothing that the host does could hold it back.
+    fn kill_a_leader_whose_request_is_on_its_way(&mut self) {
+        let leader = self.await_writes_of_one_of_three();
+        self.target.hold_next();
+        await_that("a request to be on its way", SOON, || self.target.held(), |held| *held == 1);
+        self.cluster.host(&leader.identifier).kill9();
+        let newest = || self.target.taken().iter().map(|effect| effect.token).max();
+        await_that("the next leader to write to the target", SOON, newest, |token| *token > Some(leader.token));
+        let arrived_late = || self.target.arrived().len() - self.target.taken().len();
+        let before = arrived_late();
+        self.target.release();
+        await_that("the request to arrive, and to be refused", SOON, arrived_late, |late| *late > before);
+        self.cluster.host(&leader.identifier).restart();
+    }
+
+    /// How many requests the target refused. Had it taken all that arrived, each of them would be seen to be out of order.
+    fn late_requests(&self) -> usize {
+        let arrived = self.target.arrived();
+        let late = arrived.len() - self.target.taken().len();
+        let violations = effects_agree_with_tokens(&arrived).expect_err("some were late");
+        let fell = violations.iter().filter(|violation| matches!(violation, Violation::TokenFell { .. })).count();
+        assert_eq!((fell, violations.len()), (late, late), "{violations:#?}");
+        late
     }
 
     fn victim(&mut self) -> usize {

@@ -10,6 +10,7 @@ use silverback_tests::job;
 use silverback_tests::proxy::{Mode, Proxy};
 use silverback_tests::scribe::{self, assert_agree};
 use silverback_tests::soak;
+use silverback_tests::target::{TOKEN_HEADER, Target};
 use silverback_tests::txn_log::Deed;
 use silverback_tests::wait::{await_value, for_a_while};
 use silverback_tests::zookeeper::ZooKeeperServer;
@@ -22,8 +23,9 @@ const SOME_WRITES: usize = 200;
 #[test]
 fn a_thawed_leader_writes_nothing_more_and_stands_again() {
     let server = ZooKeeperServer::start().unwrap();
+    let target = Target::start(TOKEN_HEADER).unwrap();
     let mut cluster = Cluster::start(&server.connect_string(), TIMEOUT, &["a", "b", "c"]);
-    cluster.apply(&job::scribe());
+    cluster.apply(&job::sending_scribe(&target.origin(), ""));
     let mut tokens = Vec::new();
     for _ in 0..soak::times(2, 20) {
         let old = cluster.await_leader("a leader", JOB, SOON, |leader| !tokens.contains(&leader.token));
@@ -39,8 +41,14 @@ fn a_thawed_leader_writes_nothing_more_and_stands_again() {
         tokens.push(old.token);
     }
     let summary = assert_agree(&scribe::effects(JOB, &server.transactions().unwrap()));
-    assert!(tokens.iter().all(|token| summary.tokens.contains(token)), "{tokens:?} of {summary:?}");
+    let outside = assert_agree(&target.taken());
+    for summary in [&summary, &outside] {
+        assert!(tokens.iter().all(|token| summary.tokens.contains(token)), "{tokens:?} of {summary:?}");
+    }
+    let late = target.arrived().len() - outside.effects;
+    assert!(late <= tokens.len(), "each had at most one request on its way when it froze, and {late} arrived late");
     println!("{} effects of {} terms, in the order of their tokens", summary.effects, summary.tokens.len());
+    println!("  and {} at a target, which refused {late} late ones", outside.effects);
 }
 
 /// The lease isn't over here and the session lives: what refuses the writes is ZooKeeper itself.
