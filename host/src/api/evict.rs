@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::jobs::{Named, id};
 use super::{Api, ApiError, ContenderRow, Eviction, MAX_EVICTION_BYTES};
-use crate::coordinator::{Error, settled};
+use crate::coordinator::{Error, repeat};
 use crate::registry::JobId;
 
 /// Deletes the contender's node and gives it back as it stood. Its host, if it lives, sees that and stops its guest.
@@ -34,12 +34,9 @@ impl Api {
     /// A contender's name is never made again, so its deletion may be repeated.
     async fn remove(&self, contender: &str) -> Result<(), ApiError> {
         let session = self.session().await?;
-        loop {
-            match session.delete(contender, None).await {
-                Ok(()) | Err(Error::NoNode { .. }) => return Ok(()),
-                Err(error) if error.is_unknown() => settled(session.as_ref()).await,
-                Err(other) => return Err(other.into()),
-            }
+        match repeat(session.as_ref(), || session.delete(contender, None)).await {
+            Ok(()) | Err(Error::NoNode { .. }) => Ok(()),
+            Err(other) => Err(other.into()),
         }
     }
 }

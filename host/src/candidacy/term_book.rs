@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::capability::Gate;
 use crate::clock::Clock;
-use crate::coordinator::{CreateMode, Error, MultiError, Op, settled};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, repeat, settled};
 use crate::history::{History, RunRecord, RunState, Running};
 use crate::registry::JobId;
 
@@ -34,13 +34,11 @@ impl TermBook<'_> {
     /// Why the term before had no clean end, as the run state has it; None where it had one, or there was none. Repeated
     /// until it is answered.
     pub(super) async fn unclean_end(&self, gate: &Gate) -> Result<Option<String>, Error> {
-        let value = loop {
-            match gate.session().get(&self.path).await {
-                Ok((value, _)) => break value,
-                Err(Error::NoNode { .. }) => return Ok(None),
-                Err(error) if error.is_unknown() => settled(gate.session().as_ref()).await,
-                Err(other) => return Err(other),
-            }
+        let session = gate.session();
+        let value = match repeat(session.as_ref(), || session.get(&self.path)).await {
+            Ok((value, _)) => value,
+            Err(Error::NoNode { .. }) => return Ok(None),
+            Err(other) => return Err(other),
         };
         Ok(match RunState::from_bytes(&value) {
             Ok(state) => state.running.map(|running| {

@@ -254,6 +254,22 @@ pub async fn settled(session: &dyn Session) {
     let _ = session.state().wait_for(|state| *state != SessionState::Disconnected).await;
 }
 
+/// Repeats a request that does the same however often it is done, until its outcome is known or the session is lost.
+///
+/// # Errors
+/// Those of the request, but for [`Error::OutcomeUnknown`].
+pub async fn repeat<T, F>(session: &dyn Session, request: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    loop {
+        match request().await {
+            Err(error) if error.is_unknown() => settled(session).await,
+            answered => return answered,
+        }
+    }
+}
+
 /// Creates `path` and what is missing above it, as empty persistent nodes.
 ///
 /// # Errors

@@ -4,20 +4,14 @@ use anyhow::Context;
 use serde_json::Value;
 
 use crate::config::Layout;
-use crate::coordinator::{CreateMode, Error, Session, ensure_path, settled};
+use crate::coordinator::{CreateMode, Error, Session, ensure_path, repeat};
 use crate::scheduler::DEFAULT_GROUPS;
 
 /// Makes the cluster's own nodes where they are missing, and gives the number of groups it was made with. All of it may be
 /// done twice, so it is repeated where a reply was lost.
 pub(super) async fn found_cluster(session: &dyn Session, layout: &Layout) -> anyhow::Result<u32> {
     let path = layout.cluster();
-    let value = loop {
-        match try_found(session, layout).await {
-            Ok(value) => break value,
-            Err(error) if error.is_unknown() => settled(session).await,
-            Err(other) => return Err(other.into()),
-        }
-    };
+    let value = repeat(session, || try_found(session, layout)).await?;
     groups(&value).with_context(|| format!("cluster: node `{path}` can't be read"))
 }
 

@@ -6,7 +6,7 @@ use thiserror::Error;
 use tracing::{debug, warn};
 
 use crate::capability::Gate;
-use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, ensure_path, settled};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, ensure_path, repeat, settled};
 use crate::history::RunState;
 use crate::runtime::StateWrite;
 
@@ -217,19 +217,6 @@ fn parse(path: &str, value: &[u8]) -> RunState {
         warn!(path, %error, "a run state can't be read and is begun anew");
         RunState::default()
     })
-}
-
-/// Repeats a request that does the same however often it is done, for as long as its outcome is not known.
-async fn repeat<T, F>(session: &dyn Session, request: impl Fn() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<T, Error>>,
-{
-    loop {
-        match request().await {
-            Err(error) if error.is_unknown() => settled(session).await,
-            answered => return answered,
-        }
-    }
 }
 
 /// Of a request that changes nothing.

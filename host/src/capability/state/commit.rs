@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use super::error::StateError;
 use super::key::Key;
-use super::{Batch, MAX_KEYS, MAX_TRIES, PATIENCE, add, committed_keys, read, repeat};
+use super::{Batch, MAX_KEYS, MAX_TRIES, PATIENCE, add, asked, committed_keys, read};
 use crate::capability::gate::Gate;
-use crate::coordinator::{CreateMode, Error, MultiError, Op, ensure_path};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, ensure_path, settled};
 
 /// The committed state of a job, to be written.
 pub(super) struct Committed {
@@ -147,10 +149,9 @@ impl Committed {
                 Ok(Sent::Mistaken { index: index - 1, error: source })
             }
             Err(error) if error.clone().into_error().is_unknown() => {
-                match super::connected(self.gate.session().state()).await {
+                match timeout(PATIENCE, settled(self.gate.session().as_ref())).await {
                     Ok(()) => Ok(Sent::Unknown),
-                    Err(StateError::Unproven) => Err(StateError::Unknown),
-                    Err(other) => Err(other),
+                    Err(_) => Err(StateError::Unknown),
                 }
             }
             Err(error) => Err(error.into()),
@@ -164,7 +165,7 @@ impl Committed {
             return Ok(());
         }
         let session = self.gate.session();
-        let stat = repeat(session, || session.stat(&self.dir)).await?;
+        let stat = asked(session, || session.stat(&self.dir)).await?;
         let keys = created + stat.map_or(0, |stat| stat.num_children.unsigned_abs() as usize);
         if keys > MAX_KEYS {
             return Err(StateError::over("number of keys", None, keys, MAX_KEYS));
@@ -175,6 +176,6 @@ impl Committed {
     /// Creates the job's directory. An empty one that a deposed leader leaves harms nobody, so this needs no fence.
     async fn make_dir(&self) -> Result<(), StateError> {
         let session = self.gate.session();
-        repeat(session, || ensure_path(session.as_ref(), &self.dir)).await
+        asked(session, || ensure_path(session.as_ref(), &self.dir)).await
     }
 }

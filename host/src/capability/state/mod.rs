@@ -20,8 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 pub use bucket::Bucket;
 pub use error::StateError;
 pub use key::Key;
@@ -30,7 +28,7 @@ pub use overlay::StateWrite;
 use self::commit::Committed;
 use self::overlay::Overlay;
 use super::gate::Gate;
-use crate::coordinator::{Error, MAX_CHILDREN, MAX_VALUE_BYTES, Session, SessionState, Stat, Watch};
+use crate::coordinator::{Error, MAX_CHILDREN, MAX_VALUE_BYTES, Session, Stat, Watch, repeat};
 
 /// The largest value, in bytes.
 pub const MAX_STATE_VALUE_BYTES: usize = MAX_VALUE_BYTES;
@@ -45,12 +43,12 @@ pub const MAX_BUFFERED_WRITES: usize = 500;
 /// The most that a scheduled run may write, in bytes of paths and values. The rest of a multi is for the outcome.
 pub const MAX_BUFFERED_BYTES: usize = 512 * 1024;
 
-/// How long an effect waits for the connection to the ensemble before it fails.
+/// How long a request waits for the connection to the ensemble before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a key is looked at that can't be watched, since its session watches all that it may already.
 const UNWATCHED: Duration = Duration::from_secs(1);
 
-/// How often a request is repeated whose outcome was not known, or that lost a race.
+/// How often a write is repeated whose outcome was not known, or that lost a race.
 const MAX_TRIES: usize = 10;
 
 /// Writes that land together: each key with its value, or with none to delete it.
@@ -121,7 +119,7 @@ impl State {
             return Ok(written.is_some());
         }
         let path = key.path(&self.dir);
-        Ok(repeat(self.gate.session(), || self.gate.session().stat(&path)).await?.is_some())
+        Ok(asked(self.gate.session(), || self.gate.session().stat(&path)).await?.is_some())
     }
 
     /// All keys that this run sees, in order.
@@ -201,10 +199,8 @@ impl KeyWatch {
         loop {
             let (entry, watch) = match self.look().await {
                 Ok((entry, watch)) => (entry, Some(watch)),
-                Err(StateError::Coordinator(Error::TooManyWatches { .. })) => {
-                    (Entry::of(read(&self.session, &self.path).await?), None)
-                }
-                Err(error) => return Err(error),
+                Err(Error::TooManyWatches { .. }) => (self.read().await?, None),
+                Err(error) => return Err(error.into()),
             };
             if seen != Some(entry.revision) {
                 return Ok(entry);
@@ -216,9 +212,16 @@ impl KeyWatch {
         }
     }
 
-    async fn look(&self) -> Result<(Entry, Watch), StateError> {
-        let (found, watch) = repeat(&self.session, || self.session.get_and_watch(&self.path)).await?;
+    // A wait lasts as long as its guest likes, so what it asks isn't held to the patience of a request.
+
+    async fn look(&self) -> Result<(Entry, Watch), Error> {
+        let (found, watch) = repeat(self.session.as_ref(), || self.session.get_and_watch(&self.path)).await?;
         Ok((Entry::of(found), watch))
+    }
+
+    async fn read(&self) -> Result<Entry, Error> {
+        let get = || async { if_present(self.session.get(&self.path).await) };
+        Ok(Entry::of(repeat(self.session.as_ref(), get).await?))
     }
 }
 
@@ -233,48 +236,31 @@ impl Entry {
 
 /// A node's value, None where it doesn't exist.
 async fn read(session: &Arc<dyn Session>, path: &str) -> Result<Option<(Vec<u8>, Stat)>, StateError> {
-    match repeat(session, || session.get(path)).await {
-        Ok(found) => Ok(Some(found)),
-        Err(StateError::Coordinator(Error::NoNode { .. })) => Ok(None),
-        Err(other) => Err(other),
-    }
+    asked(session, || async { if_present(session.get(path).await) }).await
 }
 
 /// The keys that are committed under `dir`.
 async fn committed_keys(session: &Arc<dyn Session>, dir: &str) -> Result<BTreeSet<Key>, StateError> {
-    match repeat(session, || session.list(dir)).await {
-        Ok(names) => Ok(names.iter().filter_map(|name| Key::from_node_name(name)).collect()),
-        Err(StateError::Coordinator(Error::NoNode { .. })) => Ok(BTreeSet::new()),
+    let names = asked(session, || async { if_present(session.list(dir).await) }).await?.unwrap_or_default();
+    Ok(names.iter().filter_map(|name| Key::from_node_name(name)).collect())
+}
+
+fn if_present<T>(found: Result<T, Error>) -> Result<Option<T>, Error> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::NoNode { .. }) => Ok(None),
         Err(other) => Err(other),
     }
 }
 
-/// Repeats a request that only reads for as long as its outcome is not known.
-async fn repeat<T, F>(session: &Arc<dyn Session>, request: impl Fn() -> F) -> Result<T, StateError>
+/// What a request gives that only reads, or does the same however often it is done; sent again while its outcome is not
+/// known, for at most [`PATIENCE`].
+async fn asked<T, F>(session: &Arc<dyn Session>, request: impl Fn() -> F) -> Result<T, StateError>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let mut tries = 1;
-    loop {
-        match request().await {
-            Err(Error::OutcomeUnknown { .. }) if tries < MAX_TRIES => {
-                tries += 1;
-                connected(session.state()).await?;
-            }
-            Err(other) => return Err(other.into()),
-            Ok(found) => return Ok(found),
-        }
-    }
-}
-
-/// Waits until the session is connected again, at most [`PATIENCE`].
-async fn connected(mut state: watch::Receiver<SessionState>) -> Result<(), StateError> {
-    let settled = state.wait_for(|state| *state != SessionState::Disconnected);
-    match tokio::time::timeout(PATIENCE, settled).await {
-        Ok(Ok(state)) if *state == SessionState::Connected => Ok(()),
-        Ok(_) => Err(Error::Lost.into()),
-        Err(_) => Err(StateError::Unproven),
-    }
+    let answered = tokio::time::timeout(PATIENCE, repeat(session.as_ref(), request)).await;
+    Ok(answered.map_err(|_| StateError::Unproven)??)
 }
 
 /// `delta` more than the number in `value`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::StateError;
 use super::key::Key;
-use super::{Batch, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES, MAX_KEYS, committed_keys, repeat};
+use super::{Batch, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES, MAX_KEYS, asked, committed_keys};
 use crate::coordinator::Session;
 
 /// A write that a buffered run wants done with its outcome.
@@ -55,7 +55,7 @@ impl Overlay {
         let committed = match self.committed {
             Some(count) => count,
             None => {
-                let stat = repeat(session, || session.stat(dir)).await?;
+                let stat = asked(session, || session.stat(dir)).await?;
                 *self.committed.insert(stat.map_or(0, |stat| stat.num_children.unsigned_abs() as usize))
             }
         };
