@@ -57,7 +57,7 @@ impl Request {
     /// Sends it, and reads the whole response into memory.
     ///
     /// # Errors
-    /// [`Error`]. But for [`Error::Other`], nothing was sent. A response of any status is no error.
+    /// [`Error`]. But for [`Error::Unknown`], the target has seen nothing. A response of any status is no error.
     pub fn send(self) -> Result<Response, Error> {
         wire::send(self)
     }
@@ -95,16 +95,23 @@ pub enum Error {
         /// The target.
         url: String,
     },
-    /// This host no longer leads.
+    /// This host no longer leads. Nothing was sent.
     LostLeadership,
-    /// The host can't prove now that it leads, since it doesn't reach the ensemble. Trying again may help.
+    /// The host can't reach the ensemble, so whether it leads is not known. Nothing was sent; trying again may help for as
+    /// long as the term goes on.
     Unproven,
+    /// It was sent, and there is no whole response: no answer says whether the target has done it. Trying again is safe where
+    /// doing it twice is.
+    Unknown {
+        /// What the host said.
+        why: String,
+    },
     /// No URL, method or header that could be sent; the host's own headers are none.
     Invalid {
         /// What, and its value.
         what: String,
     },
-    /// No connection, or no whole response. The target may have seen the request.
+    /// No connection to the target, or none with TLS.
     Other(String),
 }
 
@@ -118,8 +125,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Denied { url } => write!(f, "request to `{url}` is denied: the job's http.allow doesn't name it"),
-            Error::LostLeadership => f.write_str(LOST),
-            Error::Unproven => f.write_str(UNPROVEN),
+            Error::LostLeadership => f.write_str("leadership is lost"),
+            Error::Unproven => f.write_str("the ensemble can't be reached, so whether this host leads is not known"),
+            Error::Unknown { why } => write!(f, "request has no whole response: {why}"),
             Error::Invalid { what } => write!(f, "{what} is not valid in a request"),
             Error::Other(words) => write!(f, "request failed: {words}"),
         }
@@ -127,10 +135,6 @@ impl fmt::Display for Error {
 }
 
 impl error::Error for Error {}
-
-/// The host's words for its two refusals, which `wasi:http` has no code for.
-const LOST: &str = "leadership is lost";
-const UNPROVEN: &str = "the ensemble can't be reached, leadership is not known";
 
 /// An URL in the parts that a request has.
 #[derive(Debug, PartialEq, Eq)]

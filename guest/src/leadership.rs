@@ -35,7 +35,7 @@ pub fn sleep(time: Duration) -> Wake {
 /// The queue of the election, the leader first.
 ///
 /// # Errors
-/// A sentence, where the ensemble can't be asked.
+/// A sentence, where the ensemble can't be asked; wit/leader.wit says how it begins.
 pub fn contenders() -> Result<Vec<Contender>, String> {
     host::contenders()
 }

@@ -16,6 +16,9 @@
 //! # fn main() {}
 //! ```
 //!
+//! An effect that leadership stands in the way of fails in one of three ways, the same for the state and for HTTP:
+//! `LostLeadership` and `Unproven`, and nothing was done; `Unknown`, and nobody knows.
+//!
 //! The crate is a `cdylib` built for `wasm32-wasip2`. It also compiles for the machine itself, so that what doesn't ask
 //! the host can be tested as usual; whatever does ask panics there.
 
@@ -25,6 +28,7 @@ extern crate self as silverback_guest;
 pub mod bindings;
 pub mod config;
 mod error;
+mod fate;
 pub mod http;
 pub mod leadership;
 mod logger;

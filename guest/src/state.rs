@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::silverback::leader::leadership as waits;
 use crate::bindings::wasi::keyvalue::{atomics, store};
+use crate::fate::Fate;
 use crate::leadership::millis;
 
 /// The value of a key; None where it doesn't exist.
@@ -92,7 +93,7 @@ impl<T: DeserializeOwned> Watch<T> {
     /// # Errors
     /// [`Error::Value`] where the value is no `T` (the next call waits for the next value); the others as the host says.
     pub fn next_within(&mut self, time: Duration) -> Result<Next<T>, Error> {
-        match waits::wait_for_change(&self.key, self.seen, millis(time)).map_err(Error::Host)? {
+        match waits::wait_for_change(&self.key, self.seen, millis(time)).map_err(told)? {
             waits::Change::Elapsed => Ok(Next::Elapsed),
             waits::Change::Stop => Ok(Next::Stop),
             waits::Change::Changed(entry) => {
@@ -122,12 +123,12 @@ impl<T: DeserializeOwned> Iterator for Watch<T> {
 /// Why a request to the state failed.
 #[derive(Debug)]
 pub enum Error {
-    /// This host no longer leads, so nothing was changed.
+    /// This host no longer leads. Nothing was changed.
     LostLeadership,
-    /// The host can't reach the ensemble, so whether it leads is not known; nothing was changed. It may come back: trying
-    /// again may help for as long as the term goes on.
+    /// The host can't reach the ensemble, so whether it leads is not known. Nothing was changed; trying again may help for as
+    /// long as the term goes on.
     Unproven,
-    /// The host's connection to the ensemble broke under a write, which may have been done. Read before writing again.
+    /// No answer says whether the write was done. Read before writing again.
     Unknown,
     /// A value can't be read or written as JSON of the type asked for.
     Value {
@@ -145,7 +146,7 @@ impl fmt::Display for Error {
         match self {
             Error::LostLeadership => f.write_str("leadership is lost"),
             Error::Unproven => f.write_str("the ensemble can't be reached, so whether this host leads is not known"),
-            Error::Unknown => f.write_str("the connection broke under a write, which may have been done"),
+            Error::Unknown => f.write_str("no answer says whether the write was done"),
             Error::Value { key, source: _ } => write!(f, "value of key `{key}` is not of the type asked for"),
             Error::Host(words) => f.write_str(words),
         }
@@ -164,12 +165,19 @@ impl error::Error for Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::AccessDenied => Error::LostLeadership,
+            store::Error::AccessDenied => Error::Host("the host denies access to the state".to_owned()),
             store::Error::NoSuchStore => Error::Host("the host keeps no state for this job".to_owned()),
-            store::Error::Other(words) if words.starts_with("unproven: ") => Error::Unproven,
-            store::Error::Other(words) if words.starts_with("unknown: ") => Error::Unknown,
-            store::Error::Other(words) => Error::Host(words),
+            store::Error::Other(words) => told(words),
         }
+    }
+}
+
+fn told(words: String) -> Error {
+    match Fate::of(&words) {
+        Some(Fate::Refused) => Error::LostLeadership,
+        Some(Fate::Unproven) => Error::Unproven,
+        Some(Fate::Unknown) => Error::Unknown,
+        None => Error::Host(words),
     }
 }
 
@@ -189,9 +197,9 @@ mod tests {
     #[test]
     fn what_the_host_says_of_leadership_is_told_apart() {
         let told = |words: &str| Error::from(store::Error::Other(words.to_owned()));
-        assert!(matches!(Error::from(store::Error::AccessDenied), Error::LostLeadership));
+        assert!(matches!(told("refused: leadership is lost"), Error::LostLeadership));
         assert!(matches!(told("unproven: the ensemble can't be reached"), Error::Unproven));
-        assert!(matches!(told("unknown: the connection broke"), Error::Unknown));
+        assert!(matches!(told("unknown: no answer"), Error::Unknown));
         assert!(matches!(told("value bytes 9 is over the limit of 8"), Error::Host(_)));
     }
 }

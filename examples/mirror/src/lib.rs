@@ -36,7 +36,9 @@ fn copy(url: &str, value: String) -> Result<(), RunError> {
             Err(error @ (Error::Denied { .. } | Error::Invalid { .. })) => return Err(RunError::permanent(error)),
             Err(error @ Error::LostLeadership) => Err(error)?,
             // To write the same value again with the same token does no harm, so what is not known is tried again.
-            Err(error @ (Error::Unproven | Error::Other(_))) => log::warn!("not copied: {error}"),
+            Err(error @ (Error::Unproven | Error::Unknown { .. } | Error::Other(_))) => {
+                log::warn!("not copied: {error}")
+            }
         }
         leadership::sleep(PAUSE);
     }

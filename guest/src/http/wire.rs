@@ -6,7 +6,8 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::StreamError;
 
-use super::{Error, LOST, Request, Response, Target, UNPROVEN};
+use super::{Error, Request, Response, Target};
+use crate::fate::Fate;
 
 /// As much as `wasi:io` takes and gives in one call.
 const CHUNK_BYTES: usize = 4096;
@@ -30,8 +31,8 @@ pub(super) fn send(request: Request) -> Result<Response, Error> {
     response.subscribe().block();
     let response = response.get().and_then(Result::ok).unwrap_or(Err(ErrorCode::InternalError(None)));
     let response = response.map_err(failed)?;
-    written.map_err(failed)?;
-    read(&response).map_err(failed)
+    // The target has seen it, whatever follows.
+    written.and_then(|()| read(&response)).map_err(|code| Error::Unknown { why: format!("{code:?}") })
 }
 
 fn outgoing(method: &str, url: &str, headers: Vec<(String, Vec<u8>)>) -> Result<OutgoingRequest, Error> {
@@ -99,8 +100,31 @@ fn read(response: &IncomingResponse) -> Result<Response, ErrorCode> {
 fn told(code: ErrorCode, url: &str) -> Error {
     match code {
         ErrorCode::HttpRequestDenied => Error::Denied { url: url.to_owned() },
-        ErrorCode::InternalError(Some(words)) if words == LOST => Error::LostLeadership,
-        ErrorCode::InternalError(Some(words)) if words == UNPROVEN => Error::Unproven,
+        ErrorCode::InternalError(Some(words)) => match Fate::of(&words) {
+            Some(Fate::Refused) => Error::LostLeadership,
+            Some(Fate::Unproven) => Error::Unproven,
+            Some(Fate::Unknown) => Error::Unknown { why: words },
+            None => Error::Other(words),
+        },
         other => Error::Other(format!("{other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_says_of_leadership_is_told_apart() {
+        let said = |words: &str| told(ErrorCode::InternalError(Some(words.to_owned())), "http://a");
+        assert_eq!(said("refused: leadership is lost"), Error::LostLeadership);
+        assert_eq!(said("unproven: the ensemble can't be reached"), Error::Unproven);
+        let why = "unknown: no answer (connection terminated)".to_owned();
+        assert_eq!(said(&why), Error::Unknown { why });
+        assert_eq!(told(ErrorCode::HttpRequestDenied, "http://a"), Error::Denied { url: "http://a".to_owned() });
+        assert_eq!(
+            told(ErrorCode::ConnectionRefused, "http://a"),
+            Error::Other("ErrorCode::ConnectionRefused".to_owned())
+        );
     }
 }

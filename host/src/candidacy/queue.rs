@@ -58,7 +58,7 @@ pub fn for_guests(session: Arc<dyn Session>, election: String) -> Contenders {
     Arc::new(move || {
         let (session, election) = (session.clone(), election.clone());
         Box::pin(async move {
-            let queue = contenders(session.as_ref(), &election).await.map_err(|error| error.to_string())?;
+            let queue = contenders(session.as_ref(), &election).await?;
             Ok(queue.into_iter().enumerate().map(|(at, entry)| (entry.identifier, at == 0)).collect())
         })
     })

@@ -149,9 +149,14 @@ impl FakeSession {
         self.cuts.lock().unwrap().push_back(cut);
     }
 
-    /// Breaks the connection for good.
+    /// Breaks the connection.
     pub(crate) fn disconnect(&self) {
         self.state.send_replace(SessionState::Disconnected);
+    }
+
+    /// Has the connection again.
+    pub(crate) fn reconnect(&self) {
+        self.state.send_replace(SessionState::Connected);
     }
 
     /// Lets somebody else set `path` just before the next multi that isn't raced yet.

@@ -12,12 +12,12 @@ use super::bindings::silverback::leader::leadership::{self, Change, Contender, W
 use super::gate::{Gate, GateState};
 use super::host::Host;
 use super::interrupt::Interrupt;
-use super::state::{Entry, Key, StateError};
+use super::state::{Entry, Key, StateError, within_patience};
+use crate::coordinator::Error;
 
-/// Asks for an election's queue, the leader first: each contender's identifier, and whether it leads. The error is a
-/// sentence for the guest.
+/// Asks for an election's queue, the leader first: each contender's identifier, and whether it leads.
 pub type Contenders =
-    Arc<dyn Fn() -> BoxFuture<'static, std::result::Result<Vec<(String, bool)>, String>> + Send + Sync>;
+    Arc<dyn Fn() -> BoxFuture<'static, std::result::Result<Vec<(String, bool)>, Error>> + Send + Sync>;
 
 /// One run's view of its term.
 pub struct Leadership {
@@ -76,9 +76,9 @@ impl leadership::Host for Host {
     }
 
     async fn contenders(&mut self) -> Result<std::result::Result<Vec<Contender>, String>> {
-        let asked = (self.leadership.contenders)().await;
+        let asked = within_patience((self.leadership.contenders)()).await;
         let contender = |(identifier, leader)| Contender { identifier, leader };
-        Ok(asked.map(|queue| queue.into_iter().map(contender).collect()))
+        Ok(asked.map(|queue| queue.into_iter().map(contender).collect()).map_err(|error| error.to_string()))
     }
 
     async fn sleep(&mut self, timeout_ms: u64) -> Result<Wake> {

@@ -5,6 +5,7 @@ mod bindings;
 mod config;
 #[cfg(test)]
 pub(crate) mod fakes;
+mod fate;
 mod gate;
 mod host;
 mod http;
@@ -16,6 +17,7 @@ mod stdio;
 
 pub(crate) use bindings::LeaderPre;
 pub(crate) use bindings::exports::silverback::leader::job::{Grant, RunError};
+pub use fate::Fate;
 pub use gate::{Ending, Gate, GateState, Inside, Lease, Refusal};
 pub use host::{Grants, Host, add_to_linker};
 pub use http::{MAX_CONNECT_TIME, MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_TIME, MAX_REQUESTS};

@@ -6,11 +6,17 @@ use std::io;
 use tokio_rustls::rustls;
 use wasmtime_wasi_http::Error;
 
-use crate::capability::Refusal;
+use crate::capability::{Fate, Refusal};
 
-/// The gate's refusals. `wasi:http` has no word for either, so they are told as text, and guests may compare it.
+/// The gate's refusals. `wasi:http` has no code for what leadership stands in the way of, so it is told as text.
 pub(super) fn refused(refusal: Refusal) -> Error {
-    Error::InternalError(Some(refusal.to_string()))
+    Error::InternalError(Some(Fate::from(refusal).to_string()))
+}
+
+/// A request that may have reached its target, and no response. A code would say how the network failed, and leave it to each
+/// guest to know which codes come before the target has seen anything, and which after.
+pub(super) fn unanswered(why: &Error) -> Error {
+    Error::InternalError(Some(format!("{} ({why})", Fate::Unknown)))
 }
 
 /// No address was found for a name.

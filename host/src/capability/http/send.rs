@@ -52,22 +52,37 @@ pub(super) async fn send(
     let target = outlet.granted(&request)?;
     let room = outlet.enter()?;
     let mut time = Box::pin(sleep(MAX_REQUEST_TIME));
-    let (response, connection) = tokio::select! {
+    let exchange = begin(&outlet, &target, request, &options).await?;
+    // From here on the target may have seen it.
+    let first_byte = bounded(options.first_byte_timeout, MAX_REQUEST_TIME);
+    let answered = tokio::select! {
         biased;
-        () = &mut time => return Err(Error::HttpResponseTimeout),
-        answered = exchange(&outlet, &target, request, &options) => answered?,
+        () = &mut time => Err(Error::HttpResponseTimeout),
+        answered = timeout(first_byte, answer(exchange)) => match answered {
+            Ok(answered) => answered.map_err(error::exchange),
+            Err(_) => Err(Error::ConnectionReadTimeout),
+        },
     };
+    let (response, connection) = answered.map_err(|why| error::unanswered(&why))?;
     let silence = bounded(options.between_bytes_timeout, MAX_REQUEST_TIME);
     let response = response.map(|body| Answer::new(body, silence, time, room).boxed_unsync());
     Ok((response, Box::new(finish(connection, inside))))
 }
 
-async fn exchange(
+/// Nothing of it is sent yet.
+struct Exchange {
+    sender: SendRequest<Guarded>,
+    connection: Connection,
+    request: Request<Guarded>,
+}
+
+/// Connects, and makes the request ready. Each wait has a limit of its own.
+async fn begin(
     outlet: &Arc<Outlet>,
     target: &Origin,
     mut request: Request<WasiBody>,
     options: &RequestOptions,
-) -> Result<(Response<Incoming>, Connection), Error> {
+) -> Result<Exchange, Error> {
     outlet.pass().await?;
     let connecting = timeout(bounded(options.connect_timeout, MAX_CONNECT_TIME), connect(target));
     let stream = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
@@ -85,17 +100,12 @@ async fn exchange(
     let request = request.map(|body| Guarded::new(body, outlet.clone()));
     // The connection may have taken long.
     outlet.pass().await?;
-    let answering = answer(sender, connection.fuse(), request);
-    let first_byte = bounded(options.first_byte_timeout, MAX_REQUEST_TIME);
-    timeout(first_byte, answering).await.map_err(|_| Error::ConnectionReadTimeout)?.map_err(error::exchange)
+    Ok(Exchange { sender, connection: connection.fuse(), request })
 }
 
-/// Drives the connection until the response has begun.
-async fn answer(
-    mut sender: SendRequest<Guarded>,
-    mut connection: Connection,
-    request: Request<Guarded>,
-) -> hyper::Result<(Response<Incoming>, Connection)> {
+/// Sends the request, and drives the connection until the response has begun.
+async fn answer(exchange: Exchange) -> hyper::Result<(Response<Incoming>, Connection)> {
+    let Exchange { mut sender, mut connection, request } = exchange;
     let mut answered = Box::pin(sender.send_request(request));
     let response = tokio::select! {
         biased;

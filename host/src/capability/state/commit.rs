@@ -2,7 +2,8 @@
 //!
 //! ZooKeeper has no "create or set", so a write guesses which of the two each key needs, and mends the guess that the
 //! multi's error names. A write whose outcome is not known is sent again: it sets the same values, and a job has one
-//! writer, so twice is as good as once. Only `increment` has to look first.
+//! writer, so twice is as good as once. Only `increment` has to look first. Where it can't be sent again, its outcome stays
+//! unknown: that a later try was refused says nothing of the first.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use super::error::StateError;
 use super::key::Key;
 use super::{Batch, MAX_KEYS, MAX_TRIES, PATIENCE, add, asked, committed_keys, read};
+use crate::capability::fate::Fate;
 use crate::capability::gate::Gate;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, ensure_path, settled};
 
@@ -46,6 +48,11 @@ impl Committed {
 
     /// Does all of a batch or none.
     pub(super) async fn write(&mut self, batch: Batch) -> Result<(), StateError> {
+        let mut in_doubt = false;
+        self.try_write(&batch, &mut in_doubt).await.map_err(|error| told(error, in_doubt))
+    }
+
+    async fn try_write(&self, batch: &Batch, in_doubt: &mut bool) -> Result<(), StateError> {
         let keys: Vec<&Key> = batch.keys().collect();
         let mut guesses = self.guesses(&keys).await?;
         // Each mistaken try mends one guess; others can't be mistaken more often than there are keys and tries.
@@ -59,7 +66,7 @@ impl Committed {
             let touched: Vec<&Key> = ops.iter().map(|(key, _)| *key).collect();
             match self.send(ops.into_iter().map(|(_, op)| op).collect()).await? {
                 Sent::Done => return Ok(()),
-                Sent::Unknown => {}
+                Sent::Unknown => *in_doubt = true,
                 Sent::Mistaken { index, error } => {
                     let at = keys.iter().position(|key| *key == touched[index]).unwrap_or(index);
                     guesses[at] = self.mend(guesses[at], error).await?;
@@ -71,6 +78,11 @@ impl Committed {
 
     /// Adds `delta` at the version that was read, again and again until nobody wrote in between.
     pub(super) async fn increment(&mut self, key: &Key, delta: u64) -> Result<u64, StateError> {
+        let mut in_doubt = false;
+        self.try_increment(key, delta, &mut in_doubt).await.map_err(|error| told(error, in_doubt))
+    }
+
+    async fn try_increment(&self, key: &Key, delta: u64, in_doubt: &mut bool) -> Result<u64, StateError> {
         let path = key.path(&self.dir);
         for _ in 0..MAX_TRIES {
             let found = read(self.gate.session(), &path).await?;
@@ -87,11 +99,13 @@ impl Committed {
             match self.send(vec![op]).await? {
                 Sent::Done => return Ok(sum),
                 Sent::Unknown => {
+                    *in_doubt = true;
                     // The job has one writer, so its next version with this very value is this write.
                     let now = read(self.gate.session(), &path).await?;
                     if now.is_some_and(|(value, stat)| stat.version == next_version && value == data) {
                         return Ok(sum);
                     }
+                    *in_doubt = false;
                 }
                 Sent::Mistaken { error: Error::NoNode { .. }, .. } if found.is_none() => self.make_dir().await?,
                 Sent::Mistaken {
@@ -142,19 +156,23 @@ impl Committed {
     async fn send(&self, ops: Vec<Op>) -> Result<Sent, StateError> {
         self.gate.pass(PATIENCE).await?;
         let fenced = [self.gate.check()].into_iter().chain(ops).collect();
-        match self.gate.session().multi(fenced).await {
-            Ok(_) => Ok(Sent::Done),
-            Err(MultiError::Op { index: 0, source: Error::NoNode { .. } }) => Err(StateError::Denied),
-            Err(MultiError::Op { index, source }) if index > 0 => {
-                Ok(Sent::Mistaken { index: index - 1, error: source })
+        let session = self.gate.session();
+        let error = match session.multi(fenced).await {
+            Ok(_) => return Ok(Sent::Done),
+            Err(MultiError::Op { index: 0, source: Error::NoNode { .. } }) => return Err(Fate::Refused.into()),
+            Err(MultiError::Op { index, source: error }) if index > 0 => {
+                return Ok(Sent::Mistaken { index: index - 1, error });
             }
-            Err(error) if error.clone().into_error().is_unknown() => {
-                match timeout(PATIENCE, settled(self.gate.session().as_ref())).await {
-                    Ok(()) => Ok(Sent::Unknown),
-                    Err(_) => Err(StateError::Unknown),
-                }
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => error.into_error(),
+        };
+        match error {
+            Error::OutcomeUnknown { .. } => match timeout(PATIENCE, settled(session.as_ref())).await {
+                Ok(()) => Ok(Sent::Unknown),
+                Err(_) => Err(Fate::Unknown.into()),
+            },
+            // Its session went under it.
+            Error::Lost => Err(Fate::Unknown.into()),
+            other => Err(other.into()),
         }
     }
 
@@ -178,4 +196,9 @@ impl Committed {
         let session = self.gate.session();
         asked(session, || ensure_path(session.as_ref(), &self.dir)).await
     }
+}
+
+/// An error as it stands after all tries, of which one may have done what the last one didn't.
+fn told(error: StateError, in_doubt: bool) -> StateError {
+    if in_doubt { Fate::Unknown.into() } else { error }
 }

@@ -4,21 +4,16 @@ use thiserror::Error;
 
 use super::key::Key;
 use crate::capability::bindings::wasi::keyvalue::store;
+use crate::capability::fate::Fate;
 use crate::capability::gate::Refusal;
-use crate::coordinator::{Error, MultiError};
+use crate::coordinator::Error;
 
-/// Why a request to a job's state failed. Nothing was changed, but where the message says that this is not known.
+/// Why a request to a job's state failed. Nothing was changed, but for [`Fate::Unknown`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StateError {
-    /// The gate, or the ensemble itself, refused: this host no longer leads.
-    #[error("leadership is lost")]
-    Denied,
-    /// The connection did not come back in time, so whether this host leads is not known. Nothing was sent.
-    #[error("unproven: the ensemble can't be reached")]
-    Unproven,
-    /// The connection broke under a write, and did not come back in time.
-    #[error("unknown: the connection broke under the write, which may have been done")]
-    Unknown,
+    /// This host leads no more, or nobody knows, or nobody knows what was done.
+    #[error(transparent)]
+    Fate(#[from] Fate),
     /// Over a named limit.
     #[error("{what} {size} is over the limit of {limit}")]
     Limit {
@@ -54,9 +49,9 @@ pub enum StateError {
         /// How often it was tried.
         tries: usize,
     },
-    /// The coordinator said no.
-    #[error(transparent)]
-    Coordinator(#[from] Error),
+    /// The coordinator said no, for another reason.
+    #[error("the ensemble says no: {0}")]
+    Coordinator(Error),
 }
 
 impl StateError {
@@ -69,24 +64,24 @@ impl StateError {
 
 impl From<Refusal> for StateError {
     fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Over => StateError::Denied,
-            Refusal::Unproven => StateError::Unproven,
+        Fate::from(refusal).into()
+    }
+}
+
+/// Of a request that has changed nothing, whatever its answer.
+impl From<Error> for StateError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Lost => Fate::Refused.into(),
+            Error::OutcomeUnknown { .. } => Fate::Unproven.into(),
+            other => StateError::Coordinator(other),
         }
     }
 }
 
-impl From<MultiError> for StateError {
-    fn from(error: MultiError) -> Self {
-        error.into_error().into()
-    }
-}
-
+/// `access-denied` isn't used: what guests compare is a text, the same for all imports.
 impl From<StateError> for store::Error {
     fn from(error: StateError) -> Self {
-        match error {
-            StateError::Denied => store::Error::AccessDenied,
-            other => store::Error::Other(other.to_string()),
-        }
+        store::Error::Other(error.to_string())
     }
 }

@@ -27,6 +27,7 @@ pub use overlay::StateWrite;
 
 use self::commit::Committed;
 use self::overlay::Overlay;
+use super::fate::Fate;
 use super::gate::Gate;
 use crate::coordinator::{Error, MAX_CHILDREN, MAX_VALUE_BYTES, Session, Stat, Watch, repeat};
 
@@ -259,8 +260,12 @@ async fn asked<T, F>(session: &Arc<dyn Session>, request: impl Fn() -> F) -> Res
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let answered = tokio::time::timeout(PATIENCE, repeat(session.as_ref(), request)).await;
-    Ok(answered.map_err(|_| StateError::Unproven)??)
+    within_patience(repeat(session.as_ref(), request)).await
+}
+
+/// What a request gives that changes nothing, in at most [`PATIENCE`].
+pub(super) async fn within_patience<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T, StateError> {
+    Ok(tokio::time::timeout(PATIENCE, request).await.map_err(|_| Fate::Unproven)??)
 }
 
 /// `delta` more than the number in `value`.

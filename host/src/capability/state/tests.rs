@@ -59,8 +59,8 @@ async fn a_deposed_leaders_write_is_refused_by_the_tree_itself() {
     let (mut state, session, gate) = state(StateMode::Immediate);
     session.remove(CONTENDER);
     assert!(gate.leads(), "the host has not noticed yet");
-    assert_eq!(state.write(set("k", "v")).await, Err(StateError::Denied));
-    assert_eq!(state.increment(&key("n"), 1).await, Err(StateError::Denied));
+    assert_eq!(state.write(set("k", "v")).await, Err(Fate::Refused.into()));
+    assert_eq!(state.increment(&key("n"), 1).await, Err(Fate::Refused.into()));
     assert_eq!((committed(&session, "k"), committed(&session, "n")), (None, None));
 }
 
@@ -68,7 +68,7 @@ async fn a_deposed_leaders_write_is_refused_by_the_tree_itself() {
 async fn nothing_passes_an_ended_gate() {
     let (mut state, session, gate) = state(StateMode::Immediate);
     gate.end();
-    assert_eq!(state.write(set("k", "v")).await, Err(StateError::Denied));
+    assert_eq!(state.write(set("k", "v")).await, Err(Fate::Refused.into()));
     assert_eq!(committed(&session, "k"), None);
 }
 
@@ -93,8 +93,56 @@ async fn a_write_that_could_not_be_sent_and_one_that_may_be_done_are_told_apart(
     maybe_done.cut(Cut::After);
     maybe_done.disconnect();
     let (held, cut) = tokio::join!(held.write(set("k", "v")), cut.write(set("k", "v")));
-    assert_eq!((held, cut), (Err(StateError::Unproven), Err(StateError::Unknown)));
+    assert_eq!((held, cut), (Err(Fate::Unproven.into()), Err(Fate::Unknown.into())));
     assert_eq!((committed(&never_sent, "k"), committed(&maybe_done, "k").as_deref()), (None, Some("v")));
+}
+
+/// That the second try was refused says nothing of the first.
+#[tokio::test]
+async fn a_write_that_is_refused_after_a_try_without_an_answer_stays_unknown() {
+    for (cut, left) in [(Cut::Before, "old"), (Cut::After, "new")] {
+        let (mut state, session, _) = state(StateMode::Immediate);
+        session.put(&key("k").path(DIR), b"old");
+        session.cut(cut);
+        session.disconnect();
+        let deposed = async {
+            session.remove(CONTENDER);
+            session.reconnect();
+        };
+        let (written, ()) = tokio::join!(state.write(set("k", "new")), deposed);
+        assert_eq!(written, Err(Fate::Unknown.into()));
+        assert_eq!(committed(&session, "k").as_deref(), Some(left));
+    }
+}
+
+#[tokio::test]
+async fn an_increment_without_an_answer_is_looked_for_before_it_is_told_as_refused() {
+    for (cut, told) in [(Cut::Before, Err(Fate::Refused.into())), (Cut::After, Ok(6))] {
+        let (mut state, session, _) = state(StateMode::Immediate);
+        session.put(&key("n").path(DIR), b"5");
+        session.cut(cut);
+        session.disconnect();
+        let deposed = async {
+            session.remove(CONTENDER);
+            session.reconnect();
+        };
+        let n = key("n");
+        let (sum, ()) = tokio::join!(state.increment(&n, 1), deposed);
+        assert_eq!(sum, told);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_not_answered_has_an_end() {
+    let never = std::future::pending::<Result<(), Error>>();
+    assert_eq!(within_patience(never).await, Err(Fate::Unproven.into()));
+}
+
+#[test]
+fn what_the_ensemble_says_no_to_for_another_reason_does_not_read_as_a_lost_term() {
+    let refused = StateError::from(Error::Refused { detail: "the disk is full".to_owned() });
+    assert_eq!(refused.to_string(), "the ensemble says no: refused: the disk is full");
+    assert_eq!(StateError::from(Error::Lost), Fate::Refused.into());
 }
 
 #[tokio::test]

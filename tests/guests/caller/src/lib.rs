@@ -43,6 +43,7 @@ fn told(answer: Result<(u16, String), Error>) -> String {
         Err(Error::Denied { .. }) => "denied".to_owned(),
         Err(Error::LostLeadership) => "lost".to_owned(),
         Err(Error::Unproven) => "unproven".to_owned(),
+        Err(Error::Unknown { why }) => why,
         Err(Error::Invalid { what }) => format!("invalid {what}"),
         Err(Error::Other(words)) => format!("other {words}"),
     }
