@@ -101,6 +101,8 @@ pub(crate) struct FakeSession {
     cuts: Mutex<VecDeque<Cut>>,
     before_multi: Mutex<VecDeque<(String, Vec<u8>)>>,
     watches_full: AtomicBool,
+    /// What reads see of a server that lags behind.
+    stale: Mutex<Option<Tree>>,
 }
 
 #[derive(Clone, Default)]
@@ -118,6 +120,7 @@ impl FakeSession {
             cuts: Mutex::default(),
             before_multi: Mutex::default(),
             watches_full: AtomicBool::new(false),
+            stale: Mutex::default(),
         })
     }
 
@@ -162,6 +165,11 @@ impl FakeSession {
     /// Lets somebody else set `path` just before the next multi that isn't raced yet.
     pub(crate) fn race(&self, path: &str, data: &[u8]) {
         self.before_multi.lock().unwrap().push_back((path.to_owned(), data.to_vec()));
+    }
+
+    /// Lets values be read as they are now, until a sync.
+    pub(crate) fn lag(&self) {
+        *self.stale.lock().unwrap() = Some(self.tree.lock().unwrap().clone());
     }
 
     /// Refuses values with a watch from now on.
@@ -264,7 +272,9 @@ impl Session for FakeSession {
     }
 
     async fn get(&self, path: &str) -> Result<(Vec<u8>, Stat), Error> {
-        self.tree.lock().unwrap().found(path, None).cloned()
+        let stale = self.stale.lock().unwrap().clone();
+        let mut tree = stale.unwrap_or_else(|| self.tree.lock().unwrap().clone());
+        tree.found(path, None).cloned()
     }
 
     async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
@@ -328,6 +338,7 @@ impl Session for FakeSession {
     }
 
     async fn sync(&self, _: &str) -> Result<(), Error> {
+        *self.stale.lock().unwrap() = None;
         Ok(())
     }
 

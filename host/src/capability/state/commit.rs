@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::error::StateError;
 use super::key::Key;
-use super::{Batch, MAX_KEYS, MAX_TRIES, PATIENCE, add, asked, committed_keys, read};
+use super::{Batch, MAX_KEYS, MAX_TRIES, PATIENCE, add, asked, committed_keys, read, read_newest};
 use crate::capability::fate::Fate;
 use crate::capability::gate::Gate;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, ensure_path, settled};
@@ -101,7 +101,7 @@ impl Committed {
                 Sent::Unknown => {
                     *in_doubt = true;
                     // The job has one writer, so its next version with this very value is this write.
-                    let now = read(self.gate.session(), &path).await?;
+                    let now = read_newest(self.gate.session(), &path).await?;
                     if now.is_some_and(|(value, stat)| stat.version == next_version && value == data) {
                         return Ok(sum);
                     }

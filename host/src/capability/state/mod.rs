@@ -240,6 +240,15 @@ async fn read(session: &Arc<dyn Session>, path: &str) -> Result<Option<(Vec<u8>,
     asked(session, || async { if_present(session.get(path).await) }).await
 }
 
+/// The same, once the server that the session talks to has caught up: after a reconnect it may be one that lags behind.
+async fn read_newest(session: &Arc<dyn Session>, path: &str) -> Result<Option<(Vec<u8>, Stat)>, StateError> {
+    let newest = || async {
+        session.sync(path).await?;
+        session.get(path).await
+    };
+    asked(session, || async { if_present(newest().await) }).await
+}
+
 /// The keys that are committed under `dir`.
 async fn committed_keys(session: &Arc<dyn Session>, dir: &str) -> Result<BTreeSet<Key>, StateError> {
     let names = asked(session, || async { if_present(session.list(dir).await) }).await?.unwrap_or_default();

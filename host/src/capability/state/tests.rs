@@ -171,6 +171,16 @@ async fn an_increment_counts_once_wherever_its_connection_was_cut() {
 }
 
 #[tokio::test]
+async fn an_increment_counts_once_though_the_next_server_lags_behind() {
+    let (mut state, session, _) = state(StateMode::Immediate);
+    session.put(&key("n").path(DIR), b"5");
+    session.lag();
+    session.cut(Cut::After);
+    assert_eq!(state.increment(&key("n"), 1).await, Ok(6));
+    assert_eq!(committed(&session, "n").as_deref(), Some("6"));
+}
+
+#[tokio::test]
 async fn an_increment_loses_no_write_that_came_in_between() {
     let (mut state, session, _) = state(StateMode::Immediate);
     session.race(&key("n").path(DIR), b"10");
