@@ -21,7 +21,7 @@ fn refusal(bytes: &[u8]) -> String {
 }
 
 /// A component for the world `leader` of a WIT text of the test's own.
-fn foreign(wit: &str, imports: &str, export: &str, body: &str) -> Vec<u8> {
+pub(super) fn foreign(wit: &str, imports: &str, export: &str, body: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_source("test.wit", wit).unwrap();
     let world = resolve.select_world(&[package], Some("leader")).unwrap();
@@ -29,7 +29,7 @@ fn foreign(wit: &str, imports: &str, export: &str, body: &str) -> Vec<u8> {
 }
 
 /// wit/leader.wit with changes, and without its imports.
-fn changed(changes: &[(&str, &str)]) -> String {
+pub(super) fn changed(changes: &[(&str, &str)]) -> String {
     let mut wit = include_str!("../../../../wit/leader.wit").to_owned();
     wit = wit.lines().filter(|line| !line.contains("import wasi:")).collect::<Vec<_>>().join("\n");
     for (from, to) in changes {
@@ -39,7 +39,8 @@ fn changed(changes: &[(&str, &str)]) -> String {
     wit
 }
 
-const RUN: &str = "silverback:leader/job@0.1.0#run";
+/// The export that every component has.
+pub(super) const RUN: &str = "silverback:leader/job@0.1.0#run";
 
 #[tokio::test]
 async fn a_component_of_the_world_is_taken_and_described() {

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::registry::{HttpGrants, JobId, Limits};
 
 /// Long beside what a test should take, short beside what a person waits.
-const HANGS: Duration = Duration::from_secs(20);
+pub(super) const HANGS: Duration = Duration::from_secs(20);
 /// A limit of time that a guest which ends by itself doesn't reach.
 const AMPLE: Duration = Duration::from_secs(60);
 

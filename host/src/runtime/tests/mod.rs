@@ -4,6 +4,7 @@
 mod admission;
 mod ends;
 mod fairness;
+mod http;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};

@@ -1,0 +1,164 @@
+//! A guest that sends a request: what it takes from the guest's call to the target and back, and what ends on the way.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::super::End;
+use super::admission::{RUN, changed, foreign};
+use super::ends::{Bench, HANGS};
+use crate::capability::fakes::TOKEN;
+
+const AMPLE: Duration = Duration::from_secs(60);
+/// The place of `HTTP-request-denied` among the codes.
+const DENIED: u8 = 15;
+
+/// What the guest needs of WASI, in bare signatures. A resource that it only hands on has no methods here.
+const WASI: &str = "
+    package wasi:io@0.2.3 {
+        interface poll { resource pollable { block: func(); } }
+    }
+    package wasi:http@0.2.3 {
+        interface types {
+            use wasi:io/poll@0.2.3.{pollable};
+            variant scheme { HTTP, HTTPS, other(string) }
+            record DNS-error-payload { rcode: option<string>, info-code: option<u16> }
+            record TLS-alert-received-payload { alert-id: option<u8>, alert-message: option<string> }
+            record field-size-payload { field-name: option<string>, field-size: option<u32> }
+            variant error-code {
+                DNS-timeout, DNS-error(DNS-error-payload), destination-not-found, destination-unavailable,
+                destination-IP-prohibited, destination-IP-unroutable, connection-refused, connection-terminated,
+                connection-timeout, connection-read-timeout, connection-write-timeout, connection-limit-reached,
+                TLS-protocol-error, TLS-certificate-error, TLS-alert-received(TLS-alert-received-payload),
+                HTTP-request-denied, HTTP-request-length-required, HTTP-request-body-size(option<u64>),
+                HTTP-request-method-invalid, HTTP-request-URI-invalid, HTTP-request-URI-too-long,
+                HTTP-request-header-section-size(option<u32>), HTTP-request-header-size(option<field-size-payload>),
+                HTTP-request-trailer-section-size(option<u32>), HTTP-request-trailer-size(field-size-payload),
+                HTTP-response-incomplete, HTTP-response-header-section-size(option<u32>),
+                HTTP-response-header-size(field-size-payload), HTTP-response-body-size(option<u64>),
+                HTTP-response-trailer-section-size(option<u32>), HTTP-response-trailer-size(field-size-payload),
+                HTTP-response-transfer-coding(option<string>), HTTP-response-content-coding(option<string>),
+                HTTP-response-timeout, HTTP-upgrade-failed, HTTP-protocol-error, loop-detected, configuration-error,
+                internal-error(option<string>),
+            }
+            resource fields { constructor(); }
+            resource request-options;
+            resource outgoing-request {
+                constructor(headers: fields);
+                set-scheme: func(scheme: option<scheme>) -> result;
+                set-authority: func(authority: option<string>) -> result;
+                set-path-with-query: func(path: option<string>) -> result;
+            }
+            resource incoming-response { status: func() -> u16; }
+            resource future-incoming-response {
+                subscribe: func() -> pollable;
+                get: func() -> option<result<result<incoming-response, error-code>>>;
+            }
+        }
+        interface outgoing-handler {
+            use types.{outgoing-request, request-options, future-incoming-response, error-code};
+            handle: func(request: outgoing-request, options: option<request-options>)
+                -> result<future-incoming-response, error-code>;
+        }
+    }";
+
+/// Sends one request, and returns one byte: the lowest of the response's status, or the place of the error's code.
+fn calling_guest(authority: &str) -> Vec<u8> {
+    let imports = format!(
+        r#"
+        (import "wasi:http/types@0.2.3" "[constructor]fields" (func $fields (result i32)))
+        (import "wasi:http/types@0.2.3" "[constructor]outgoing-request" (func $new (param i32) (result i32)))
+        (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-scheme"
+            (func $set-scheme (param i32 i32 i32 i32 i32) (result i32)))
+        (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-authority"
+            (func $set-authority (param i32 i32 i32 i32) (result i32)))
+        (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-path-with-query"
+            (func $set-path (param i32 i32 i32 i32) (result i32)))
+        (import "wasi:http/outgoing-handler@0.2.3" "handle" (func $handle (param i32 i32 i32 i32)))
+        (import "wasi:http/types@0.2.3" "[method]future-incoming-response.subscribe"
+            (func $subscribe (param i32) (result i32)))
+        (import "wasi:io/poll@0.2.3" "[method]pollable.block" (func $block (param i32)))
+        (import "wasi:http/types@0.2.3" "[method]future-incoming-response.get" (func $get (param i32 i32)))
+        (import "wasi:http/types@0.2.3" "[method]incoming-response.status" (func $status (param i32) (result i32)))
+        (data (i32.const 508) "/")
+        (data (i32.const 512) "{authority}")"#
+    );
+    let length = authority.len();
+    // `handle` leaves its verdict at 3072 and the future, or the code, at 3080. `get` leaves at 3072 that there is a
+    // response, at 3080 that it is the first time, at 3088 its verdict, and at 3096 the response, or the code.
+    let body = format!(
+        r"(local $request i32) (local $future i32)
+        (local.set $request (call $new (call $fields)))
+        (drop (call $set-scheme (local.get $request) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))
+        (drop (call $set-authority (local.get $request) (i32.const 1) (i32.const 512) (i32.const {length})))
+        (drop (call $set-path (local.get $request) (i32.const 1) (i32.const 508) (i32.const 1)))
+        (call $handle (local.get $request) (i32.const 0) (i32.const 0) (i32.const 3072))
+        (if (i32.load8_u (i32.const 3072)) (then (unreachable)))
+        (local.set $future (i32.load (i32.const 3080)))
+        (call $block (call $subscribe (local.get $future)))
+        (call $get (local.get $future) (i32.const 3072))
+        (i32.store8 (i32.const 1024) (if (result i32) (i32.load8_u (i32.const 3088))
+            (then (i32.load8_u (i32.const 3096)))
+            (else (call $status (i32.load (i32.const 3096))))))
+        (i32.const 16)"
+    );
+    let imported = "import wasi:io/poll@0.2.3; import wasi:http/types@0.2.3; import wasi:http/outgoing-handler@0.2.3;";
+    foreign(&(changed(&[("import leadership;", imported)]) + WASI), &imports, RUN, &body)
+}
+
+/// Runs of a guest that may call this listener.
+async fn bench() -> (Bench, TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let mut bench = Bench::new(4, AMPLE);
+    bench.http.allow = vec![format!("http://{authority}").parse().unwrap()];
+    (bench, listener, authority)
+}
+
+/// The head of the next request, and its connection.
+async fn request(listener: &TcpListener) -> (String, TcpStream) {
+    let (mut stream, _) = tokio::time::timeout(HANGS, listener.accept()).await.expect("a request comes").unwrap();
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        head.push(char::from(stream.read_u8().await.unwrap()));
+    }
+    (head, stream)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_of_a_guest_goes_out_with_its_token_and_comes_back() {
+    let (bench, listener, authority) = bench().await;
+    let answering = async {
+        let (head, mut stream) = request(&listener).await;
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        head
+    };
+    let guest = calling_guest(&authority);
+    let (end, head) = tokio::join!(bench.run(&guest), answering);
+    assert_eq!(end, End::Returned(vec![204]));
+    assert!(head.starts_with("GET / HTTP/1.1\r\n"), "{head}");
+    for line in [format!("silverback-token: {TOKEN}\r\n"), format!("host: {authority}\r\n")] {
+        assert!(head.contains(&line), "{head}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_not_granted_is_denied() {
+    let (mut bench, _listener, authority) = bench().await;
+    bench.http.allow.clear();
+    assert_eq!(bench.run(&calling_guest(&authority)).await, End::Returned(vec![DENIED]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_under_way_ends_with_its_term_and_the_term_not_before_it() {
+    let (bench, listener, authority) = bench().await;
+    let run = bench.start(&calling_guest(&authority));
+    let (_, mut stream) = request(&listener).await;
+    let vacated = tokio::time::timeout(Duration::from_millis(50), bench.gate.vacated());
+    assert!(vacated.await.is_err(), "a request is under way");
+    bench.gate.end();
+    assert_eq!(run.ended().await.end, End::LostLeadership);
+    bench.gate.vacated().await;
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "its connection is closed");
+}
