@@ -38,6 +38,14 @@ pub fn guest(name: &str) -> PathBuf {
     )
 }
 
+/// A component of `examples/`, by its crate's name.
+///
+/// # Panics
+/// Where it is missing.
+pub fn example(name: &str) -> PathBuf {
+    present(root().join("examples/target/wasm32-wasip2/release").join(format!("{name}.wasm")), "make examples")
+}
+
 /// A file of the tests' own, by its path under `tests/`.
 ///
 /// # Panics
