@@ -37,6 +37,7 @@ fn through_kills_freezes_and_broken_networks_effects_keep_the_order_of_tokens() 
         chaos.one_or_two_faults();
         faults += 1;
     }
+    chaos.evict_a_leader_whose_write_is_on_its_way();
     chaos.kill_a_leader_whose_request_is_on_its_way();
 
     let state = assert_agree(&scribe::effects(JOB, &chaos.server.transactions().unwrap()));
@@ -59,15 +60,20 @@ enum Fault {
     Kill,
     Freeze,
     Network(Mode),
+    /// Its contender is removed while its network is slow: its session lives, and its writes are still on their way.
+    Evict,
 }
 
-const FAULTS: [Fault; 6] = [
+const SLOW: Mode = Mode::Delay(Duration::from_millis(700));
+
+const FAULTS: [Fault; 7] = [
     Fault::Kill,
     Fault::Freeze,
+    Fault::Evict,
     Fault::Network(Mode::Hole),
     Fault::Network(Mode::Cut),
     Fault::Network(Mode::Mute),
-    Fault::Network(Mode::Delay(Duration::from_millis(700))),
+    Fault::Network(SLOW),
 ];
 
 struct Chaos {
@@ -132,6 +138,16 @@ impl Chaos {
         })
     }
 
+    /// Nothing but the check in the write itself keeps it out.
+    fn evict_a_leader_whose_write_is_on_its_way(&mut self) {
+        let leader = self.await_writes_of_one_of_three();
+        let host = NAMES.iter().position(|name| *name == leader.identifier).expect("it is one of ours");
+        self.begin(host, Fault::Evict);
+        self.cluster.await_leader("another leader", JOB, SOON, |next| next.token > leader.token);
+        for_a_while(Duration::from_secs(1), || {});
+        self.end(host, Fault::Evict);
+    }
+
     /// The request has left the host, so nothing that the host does could hold it back.
     fn kill_a_leader_whose_request_is_on_its_way(&mut self) {
         let leader = self.await_writes_of_one_of_three();
@@ -176,6 +192,14 @@ impl Chaos {
             Fault::Kill => self.cluster.host(NAMES[host]).kill9(),
             Fault::Freeze => self.cluster.host(NAMES[host]).sigstop(),
             Fault::Network(mode) => self.proxies[host].set(mode),
+            Fault::Evict => {
+                self.proxies[host].set(SLOW);
+                let other = self.cluster.host(NAMES[(host + 1) % NAMES.len()]);
+                // The other may be in trouble itself, and the first not stand at all: nothing is evicted then.
+                if other.answers() {
+                    other.cli().run(&["evict", JOB, NAMES[host]]);
+                }
+            }
         }
     }
 
@@ -183,7 +207,7 @@ impl Chaos {
         match fault {
             Fault::Kill => self.cluster.host(NAMES[host]).restart(),
             Fault::Freeze => self.cluster.host(NAMES[host]).sigcont(),
-            Fault::Network(_) => self.proxies[host].set(Mode::Pass),
+            Fault::Network(_) | Fault::Evict => self.proxies[host].set(Mode::Pass),
         }
     }
 }

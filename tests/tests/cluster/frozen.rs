@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use silverback::coordinator::{Coordinator, ZooKeeper};
+use silverback::coordinator::{Coordinator, CreateMode, Op, ZooKeeper};
 use silverback_tests::cli::ContenderRow;
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
@@ -17,6 +17,8 @@ use silverback_tests::zookeeper::ZooKeeperServer;
 
 const JOB: &str = "acme/scribe";
 const TIMEOUT: Duration = Duration::from_secs(4);
+/// Made together with the end of a contender, so that its place among the transactions is known.
+const DEPOSED: &str = "/deposed";
 /// What a scribe gets done before anything happens to it.
 const SOME_WRITES: usize = 200;
 
@@ -65,7 +67,9 @@ async fn writes_on_their_way_when_the_contender_goes_are_refused_by_zookeeper() 
     // Each request now takes so long that one is on its way whenever the contender goes.
     proxy.set(Mode::Delay(Duration::from_millis(200)));
     for_a_while(Duration::from_millis(600), || {});
-    outside.delete(&format!("/silverback/elections/{JOB}/{}", old.znode), None).await.unwrap();
+    let contender = format!("/silverback/elections/{JOB}/{}", old.znode);
+    let mark = Op::Create { path: DEPOSED.to_owned(), data: Vec::new(), mode: CreateMode::Persistent };
+    outside.multi(vec![Op::Delete { path: contender, version: None }, mark]).await.unwrap();
     let new = cluster.await_leader("the next term", JOB, SOON, |leader| leader.token != old.token);
     proxy.set(Mode::Pass);
     await_writes(&server, new.token);
@@ -73,11 +77,14 @@ async fn writes_on_their_way_when_the_contender_goes_are_refused_by_zookeeper() 
     let transactions = server.transactions().unwrap();
     let effects = scribe::effects(JOB, &transactions);
     assert_agree(&effects);
-    let last = effects.iter().filter(|effect| effect.token == old.token).map(|effect| effect.order).max().unwrap();
+    let is_mark = |deed: &Deed| matches!(deed, Deed::Wrote(writes) if writes.iter().any(|write| write.path == DEPOSED));
+    let deposed = transactions.iter().find(|transaction| is_mark(&transaction.deed)).expect("it was made").zxid;
+    let late: Vec<_> = effects.iter().filter(|effect| effect.token == old.token && effect.order > deposed).collect();
+    assert!(late.is_empty(), "the contender was gone at {deposed}, and a deposed leader got through: {late:#?}");
     let first = effects.iter().filter(|effect| effect.token == new.token).map(|effect| effect.order).min().unwrap();
     let refused = transactions
         .iter()
-        .filter(|transaction| transaction.deed == Deed::Refused && (last..first).contains(&transaction.zxid));
+        .filter(|transaction| transaction.deed == Deed::Refused && (deposed..first).contains(&transaction.zxid));
     assert!(refused.count() > 0, "no write was on its way, so nothing was tried");
 }
 
