@@ -150,6 +150,10 @@ fn a_one_shot_election_with_a_zombie_standby() {
         proxy.set(Mode::Pass);
         for_a_while(Duration::from_millis(50), || {});
     }
+    // And once for so long that its session is lost.
+    proxy.set(Mode::Cut);
+    for_a_while(2 * TIMEOUT, || {});
+    proxy.set(Mode::Pass);
     cluster.host("b").kill9();
     cluster.await_leader("the one that flapped", WITNESS, SOON, |leader| leader.identifier == "a");
 }

@@ -135,8 +135,8 @@ impl Company {
         let queue = self.stand_still();
         let ours: Vec<String> = queue.iter().map(|contender| contender.identifier.clone()).collect();
         let servers = self.server.connect_string();
-        assert_eq!(kazoo::contenders(&servers, PATH), ours);
-        assert_eq!(curator::participants(&servers, PATH), ours);
+        assert_eq!(kazoo::contenders(&servers, PATH), ours, "kazoo lists others than we do");
+        assert_eq!(curator::participants(&servers, PATH), ours, "Curator lists others than we do");
         for contender in &queue {
             let of_ours = ["a", "b"].contains(&contender.identifier.as_str());
             assert_eq!(contender.host.is_some(), of_ours, "{contender:?}");
