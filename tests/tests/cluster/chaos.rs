@@ -46,9 +46,8 @@ fn through_kills_freezes_and_broken_networks_effects_keep_the_order_of_tokens() 
         assert!(tokens.len() > faults / 4, "{faults} rounds of faults made {} terms", tokens.len());
     }
     let late = chaos.late_requests();
-    let mut witnesses = Witnesses::of(JOB);
-    witnesses.look(&mut chaos.cluster);
-    witnesses.terms();
+    chaos.witnesses.look(&mut chaos.cluster);
+    chaos.witnesses.terms();
     println!("{faults} rounds of faults");
     println!("  state: {} effects of {} terms", state.effects, state.tokens.len());
     println!("  target: {} effects of {} terms, and {late} late ones refused", outside.effects, outside.tokens.len());
@@ -82,6 +81,8 @@ struct Chaos {
     proxies: [Proxy; NAMES.len()],
     server: ZooKeeperServer,
     target: Target,
+    /// Who looks each round: a host keeps no more than the end of a long log.
+    witnesses: Witnesses,
     chance: Chance,
 }
 
@@ -95,7 +96,7 @@ impl Chaos {
         let target = Target::start(TOKEN_HEADER).unwrap();
         cluster.apply(&job::sending_scribe(&target.origin(), ""));
         cluster.await_leader("a first leader", JOB, SOON, |_| true);
-        Chaos { cluster, proxies, server, target, chance }
+        Chaos { cluster, proxies, server, target, witnesses: Witnesses::of(JOB), chance }
     }
 
     /// One host is hit for a while, mostly the leader; sometimes a second one meanwhile. A third stays well. Every other time
@@ -122,6 +123,7 @@ impl Chaos {
         let rest = Duration::from_millis(self.chance.below(1000) as u64);
         for_a_while(rest, || {});
         self.target.release();
+        self.witnesses.look(&mut self.cluster);
     }
 
     /// With all faults over, all stand and one leads, which writes to both.
