@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use toml::{Table, Value};
 
 use super::http::{OriginError, TokenHeaderError};
-use super::term_rules::{GRACE_BOUNDS, LOCK_DELAY_BOUNDS, MAX_TERM_BOUNDS};
+use super::term_rules::{GRACE_BOUNDS, LOCK_DELAY_BOUNDS, MAX_TERM_BOUNDS, PREFER_AFTER_BOUNDS};
 use super::validate::{self, SpecError};
 use super::{Digest, HttpGrants, JobId, JobSpec, Limits, Names, OnReturn, TermRules, Trigger};
 
@@ -92,6 +92,8 @@ fn term_rules(fields: &mut Fields<'_>) -> Result<TermRules, SpecError> {
         lock_delay_ms: fields.duration_ms("lock_delay", LOCK_DELAY_BOUNDS)?.unwrap_or_default(),
         max_term_ms: fields.duration_ms("max_term", MAX_TERM_BOUNDS)?,
         grace_ms: fields.duration_ms("grace", GRACE_BOUNDS)?,
+        prefer: fields.texts("prefer")?,
+        prefer_after_ms: fields.duration_ms("prefer_after", PREFER_AFTER_BOUNDS)?,
     })
 }
 
@@ -275,13 +277,19 @@ mod tests {
     fn a_full_file_is_read_whole() {
         let spec = parse(&format!(
             "{LEADER}election = '/electionpath'\nnames = 'curator'\non_return = 'stop'\npaused = true\n\
-             lock_delay = '15s'\nmax_term = '6h'\ngrace = '500ms'\n\
+             lock_delay = '15s'\nmax_term = '6h'\ngrace = '500ms'\nprefer = ['b', 'a-1']\nprefer_after = '2m'\n\
              [limits]\nmemory = '32MiB'\ntime = '1h30m'\n[config]\ngreeting = 'hello'\n\
              [http]\nallow = ['https://api.example.com', 'http://127.0.0.1:8080']\ntoken_header = 'X-Fence'\n"
         ))
         .unwrap();
         let election = Some("/electionpath".to_owned());
-        let rules = TermRules { lock_delay_ms: 15_000, max_term_ms: Some(21_600_000), grace_ms: Some(500) };
+        let rules = TermRules {
+            lock_delay_ms: 15_000,
+            max_term_ms: Some(21_600_000),
+            grace_ms: Some(500),
+            prefer: ["b", "a-1"].map(str::to_owned).to_vec(),
+            prefer_after_ms: Some(120_000),
+        };
         assert_eq!(spec.trigger, Trigger::Leader { election, names: Names::Curator, on_return: OnReturn::Stop, rules });
         assert_eq!(spec.limits, Limits { memory_bytes: 32 << 20, time_ms: Some(5_400_000) });
         assert_eq!(spec.config["greeting"], "hello");
@@ -343,6 +351,14 @@ mod tests {
             format!("{LEADER}max_term = '721h'"),
             format!("{LEADER}grace = '61m'"),
             format!("{LEADER}lock_delay = '10s'\nmax_term = '10s'"),
+            format!("{LEADER}prefer = 'a'"),
+            format!("{LEADER}prefer = ['a', 1]"),
+            format!("{LEADER}prefer = ['a', 'Host B']"),
+            format!("{LEADER}prefer = ['a', 'b', 'a']"),
+            format!("{LEADER}prefer = [{}]", "'a', ".repeat(17)),
+            format!("{LEADER}prefer = ['a']\nprefer_after = '999ms'"),
+            format!("{LEADER}prefer = ['a']\nprefer_after = '25h'"),
+            format!("{LEADER}prefer = []\nprefer_after = '5s'"),
             format!("{LEADER}election = 'electionpath'"),
             format!("{LEADER}election = '/'"),
             format!("{LEADER}names = 'zookeeper'"),
@@ -392,6 +408,7 @@ mod tests {
             format!("{SCHEDULE}time_zone = 'Mars/Olympus'"),
             format!("{SCHEDULE}election = '/e'"),
             format!("{SCHEDULE}lock_delay = '1s'"),
+            format!("{SCHEDULE}prefer = ['a']"),
         ];
         let refusals: Vec<String> = files.iter().map(|text| parse(text).unwrap_err().to_string()).collect();
         insta::assert_snapshot!(refusals.join("\n"));

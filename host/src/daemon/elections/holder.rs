@@ -94,7 +94,7 @@ impl Holder {
     /// can't use it.
     async fn leader(&self, job: &Job) -> Option<(Candidacy, Arc<dyn Duty>)> {
         let spec = &job.spec;
-        let Trigger::Leader { names, on_return, rules, .. } = spec.trigger else { return None };
+        let Trigger::Leader { names, on_return, rules, .. } = &spec.trigger else { return None };
         let scheduling = &self.scheduling;
         let component = loop {
             match scheduling.components.prepared(&spec.component).await {
