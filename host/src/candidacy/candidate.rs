@@ -1,22 +1,22 @@
 //! One host's candidacy in one election on one session: the task that drives the machine.
 
 use std::future::pending;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use silverback_election::{Action, Election, Event, How, Names, OnReturn, Report, State, curator_prefix, lock_prefix};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
-use tracing::{debug, error, info};
+use tracing::{debug, info};
 
-use super::duty::{Duty, Served};
+use super::duty::Duty;
 use super::heartbeat::Membership;
+use super::heirs::Heirs;
 use super::pause;
+use super::preference::{Preference, Trust};
 use super::queue::child;
 use super::requests::Requests;
+use super::term::{Passing, Past, Term, ending};
 use crate::capability::{Ending, Gate, Lease};
 use crate::coordinator::{Op, SessionState};
 
@@ -35,6 +35,8 @@ pub struct Candidacy {
     pub grace: Duration,
     /// How long a term lasts before it is given up; None: as long as it can.
     pub max_term: Option<Duration>,
+    /// Whom this host makes way for; None where no host should lead rather than this one.
+    pub preference: Option<Preference>,
 }
 
 /// Where a candidate stands, for whoever shows it.
@@ -126,19 +128,6 @@ impl Candidate {
     }
 }
 
-/// A term under way.
-struct Term {
-    gate: Arc<Gate>,
-    serving: JoinHandle<Served>,
-    granted_at: Duration,
-}
-
-impl Drop for Term {
-    fn drop(&mut self) {
-        self.gate.end();
-    }
-}
-
 /// The task's own things: the machine, and what it has asked for and waits for. Each of the optional futures is one event
 /// to come.
 struct Driver {
@@ -156,7 +145,14 @@ struct Driver {
     lease_end: Option<BoxFuture<'static, ()>>,
     grace_end: Option<BoxFuture<'static, ()>>,
     term_end: Option<BoxFuture<'static, ()>>,
+    /// Whom to make way for, once there is somebody.
+    heir: Option<BoxFuture<'static, String>>,
     term: Option<Term>,
+    /// The queue as it was last listed; kept where there is a preference.
+    queue: Vec<String>,
+    /// The heir that this term is given up for.
+    makes_way_for: Option<String>,
+    trust: Trust,
     last_words: Vec<Op>,
     /// Kept until the last term is released.
     unreleased: Option<oneshot::Sender<()>>,
@@ -197,7 +193,11 @@ impl Driver {
             lease_end: None,
             grace_end: None,
             term_end: None,
+            heir: None,
             term: None,
+            queue: Vec::new(),
+            makes_way_for: None,
+            trust: Trust::default(),
             last_words: Vec::new(),
             unreleased: None,
             last_term: None,
@@ -213,7 +213,7 @@ impl Driver {
         loop {
             if let Some(event) = event {
                 debug!(election = self.candidacy.election, ?event, "election event");
-                self.session_lost |= event == Event::SessionLost;
+                self.note(&event);
                 let ending = ending(&event);
                 for action in self.machine.step(event) {
                     self.act(action, ending);
@@ -230,6 +230,13 @@ impl Driver {
         }
     }
 
+    fn note(&mut self, event: &Event) {
+        self.session_lost |= *event == Event::SessionLost;
+        if let (Some(_), Event::Listed { children, .. }) = (&self.candidacy.preference, event) {
+            self.queue.clone_from(children);
+        }
+    }
+
     /// Waits for whatever comes first. What ends a term comes before what keeps it going.
     async fn next_event(&mut self) -> Option<Event> {
         tokio::select! {
@@ -242,7 +249,7 @@ impl Driver {
             command = self.commands.recv(), if !self.told_to_leave => {
                 Some(self.commanded(command.unwrap_or(Command::Leave)))
             }
-            served = served(&mut self.term) => Some(self.served(served)),
+            past = past(&mut self.term) => Some(self.served(past)),
             () = wait(&mut self.grace_end) => {
                 self.end_gate();
                 None
@@ -251,6 +258,7 @@ impl Driver {
                 self.on_gate(|gate| gate.because(Ending::MaxTerm));
                 Some(Event::Resign)
             }
+            heir = wait(&mut self.heir) => Some(self.make_way(heir)),
             event = wait(&mut self.write) => Some(event),
             event = wait(&mut self.read) => Some(event),
             () = wait(&mut self.rest) => Some(stand(self.candidacy.names)),
@@ -267,7 +275,17 @@ impl Driver {
         }
     }
 
-    fn served(&mut self, served: Served) -> Event {
+    fn make_way(&mut self, heir: String) -> Event {
+        info!(election = self.candidacy.election, heir, "makes way for a preferred host");
+        self.on_gate(|gate| gate.because(Ending::Preferred));
+        self.makes_way_for = Some(heir);
+        Event::Resign
+    }
+
+    fn served(&mut self, Past { served, passed_to }: Past) -> Event {
+        if let Some(heir) = self.makes_way_for.take().or(passed_to) {
+            self.trust.made_way(heir, self.member.clock().boot());
+        }
         self.last_term = self.term.take().map(|term| term.granted_at);
         self.returned = matches!(self.machine.state(), State::Leading { .. })
             && self.candidacy.on_return == OnReturn::Stop
@@ -275,6 +293,7 @@ impl Driver {
         self.lease_end = None;
         self.grace_end = None;
         self.term_end = None;
+        self.heir = None;
         self.last_words = served.last_words;
         self.unreleased = served.released;
         Event::GuestStopped(served.report)
@@ -324,10 +343,28 @@ impl Driver {
         if !self.is_connected() {
             gate.close();
         }
-        let serving = tokio::spawn(serve(self.duty.clone(), gate.clone()));
-        self.term = Some(Term { gate, serving, granted_at: self.member.clock().boot() });
+        let granted_at = self.member.clock().boot();
+        let heirs = self.heirs(name, granted_at);
+        let queue = std::mem::take(&mut self.queue);
+        let passing = heirs.clone().map(|heirs| Passing { heirs, queue });
+        self.term = Some(Term::begin(self.duty.clone(), gate, granted_at, passing));
         self.lease_end = Some(Box::pin(lease_end(lease)));
         self.term_end = self.candidacy.max_term.map(|max_term| Box::pin(tokio::time::sleep(max_term)) as BoxFuture<_>);
+        self.heir = heirs.map(|heirs| Box::pin(heirs.in_time()) as BoxFuture<_>);
+    }
+
+    /// For a term under our contender `me`; None where no host should lead rather than this one.
+    fn heirs(&mut self, me: &str, now: Duration) -> Option<Heirs> {
+        let preference = self.candidacy.preference.clone()?;
+        self.trust.leads_again(now, preference.after);
+        Some(Heirs {
+            session: self.member.session().clone(),
+            clock: self.member.clock().clone(),
+            election: self.candidacy.election.clone(),
+            me: me.to_owned(),
+            preference,
+            trust: self.trust.clone(),
+        })
     }
 
     /// Not where the connection broke again since our contender was seen: the next reconnect looks anew.
@@ -349,8 +386,9 @@ impl Driver {
 
     fn stop_guest(&mut self, how: How, ending: Option<Ending>) {
         if let (Some(term), Some(ending)) = (&self.term, ending) {
-            info!(election = self.candidacy.election, token = term.gate.token(), %ending, "a term is being ended");
             term.gate.because(ending);
+            let ending = term.gate.ending().unwrap_or(ending);
+            info!(election = self.candidacy.election, token = term.gate.token(), %ending, "a term is being ended");
         }
         match how {
             How::Ask => self.ask_stop(),
@@ -360,6 +398,7 @@ impl Driver {
 
     fn ask_stop(&mut self) {
         self.term_end = None;
+        self.heir = None;
         self.on_gate(Gate::ask_stop);
         self.grace_end = Some(Box::pin(tokio::time::sleep(self.candidacy.grace)));
     }
@@ -404,18 +443,6 @@ impl Driver {
     }
 }
 
-/// Serves a term to its end, which is when nothing executes under its gate any more: also after a duty that panicked, or
-/// returned without waiting for what it had started.
-async fn serve(duty: Arc<dyn Duty>, gate: Arc<Gate>) -> Served {
-    let served = AssertUnwindSafe(duty.serve(gate.clone())).catch_unwind().await;
-    gate.end();
-    gate.vacated().await;
-    served.unwrap_or_else(|_| {
-        error!(token = gate.token(), "a duty panicked");
-        Served::with(Report::Failed)
-    })
-}
-
 fn stand(names: Names) -> Event {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let prefix = match names {
@@ -423,29 +450,6 @@ fn stand(names: Names) -> Event {
         Names::Curator => curator_prefix(&id),
     };
     Event::Stand { prefix }
-}
-
-/// Why a guest is stopped, if it is upon this event.
-fn ending(event: &Event) -> Option<Ending> {
-    match event {
-        Event::Resign => Some(Ending::Resigned),
-        Event::Leave => Some(Ending::Left),
-        Event::Verified(_) => Some(Ending::Evicted),
-        Event::LeaseOver => Some(Ending::LeaseOver),
-        Event::SessionLost => Some(Ending::SessionLost),
-        Event::Stand { .. }
-        | Event::Created(_)
-        | Event::CreateUnknown
-        | Event::CreateRefused
-        | Event::Looked(_)
-        | Event::Listed { .. }
-        | Event::WatchFired
-        | Event::Deleted
-        | Event::DeleteUnknown
-        | Event::Disconnected
-        | Event::Connected
-        | Event::GuestStopped(_) => None,
-    }
 }
 
 fn session_event(state: SessionState) -> Event {
@@ -478,16 +482,9 @@ async fn wait<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
     }
 }
 
-async fn served(term: &mut Option<Term>) -> Served {
+async fn past(term: &mut Option<Term>) -> Past {
     match term {
-        Some(term) => match (&mut term.serving).await {
-            Ok(served) => served,
-            // Only with its runtime, at the end of the process.
-            Err(error) => {
-                error!(%error, "a duty ended early");
-                Served::with(Report::Failed)
-            }
-        },
+        Some(term) => term.past().await,
         None => pending().await,
     }
 }

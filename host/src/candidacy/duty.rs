@@ -16,6 +16,10 @@ pub trait Duty: Send + Sync + 'static {
     /// after [`Gate::end`] it must. When it has returned, nothing that it started executes any more: the contender is
     /// deleted next, and another host may lead at once.
     async fn serve(&self, gate: Arc<Gate>) -> Served;
+
+    /// Called instead of [`Duty::serve`] for a term that ends before it begins, such as one that is passed on to a preferred
+    /// host: leaves word of it where word of terms is kept, and starts nothing. [`Gate::ending`] says why.
+    async fn not_begun(&self, _gate: &Gate) {}
 }
 
 /// How a term was served.

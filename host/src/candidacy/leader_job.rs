@@ -57,8 +57,12 @@ impl Duty for LeaderJob {
         let granted = self.clock.boot();
         match open(&self.book(), &gate, &self.clock, granted, lock_delay, || self.record(&gate)).await {
             Ok(Opened { record, begun, waited }) => self.lead(&gate, record, Some(begun), waited).await,
-            Err(why) => self.not_started(&gate, why),
+            Err(why) => Served::with(self.not_started(&gate, why)),
         }
+    }
+
+    async fn not_begun(&self, gate: &Gate) {
+        self.not_started(gate, NotStarted::Ended);
     }
 }
 
@@ -92,7 +96,7 @@ impl LeaderJob {
     }
 
     /// A term whose guest never ran leaves a record, and the run state as it was.
-    fn not_started(&self, gate: &Gate, why: NotStarted) -> Served {
+    fn not_started(&self, gate: &Gate, why: NotStarted) -> Report {
         let (outcome, detail, report) = match why {
             NotStarted::Stopped { detail } => {
                 let ending = gate.ending().map_or_else(String::new, |ending| format!("; the term ended: {ending}"));
@@ -102,12 +106,16 @@ impl LeaderJob {
                 let detail = "the guest was not started: the term's beginning can't be written";
                 (Outcome::Failed, detail.to_owned(), Report::Failed)
             }
+            NotStarted::Ended => {
+                let why = gate.ending().map_or_else(|| "its term ended".to_owned(), |ending| ending.to_string());
+                (Outcome::Skipped, format!("the guest was not started: {why}"), Report::Stopped)
+            }
         };
         info!(job = %self.spec.id, token = gate.token(), detail, "a term's guest was not started");
         let record = self.record(gate);
         let ended = Some(record.started);
         self.history.record(&self.spec.id, RunRecord { ended, outcome: Some(outcome), detail, ..record });
-        Served::with(report)
+        report
     }
 
     /// The run's verdict, with what is to be said of the term: that it opened late, or why its guest was asked to stop.

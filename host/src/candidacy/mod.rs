@@ -5,11 +5,14 @@
 mod candidate;
 mod duty;
 mod heartbeat;
+mod heirs;
 mod leader_job;
 mod opening;
 mod pause;
+mod preference;
 mod queue;
 mod requests;
+mod term;
 mod term_book;
 #[cfg(test)]
 mod tests;
@@ -18,4 +21,5 @@ pub use candidate::{Candidacy, Candidate, Ended, Standing};
 pub use duty::{Duty, Served};
 pub use heartbeat::{JoinError, Membership, PresenceValue};
 pub use leader_job::{LeaderJob, leader_run_id};
+pub use preference::Preference;
 pub use queue::{QueueEntry, contenders, for_guests};

@@ -34,6 +34,8 @@ pub(super) enum NotStarted {
     },
     /// The run state can't be read or written.
     Unwritten,
+    /// Its term ended before it began.
+    Ended,
 }
 
 /// Opens a term that was granted at `granted` on the boot clock. `record` makes the run's record when the guest may start.

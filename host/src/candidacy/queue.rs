@@ -37,7 +37,12 @@ pub async fn contenders(session: &dyn Session, election: &str) -> Result<Vec<Que
     Ok(entries.into_iter().flatten().collect())
 }
 
-async fn read(session: &dyn Session, election: &str, contender: &Contender) -> Result<Option<QueueEntry>, Error> {
+/// One contender; None where it is gone.
+pub(super) async fn read(
+    session: &dyn Session,
+    election: &str,
+    contender: &Contender,
+) -> Result<Option<QueueEntry>, Error> {
     match session.get(&child(election, contender.name())).await {
         Ok((data, stat)) => Ok(Some(entry(contender, &data, stat))),
         Err(Error::NoNode { .. }) => Ok(None),

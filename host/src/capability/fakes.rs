@@ -172,9 +172,16 @@ impl FakeSession {
         *self.stale.lock().unwrap() = Some(self.tree.lock().unwrap().clone());
     }
 
-    /// Refuses values with a watch from now on.
+    /// Refuses values and listings with a watch from now on.
     pub(crate) fn fill_watches(&self) {
         self.watches_full.store(true, Ordering::Relaxed);
+    }
+
+    fn room_for_a_watch(&self, path: &str) -> Result<(), Error> {
+        match self.watches_full.load(Ordering::Relaxed) {
+            true => Err(Error::TooManyWatches { path: path.to_owned(), size: 2, limit: 1 }),
+            false => Ok(()),
+        }
     }
 
     /// Fires at any change: a watcher has to look again anyway.
@@ -320,9 +327,7 @@ impl Session for FakeSession {
     }
 
     async fn get_and_watch(&self, path: &str) -> Result<(Option<(Vec<u8>, Stat)>, Watch), Error> {
-        if self.watches_full.load(Ordering::Relaxed) {
-            return Err(Error::TooManyWatches { path: path.to_owned(), size: 2, limit: 1 });
-        }
+        self.room_for_a_watch(path)?;
         let watch = self.watch_any();
         Ok((self.tree.lock().unwrap().nodes.get(path).cloned(), watch))
     }
@@ -333,6 +338,7 @@ impl Session for FakeSession {
     }
 
     async fn list_and_watch(&self, path: &str) -> Result<(Vec<String>, Watch), Error> {
+        self.room_for_a_watch(path)?;
         let watch = self.watch_any();
         Ok((self.list(path).await?, watch))
     }

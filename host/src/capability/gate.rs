@@ -89,6 +89,9 @@ pub enum Ending {
     /// It lasted as long as the job lets it.
     #[error("it had lasted as long as max_term allows")]
     MaxTerm,
+    /// Another host should lead rather than this one, as the job has it.
+    #[error("a preferred host stands in the queue")]
+    Preferred,
     /// This host stands for it no more.
     #[error("its host drains, or the job was changed, paused or deleted")]
     Left,

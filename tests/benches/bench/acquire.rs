@@ -76,6 +76,7 @@ impl Candidates {
                 identifier: "bench".to_owned(),
                 on_return: OnReturn::Stop,
                 max_term: None,
+                preference: None,
                 grace: SESSION_TIMEOUT,
             };
             let begin = Instant::now();

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::capability::{Ending, Inside};
+use crate::capability::Inside;
 
 #[tokio::test]
 async fn a_duty_that_does_not_return_when_asked_is_stopped_after_the_grace_period() {

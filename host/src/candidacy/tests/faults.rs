@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::candidacy::Ended;
-use crate::capability::Ending;
 
 #[tokio::test]
 async fn a_create_whose_reply_is_lost_makes_one_contender_and_it_leads() {

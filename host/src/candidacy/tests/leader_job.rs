@@ -69,11 +69,21 @@ struct Job {
 impl Job {
     /// The host's next `lost` replies are lost.
     async fn stand(timeout: Duration, state: RunState, lock_delay: Duration, lost: u32) -> Self {
-        let (place, store) = (Place::new(timeout).await, tempfile::tempdir().unwrap());
+        Job::stand_in(Place::new(timeout).await, state, lock_delay, lost, Host::candidacy).await
+    }
+
+    async fn stand_in(
+        place: Place,
+        state: RunState,
+        lock_delay: Duration,
+        lost: u32,
+        candidacy: impl FnOnce(&Host) -> Candidacy,
+    ) -> Self {
+        let store = tempfile::tempdir().unwrap();
         ensure_path(place.onlooker.as_ref(), RUNS).await.unwrap();
         place.onlooker.set(RUNS, &state.to_bytes(), None).await.unwrap();
         let host = place.host("a").await;
-        let candidacy = Candidacy { on_return: silverback_election::OnReturn::Stop, ..host.candidacy() };
+        let candidacy = Candidacy { on_return: silverback_election::OnReturn::Stop, ..candidacy(&host) };
         let job = Arc::new(job(&store, lock_delay));
         let history = job.history.clone();
         // The contender is made first: its reply may be lost too, and is no matter here.
@@ -174,4 +184,21 @@ async fn a_term_whose_beginning_cannot_be_written_in_time_starts_no_guest() {
     let record = job.record().await;
     assert_eq!(record.outcome, Some(Outcome::Skipped));
     assert!(record.detail.contains("lease ran out"), "{record:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_term_that_is_passed_on_leaves_a_record_that_says_why_and_the_run_state_as_it_was() {
+    let place = Place::new(CALM).await;
+    let _seen = place.host("b").await;
+    let (first, _) = place.foreign("k__lock__").await;
+    let job = Job::stand_in(place, abandoned(), HANGS, 0, |host| host.preferring(&["b"], HANGS * 10)).await;
+    until(&job.candidate, waits).await;
+    let (_preferred, _) = job.place.foreign_as("p__lock__", "b").await;
+    first.close().await;
+    let record = job.record().await;
+    assert_eq!(record.outcome, Some(Outcome::Skipped));
+    assert_eq!(record.detail, "the guest was not started: a preferred host stands in the queue");
+    // Though a function that returns is not run again.
+    job.place.until_queue(&["b", "a"]).await;
+    assert_eq!(job.state().await, (abandoned(), 1));
 }

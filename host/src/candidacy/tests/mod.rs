@@ -3,6 +3,7 @@
 mod ends;
 mod faults;
 mod leader_job;
+mod prefer;
 mod queue;
 mod simulation;
 
@@ -14,8 +15,8 @@ use async_trait::async_trait;
 use silverback_election::{LeaseRule, OnReturn, Report};
 use tokio::sync::{Notify, mpsc};
 
-use super::{Candidacy, Candidate, Duty, Membership, Served, Standing, contenders};
-use crate::capability::{Gate, GateState};
+use super::{Candidacy, Candidate, Duty, Membership, Preference, Served, Standing, contenders};
+use crate::capability::{Ending, Gate, GateState};
 use crate::clock;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Op, Session, ensure_path};
 
@@ -87,9 +88,14 @@ impl Place {
 
     /// Somebody else's contender.
     async fn foreign(&self, prefix: &str) -> (Arc<dyn Session>, String) {
+        self.foreign_as(prefix, prefix).await
+    }
+
+    /// Somebody else's contender that calls itself so.
+    async fn foreign_as(&self, prefix: &str, identifier: &str) -> (Arc<dyn Session>, String) {
         let session = self.embedded.connect(HANGS).await.unwrap();
         let path = format!("{ELECTION}/{prefix}");
-        let path = session.create(&path, prefix.as_bytes(), CreateMode::EphemeralSequential).await.unwrap();
+        let path = session.create(&path, identifier.as_bytes(), CreateMode::EphemeralSequential).await.unwrap();
         (session, path)
     }
 }
@@ -113,7 +119,15 @@ impl Host {
             on_return: OnReturn::Requeue,
             grace: self.timeout,
             max_term: None,
+            preference: None,
         }
+    }
+
+    /// Makes way for these hosts, once they have stood behind it for `after`.
+    fn preferring(&self, hosts: &[&str], after: Duration) -> Candidacy {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let preference = Preference { hosts, after, live: "/zoo/hosts".to_owned() };
+        Candidacy { preference: Some(preference), ..self.candidacy() }
     }
 
     fn stand(&self, duty: &Arc<FakeDuty>) -> Candidate {
@@ -151,6 +165,8 @@ enum Said {
     Stopped {
         contender_stood: bool,
     },
+    /// A term ended before it began.
+    NotBegun(Option<Ending>),
 }
 
 struct FakeDuty {
@@ -210,6 +226,10 @@ impl Duty for FakeDuty {
             Manner::Panics => panic!("as the test wants it"),
         }
     }
+
+    async fn not_begun(&self, gate: &Gate) {
+        self.said.send(Said::NotBegun(gate.ending())).unwrap();
+    }
 }
 
 impl Ear {
@@ -217,7 +237,7 @@ impl Ear {
     async fn started(&mut self) -> Arc<Gate> {
         match soon("a start", self.heard.recv()).await {
             Some(Said::Started(gate)) => gate,
-            Some(Said::Stopped { .. }) | None => panic!("it stops, and should start"),
+            Some(Said::Stopped { .. } | Said::NotBegun(_)) | None => panic!("it should start"),
         }
     }
 
@@ -225,7 +245,15 @@ impl Ear {
     async fn stopped(&mut self) -> bool {
         match soon("a stop", self.heard.recv()).await {
             Some(Said::Stopped { contender_stood }) => contender_stood,
-            Some(Said::Started(_)) | None => panic!("it starts, and should stop"),
+            Some(Said::Started(_) | Said::NotBegun(_)) | None => panic!("it should stop"),
+        }
+    }
+
+    /// Why the next term ended before it began.
+    async fn not_begun(&mut self) -> Option<Ending> {
+        match soon("a term that does not begin", self.heard.recv()).await {
+            Some(Said::NotBegun(ending)) => ending,
+            Some(Said::Started(_) | Said::Stopped { .. }) | None => panic!("it should not begin"),
         }
     }
 

@@ -1,12 +1,14 @@
 //! Which post stands on which of the host's sessions.
 //!
-//! A candidate watches one node at a time, a contender of its election. What the paths of a session's watches may have
+//! A candidate watches one node at a time, a contender of its election, and where its job prefers hosts the election itself
+//! too, while it leads. What the paths of a session's watches may have
 //! together is bounded (see [`MAX_WATCHED_BYTES`](crate::coordinator::MAX_WATCHED_BYTES)), so each session takes the posts
 //! whose watches fit. A post stays where it is for as long as it is wanted: moving it would end its term.
 
 use std::collections::BTreeMap;
 
-use super::{Post, Wanted};
+use super::{Post, Want, Wanted};
+use crate::registry::Trigger;
 
 /// The longest name that a contender of ours, of kazoo's or of Curator's has, with the slash before it.
 const CONTENDER_BYTES: usize = 1 + 55;
@@ -39,9 +41,15 @@ impl Allotment {
         }
         let mut shares = vec![Wanted::new(); self.taken.len()];
         for (post, want) in wanted {
-            let session = match self.places.get(&post) {
-                Some(place) => place.session,
-                None => self.place(&post, want.election.len() + CONTENDER_BYTES),
+            let bytes = watched_bytes(&want);
+            let session = match self.places.get_mut(&post) {
+                Some(place) => {
+                    let taken = &mut self.taken[place.session];
+                    *taken = *taken - place.bytes + bytes;
+                    place.bytes = bytes;
+                    place.session
+                }
+                None => self.place(&post, bytes),
             };
             shares.resize(self.taken.len(), Wanted::new());
             shares[session].insert(post, want);
@@ -61,10 +69,23 @@ impl Allotment {
     }
 }
 
+/// What its candidate may watch at once, in bytes of paths.
+fn watched_bytes(want: &Want) -> usize {
+    let contender = want.election.len() + CONTENDER_BYTES;
+    let trigger = want.job.as_ref().map(|job| &job.spec.trigger);
+    let prefers = trigger.is_some_and(|trigger| match trigger {
+        Trigger::Leader { rules, .. } => !rules.prefer.is_empty(),
+        Trigger::Schedule { .. } => false,
+    });
+    if prefers { contender + want.election.len() } else { contender }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::Want;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::registry::{Digest, Job, JobId, JobSpec, Limits, Names, OnReturn, TermRules};
 
     fn wanted(groups: &[u32]) -> Wanted {
         let want = |_| Want { edition: 0, job: None, election: "/e".repeat(22) };
@@ -98,6 +119,37 @@ mod tests {
         assert_eq!(groups(&allotment.share(wanted(&[2, 3, 4]))), [vec![2], vec![3, 4]]);
         assert_eq!(groups(&allotment.share(wanted(&[2, 3, 4, 5, 6]))), [vec![2, 5], vec![3, 4], vec![6]]);
         assert_eq!(groups(&allotment.share(wanted(&[6]))), [vec![], vec![], vec![6]]);
+    }
+
+    /// A leader job whose election's path is as long as a group's.
+    fn job(prefer: &[&str]) -> (Post, Want) {
+        let id = JobId::new("acme", "job").unwrap();
+        let rules =
+            TermRules { prefer: prefer.iter().map(|host| (*host).to_owned()).collect(), ..TermRules::default() };
+        let spec = JobSpec {
+            id: id.clone(),
+            component: Digest::of(b""),
+            trigger: Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Requeue, rules },
+            limits: Limits::LEADER,
+            config: BTreeMap::new(),
+            http: Default::default(),
+            paused: false,
+        };
+        let job = Some(Arc::new(Job { spec, version: 0, mzxid: 0 }));
+        (Post::Job(id), Want { edition: 0, job, election: "/e".repeat(22) })
+    }
+
+    #[test]
+    fn a_job_that_prefers_hosts_takes_room_for_a_watch_on_its_election_too() {
+        let counts = |shares: &[Wanted]| shares.iter().map(Wanted::len).collect::<Vec<_>>();
+        let beside = |job, groups| wanted(groups).into_iter().chain([job]).collect();
+        // A hundred bytes each, and 44 for the election.
+        assert_eq!(counts(&Allotment::new(200).share(beside(job(&[]), &[1]))), [2]);
+        assert_eq!(counts(&Allotment::new(200).share(beside(job(&["a"]), &[1]))), [1, 1]);
+        let mut allotment = Allotment::new(300);
+        allotment.share(beside(job(&[]), &[1]));
+        assert_eq!(counts(&allotment.share(beside(job(&["a"]), &[1, 2]))), [2, 1], "the job was changed");
+        assert_eq!(counts(&allotment.share(beside(job(&[]), &[1, 2, 3]))), [3, 1]);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::{Post, RETRY, Standings, told};
-use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, Membership};
-use crate::registry::{Job, Names, OnReturn, Trigger};
+use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, Membership, Preference};
+use crate::registry::{Job, Names, OnReturn, TermRules, Trigger};
 use crate::runtime::ComponentError;
 use crate::scheduler::{GroupDuty, Scheduling, group_of};
 
@@ -117,8 +117,8 @@ impl Holder {
             Names::Kazoo => Form::Kazoo,
             Names::Curator => Form::Curator,
         };
-        let (grace, max_term) = (rules.grace(self.grace), rules.max_term());
-        let candidacy = Candidacy { names, grace, max_term, ..self.candidacy(on_return) };
+        let (grace, max_term, preference) = (rules.grace(self.grace), rules.max_term(), self.preference(rules));
+        let candidacy = Candidacy { names, grace, max_term, preference, ..self.candidacy(on_return) };
         let duty = LeaderJob {
             spec: spec.clone(),
             component,
@@ -132,8 +132,23 @@ impl Holder {
         Some((candidacy, Arc::new(duty)))
     }
 
+    /// None where this host is the one that should lead, or no host is.
+    fn preference(&self, rules: &TermRules) -> Option<Preference> {
+        let Scheduling { host, layout, .. } = self.scheduling.as_ref();
+        let hosts = rules.preferred_to(host).to_vec();
+        (!hosts.is_empty()).then(|| Preference { hosts, after: rules.prefer_after(), live: layout.hosts() })
+    }
+
     fn candidacy(&self, on_return: Return) -> Candidacy {
         let (election, identifier) = (self.election.clone(), self.scheduling.host.clone());
-        Candidacy { election, names: Form::Kazoo, identifier, on_return, grace: self.grace, max_term: None }
+        Candidacy {
+            election,
+            names: Form::Kazoo,
+            identifier,
+            on_return,
+            grace: self.grace,
+            max_term: None,
+            preference: None,
+        }
     }
 }

@@ -131,6 +131,7 @@ async fn stand(
         on_return: OnReturn::Requeue,
         grace: shared.grace(),
         max_term: (host % 2 == 1).then_some(shared.rule.timeout * 3),
+        preference: None,
     };
     let duty = Guests { host, terms, dice, mutation };
     let mut candidate = Some(Candidate::stand(member.clone(), candidacy, Arc::new(duty)));
