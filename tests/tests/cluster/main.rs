@@ -15,4 +15,5 @@ mod http;
 mod kazoo;
 mod lost_reply;
 mod operator;
+mod prefer;
 mod ticks;
