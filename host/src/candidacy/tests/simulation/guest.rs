@@ -105,6 +105,10 @@ impl Duty for Guests {
         let report = running.await.unwrap();
         Served::with(report)
     }
+
+    async fn not_begun(&self, gate: &Gate) {
+        self.terms.lock().unwrap().not_begun(gate);
+    }
 }
 
 /// An instruction, a write now and then, and a wait, until it is told or trapped.

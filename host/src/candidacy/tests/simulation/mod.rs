@@ -58,6 +58,7 @@ fn invariants_hold_through_every_seed() {
     println!("{sum:?}");
     // A simulation in which nothing happens proves nothing.
     assert!(sum.terms > 2 * SEEDS && sum.writes > 10 * SEEDS && sum.expired > SEEDS, "{sum:?}");
+    assert!(sum.made_way > SEEDS / 10 && sum.passed_on > SEEDS / 100, "{sum:?}");
     assert!(sum.refused > SEEDS / 100 && sum.lease_ends > SEEDS / 10 && sum.evicted > SEEDS / 10, "{sum:?}");
 }
 

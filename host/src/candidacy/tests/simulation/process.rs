@@ -17,7 +17,7 @@ use super::network::Opening;
 use super::session::RemoteSession;
 use super::terms::Terms;
 use super::{ELECTION, HOSTS};
-use crate::candidacy::{Candidacy, Candidate, Ended, JoinError, Membership};
+use crate::candidacy::{Candidacy, Candidate, Ended, JoinError, Membership, Preference};
 use crate::clock::Clock;
 use crate::coordinator::Error;
 
@@ -43,6 +43,8 @@ pub(super) struct Shared {
     pub(super) terms: Arc<Mutex<Terms>>,
     pub(super) dice: Arc<Mutex<Dice>>,
     pub(super) rule: LeaseRule,
+    /// Whether a host makes way for those of smaller numbers.
+    pub(super) prefers: bool,
     pub(super) mutation: Option<Mutation>,
 }
 
@@ -131,7 +133,11 @@ async fn stand(
         on_return: OnReturn::Requeue,
         grace: shared.grace(),
         max_term: (host % 2 == 1).then_some(shared.rule.timeout * 3),
-        preference: None,
+        preference: (shared.prefers && host > 0).then(|| Preference {
+            hosts: (0..host).map(|host| host.to_string()).collect(),
+            after: shared.rule.timeout / 2,
+            live: HOSTS.to_owned(),
+        }),
     };
     let duty = Guests { host, terms, dice, mutation };
     let mut candidate = Some(Candidate::stand(member.clone(), candidacy, Arc::new(duty)));

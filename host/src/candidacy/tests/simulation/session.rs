@@ -96,6 +96,14 @@ impl RemoteSession {
         self.ask(Vec::new(), |_| true, work).await
     }
 
+    /// A node's stat as the host is told it, the same whichever way it asks.
+    fn told(&self, stat: Option<Stat>) -> Option<Stat> {
+        stat.map(|stat| match self.mutation {
+            Some(Mutation::TokensFall) => Stat { czxid: i64::MAX - stat.czxid, ..stat },
+            Some(_) | None => stat,
+        })
+    }
+
     /// An event comes late, and out of order with what else comes.
     fn late(&self, mut watch: Watch) -> Watch {
         let delay = {
@@ -158,7 +166,8 @@ impl Session for RemoteSession {
 
     async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
         let path = path.to_owned();
-        self.read(Box::new(move |server, _| async move { server.stat(&path).await }.boxed())).await
+        let stat = self.read(Box::new(move |server, _| async move { server.stat(&path).await }.boxed())).await?;
+        Ok(self.told(stat))
     }
 
     async fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Result<Stat, Error> {
@@ -183,11 +192,8 @@ impl Session for RemoteSession {
         let (path, name) = (path.to_owned(), name.to_owned());
         let work: Work<(Vec<String>, Option<Stat>)> =
             Box::new(move |server, _| async move { server.list_and_stat(&path, &name).await }.boxed());
-        let (children, mut stat) = self.read(work).await?;
-        if let (Some(stat), Some(Mutation::TokensFall)) = (&mut stat, self.mutation) {
-            stat.czxid = i64::MAX - stat.czxid;
-        }
-        Ok((children, stat))
+        let (children, stat) = self.read(work).await?;
+        Ok((children, self.told(stat)))
     }
 
     async fn multi(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, MultiError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::capability::Gate;
+use crate::capability::{Ending, Gate};
 use crate::coordinator::Op;
 
 use super::ELECTION;
@@ -30,6 +30,9 @@ pub(super) struct Figures {
     pub(super) expired: u64,
     pub(super) evicted: u64,
     pub(super) killed: u64,
+    /// Terms that were given up for a preferred host, and those that were passed on to one before they began.
+    pub(super) made_way: u64,
+    pub(super) passed_on: u64,
 }
 
 impl Figures {
@@ -42,6 +45,8 @@ impl Figures {
         self.expired += other.expired;
         self.evicted += other.evicted;
         self.killed += other.killed;
+        self.made_way += other.made_way;
+        self.passed_on += other.passed_on;
     }
 }
 
@@ -87,6 +92,11 @@ impl Terms {
         self.live.push(Term { host, gate: gate.clone(), taken, asked: None });
     }
 
+    /// A term ended without a guest.
+    pub(super) fn not_begun(&mut self, gate: &Gate) {
+        self.figures.passed_on += u64::from(gate.ending() == Some(Ending::Preferred));
+    }
+
     /// A guest is about to execute. Nobody else does who may.
     pub(super) fn executes(&mut self, gate: &Arc<Gate>) {
         self.figures.instructions += 1;
@@ -123,7 +133,8 @@ impl Terms {
 
     /// A guest executes no more.
     pub(super) fn stopped(&mut self, gate: &Arc<Gate>) {
-        self.figures.lease_ends += u64::from(gate.ending() == Some(crate::capability::Ending::LeaseOver));
+        self.figures.lease_ends += u64::from(gate.ending() == Some(Ending::LeaseOver));
+        self.figures.made_way += u64::from(gate.ending() == Some(Ending::Preferred));
         self.live.retain(|term| !Arc::ptr_eq(&term.gate, gate));
     }
 

@@ -65,6 +65,7 @@ impl World {
         let counter = if dice.chance(400) { i32::MAX - dice.between(0, 6) as i32 } else { 0 };
         let (calm_at, hosts) = (timeout * dice.between(3, 6) as u32, dice.between(2, 3) as usize);
         let slow_or_fast: Vec<i32> = (0..hosts).map(|_| dice.pick(&[-1, 0, 1]) * drift as i32).collect();
+        let prefers = dice.chance(500);
         let clock = WorldClock::new();
         let ensemble = Arc::new(Embedded::in_memory(clock::system(), timeout));
         let onlooker = at_once(ensemble.connect(timeout)).unwrap();
@@ -82,6 +83,7 @@ impl World {
             terms,
             dice: dice.clone(),
             rule,
+            prefers,
             mutation,
         };
         let host =
