@@ -119,3 +119,28 @@ async fn a_duty_that_panics_ends_its_term_and_is_tried_again_after_a_while() {
     assert!(ear.started().await.token() > first.token());
     assert!(clock::system().boot() - began >= Duration::from_millis(900), "no back-off");
 }
+
+/// kazoo waited for ever where its lock was released in a listener, on the thread that listeners are called on. All is on one
+/// thread here too.
+#[tokio::test]
+async fn kazoo_381_whoever_gives_leadership_up_upon_the_news_of_it_waits_for_the_release_and_blocks_nothing() {
+    let place = Place::new(CALM).await;
+    let (a, b) = (place.host("a").await, place.host("b").await);
+    let ((duty_a, mut ear_a), (duty_b, mut ear_b)) =
+        (FakeDuty::new(&place, Manner::Obeys), FakeDuty::new(&place, Manner::Obeys));
+    let first = Arc::new(a.stand(&duty_a));
+    let listener = tokio::spawn({
+        let first = first.clone();
+        async move {
+            first.follow().wait_for(|standing| matches!(standing, Standing::Leading { .. })).await.unwrap();
+            first.leave();
+            first.ended().await
+        }
+    });
+    let _second = b.stand(&duty_b);
+    ear_a.started().await;
+    ear_a.let_go.notify_one();
+    assert!(ear_a.stopped().await);
+    ear_b.started().await;
+    assert_eq!(soon("the listener's end", listener).await.unwrap(), crate::candidacy::Ended::Left);
+}

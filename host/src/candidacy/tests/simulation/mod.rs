@@ -62,22 +62,35 @@ fn invariants_hold_through_every_seed() {
     assert!(sum.refused > SEEDS / 100 && sum.lease_ends > SEEDS / 10 && sum.evicted > SEEDS / 10, "{sum:?}");
 }
 
-/// What may happen to a host at any await: that it is killed, that its caller goes, that it is told to leave, that an answer
-/// doesn't come.
-const AT_EVERY_STEP: [Fault; 8] =
-    [Fault::Kill, Fault::Drop, Fault::Leave, Fault::Cut, Fault::LoseReply, Fault::Hole, Fault::Freeze, Fault::Evict];
-
-/// A host opens a session, joins, stands, leads, resigns and stands again: all that within so many steps.
+/// A host opens a session, joins, stands, leads, resigns and stands again: all that within so many steps, each shorter than
+/// any part of a request's way.
 const STEPS: u32 = 300;
 
-#[test]
-fn a_fault_at_any_step_of_a_term_breaks_nothing() {
-    for fault in AT_EVERY_STEP {
+#[track_caller]
+fn breaks_nothing_at_any_step(faults: &[Fault]) {
+    for fault in faults {
         for (step, host) in (0..STEPS).flat_map(|step| [(step, 0), (step, 1)]) {
-            let broken = World::with_one_fault(host, fault, STEP * step).run().err();
+            let broken = World::with_one_fault(host, *fault, STEP * step).run().err();
             assert_eq!(broken, None, "{fault:?} at step {step} of host {host}");
         }
     }
+}
+
+/// Curator had races there (CURATOR-15, 54, 73, 518): a selector that stood no more and didn't say so.
+#[test]
+fn curator_54_whoever_is_cancelled_told_to_leave_or_killed_at_any_await_neither_dies_silently_nor_leaves_a_contender() {
+    breaks_nothing_at_any_step(&[Fault::Drop, Fault::Leave, Fault::Resign, Fault::Kill]);
+}
+
+/// Curator's latch made two leaders of its resets (CURATOR-645, 653).
+#[test]
+fn curator_653_a_connection_that_breaks_and_comes_back_at_any_await_makes_no_second_leader() {
+    breaks_nothing_at_any_step(&[Fault::Cut, Fault::LoseReply, Fault::Hole, Fault::LeaderChange]);
+}
+
+#[test]
+fn a_process_that_stands_still_or_a_contender_that_is_taken_away_at_any_await_breaks_nothing() {
+    breaks_nothing_at_any_step(&[Fault::Freeze, Fault::Evict]);
 }
 
 #[test]
