@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Api, ApiError, JobRow, MAX_JOB_BYTES};
 use crate::coordinator::{Error, Session};
-use crate::registry::{Applied, Job, JobId, JobSpec, Schedule, Trigger};
+use crate::registry::{Applied, Job, JobId, JobSpec, RegistryError, Schedule, Trigger};
 
 /// How many jobs are looked at at once.
 const PIPELINE: usize = 64;
@@ -51,6 +51,7 @@ pub(super) async fn put(
     if spec.id != id {
         return Err(ApiError::Invalid(format!("job `{}` can't be stored as `{id}`", spec.id)));
     }
+    api.check_schedule(&spec).await?;
     api.have_component(&spec.component).await?;
     Ok(Json(api.registry.apply(&spec).await?))
 }
@@ -93,10 +94,20 @@ impl Api {
         })
     }
 
+    /// A schedule has ticks to come when it is stored; one that is stored already may have come to its end.
+    async fn check_schedule(&self, spec: &JobSpec) -> Result<(), ApiError> {
+        let Err(refused) = spec.validate_at(self.clock.wall()) else { return Ok(()) };
+        match self.registry.get(&spec.id).await {
+            Ok(job) if job.spec.trigger == spec.trigger => Ok(()),
+            Ok(_) | Err(RegistryError::NoJob(_)) => Err(refused.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn next_tick(&self, spec: &JobSpec) -> Option<jiff::Timestamp> {
         match &spec.trigger {
-            Trigger::Schedule { schedule, time_zone } if !spec.paused => {
-                Schedule::parse(schedule, time_zone).ok()?.next_after(self.clock.wall())
+            Trigger::Schedule { times } if !spec.paused => {
+                Schedule::parse(times, Some(&spec.id)).ok()?.next_after(self.clock.wall())
             }
             Trigger::Schedule { .. } | Trigger::Leader { .. } => None,
         }

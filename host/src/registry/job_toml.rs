@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use super::http::{OriginError, TokenHeaderError};
 use super::term_rules::{GRACE_BOUNDS, LOCK_DELAY_BOUNDS, MAX_TERM_BOUNDS, PREFER_AFTER_BOUNDS};
 use super::validate::{self, SpecError};
-use super::{Digest, HttpGrants, JobId, JobSpec, Limits, Names, OnReturn, TermRules, Trigger};
+use super::{Digest, Fold, Gap, HttpGrants, JobId, JobSpec, Limits, Names, OnReturn, ScheduleSpec, TermRules, Trigger};
 
 /// A valid job.toml.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +78,32 @@ fn trigger(fields: &mut Fields<'_>) -> Result<Trigger, SpecError> {
             let election = fields.text("election")?;
             Ok(Trigger::Leader { election, names, on_return, rules: term_rules(fields)? })
         }
-        "schedule" => {
-            let schedule = fields.required_text("schedule", "write schedule = \"*/5 * * * *\" or \"@every 10s\"")?;
-            let time_zone = fields.text("time_zone")?.unwrap_or_else(|| "UTC".to_owned());
-            Ok(Trigger::Schedule { schedule, time_zone })
-        }
+        "schedule" => Ok(Trigger::Schedule { times: schedule(fields)? }),
         other => Err(fields.invalid("trigger", other, "it must be `leader` or `schedule`")),
     }
+}
+
+fn schedule(fields: &mut Fields<'_>) -> Result<ScheduleSpec, SpecError> {
+    let (schedule, at) = (fields.one_or_more_texts("schedule")?, fields.one_or_more_texts("at")?);
+    if schedule.is_empty() && at.is_empty() {
+        let hint = "write schedule = \"*/5 * * * *\" or \"@every 10s\", or at = \"2026-12-01T09:00:00Z\"";
+        return Err(SpecError::Missing { subject: validate::subject(fields.job), field: "schedule", hint });
+    }
+    let gap = match fields.text("gap")?.as_deref() {
+        None | Some("shift") => Gap::Shift,
+        Some("skip") => Gap::Skip,
+        Some(other) => return Err(fields.invalid("gap", other, "it must be `shift` or `skip`")),
+    };
+    let fold = match fields.text("fold")?.as_deref() {
+        None | Some("first") => Fold::First,
+        Some("last") => Fold::Last,
+        Some("both") => Fold::Both,
+        Some(other) => return Err(fields.invalid("fold", other, "it must be `first`, `last` or `both`")),
+    };
+    let except = fields.one_or_more_texts("except")?;
+    let time_zone = fields.text("time_zone")?.unwrap_or_else(|| ScheduleSpec::default().time_zone);
+    let jitter_ms = fields.duration_ms("jitter", "it must be from 0s to 24h")?.unwrap_or_default();
+    Ok(ScheduleSpec { schedule, at, except, time_zone, gap, fold, jitter_ms })
 }
 
 fn term_rules(fields: &mut Fields<'_>) -> Result<TermRules, SpecError> {
@@ -193,6 +212,14 @@ impl<'a> Fields<'a> {
         list.into_iter().map(text).collect()
     }
 
+    /// A string, or a list of them; empty where there is none.
+    fn one_or_more_texts(&mut self, key: &str) -> Result<Vec<String>, SpecError> {
+        match self.table.get(key) {
+            Some(Value::Array(_)) | None => self.texts(key),
+            Some(_) => Ok(self.text(key)?.into_iter().collect()),
+        }
+    }
+
     fn required_text(&mut self, key: &'static str, hint: &'static str) -> Result<String, SpecError> {
         self.text(key)?.ok_or_else(|| SpecError::Missing { subject: validate::subject(self.job), field: key, hint })
     }
@@ -267,8 +294,7 @@ mod tests {
         );
         assert_eq!(leader.limits, Limits::LEADER);
         let scheduled = parse(SCHEDULE).unwrap();
-        let daily = Trigger::Schedule { schedule: "0 3 * * *".to_owned(), time_zone: "UTC".to_owned() };
-        assert_eq!(scheduled.trigger, daily);
+        assert_eq!(scheduled.trigger, Trigger::Schedule { times: ScheduleSpec::new("0 3 * * *") });
         assert_eq!(scheduled.limits, Limits::SCHEDULED);
         assert!(!scheduled.paused);
     }
@@ -297,6 +323,38 @@ mod tests {
         assert_eq!(allowed, ["https://api.example.com:443", "http://127.0.0.1:8080"]);
         assert_eq!(spec.http.token_header.as_str(), "x-fence");
         assert!(spec.paused);
+    }
+
+    #[test]
+    fn a_full_schedule_is_read_whole() {
+        let spec = parse(&format!(
+            "{}schedule = ['H 3 * * *', '@every 1h']\nat = '2026-12-01T09:00:00'\nexcept = ['2026-12-24..2026-12-26']\n\
+             time_zone = 'Europe/Berlin'\ngap = 'skip'\nfold = 'both'\njitter = '5m'\n",
+            SCHEDULE.replace("schedule = '0 3 * * *'\n", "")
+        ))
+        .unwrap();
+        let times = ScheduleSpec {
+            schedule: vec!["H 3 * * *".to_owned(), "@every 1h".to_owned()],
+            at: vec!["2026-12-01T09:00:00".to_owned()],
+            except: vec!["2026-12-24..2026-12-26".to_owned()],
+            time_zone: "Europe/Berlin".to_owned(),
+            gap: Gap::Skip,
+            fold: Fold::Both,
+            jitter_ms: 300_000,
+        };
+        assert_eq!(spec.trigger, Trigger::Schedule { times });
+        let json = serde_json::to_vec(&spec).unwrap();
+        assert_eq!(JobSpec::from_json(&json).unwrap(), spec);
+    }
+
+    #[test]
+    fn a_schedule_that_was_stored_before_there_could_be_several_is_read() {
+        let mut stored = serde_json::to_value(parse(SCHEDULE).unwrap()).unwrap();
+        for newer in ["at", "except", "gap", "fold", "jitter_ms"] {
+            assert!(stored.as_object_mut().unwrap().remove(newer).is_some(), "{newer}");
+        }
+        assert_eq!(stored["schedule"], "0 3 * * *", "and one alone can be read by a host of before");
+        assert_eq!(JobSpec::from_json(stored.to_string().as_bytes()).unwrap(), parse(SCHEDULE).unwrap());
     }
 
     #[test]
@@ -406,6 +464,17 @@ mod tests {
             SCHEDULE.replace("0 3", "61 3"),
             SCHEDULE.replace("0 3 * * *", "0 0 31 2 *"),
             format!("{SCHEDULE}time_zone = 'Mars/Olympus'"),
+            SCHEDULE.replace("'0 3 * * *'", "[]"),
+            SCHEDULE.replace("'0 3 * * *'", "['0 3 * * *', 3]"),
+            SCHEDULE.replace("'0 3 * * *'", "7"),
+            SCHEDULE.replace("'0 3 * * *'", "['0 3 * * *', '0 0 31 2 *']"),
+            format!("{SCHEDULE}at = 2026-12-01T09:00:00"),
+            format!("{SCHEDULE}at = 'tomorrow'"),
+            format!("{SCHEDULE}except = ['* 3 * * *']"),
+            format!("{SCHEDULE}gap = 'jump'"),
+            format!("{SCHEDULE}fold = 'none'"),
+            format!("{SCHEDULE}jitter = '-1s'"),
+            format!("{SCHEDULE}jitter = '25h'"),
             format!("{SCHEDULE}election = '/e'"),
             format!("{SCHEDULE}lock_delay = '1s'"),
             format!("{SCHEDULE}prefer = ['a']"),

@@ -12,7 +12,7 @@ mod validate;
 pub use follow::{Job, Jobs};
 pub use http::{HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Scheme, TokenHeader, TokenHeaderError};
 pub use job_toml::JobFile;
-pub use schedule::{Schedule, ScheduleError};
+pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
 pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, Names, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};
 pub use term_rules::TermRules;

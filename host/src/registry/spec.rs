@@ -5,13 +5,14 @@ use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::HttpGrants;
 use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
+use super::{HttpGrants, ScheduleSpec};
 
 /// A job's full name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -145,6 +146,15 @@ impl JobSpec {
         validate::http(&self.id.name, &self.http)
     }
 
+    /// What must hold besides when a job is stored at `now`, though it may cease to hold while it is stored: its schedule has
+    /// ticks to come, and its jitter fits between them.
+    ///
+    /// # Errors
+    /// What doesn't, with its field and value.
+    pub fn validate_at(&self, now: Timestamp) -> Result<(), SpecError> {
+        validate::schedule_at(&self.id, &self.trigger, now)
+    }
+
     /// Reads a job from the API's JSON and validates it. Unlike a plain deserialization it refuses keys that mean nothing
     /// for this trigger, so that a misspelt one doesn't pass in silence.
     ///
@@ -183,10 +193,9 @@ pub enum Trigger {
     },
     /// Once for each tick.
     Schedule {
-        /// Cron of 5 or 6 fields, or `@every 10s`.
-        schedule: String,
-        /// An IANA name.
-        time_zone: String,
+        /// When it ticks.
+        #[serde(flatten)]
+        times: ScheduleSpec,
     },
 }
 

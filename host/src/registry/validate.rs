@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{HttpGrants, JobId, Limits, MAX_HTTP_ORIGINS, Schedule, ScheduleError, Trigger};
+use super::{HttpGrants, JobId, Limits, MAX_HTTP_ORIGINS, Schedule, ScheduleError, ScheduleSpec, Trigger};
 
 /// The longest election path, in bytes: room below the coordinator's limit for the contender's own name.
 const MAX_ELECTION_BYTES: usize = 512;
@@ -140,7 +141,7 @@ pub(super) fn job(
             election.as_deref().map_or(Ok(()), |path| self::election(&id.name, path))?;
             rules.validate(&id.name)?;
         }
-        Trigger::Schedule { schedule, time_zone } => self::schedule(&id.name, schedule, time_zone)?,
+        Trigger::Schedule { times } => drop(schedule(id, times)?),
     }
     self::limits(&id.name, trigger, limits)?;
     self::config(&id.name, config)
@@ -183,15 +184,22 @@ fn election(job: &str, path: &str) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn schedule(job: &str, schedule: &str, time_zone: &str) -> Result<(), SpecError> {
-    match Schedule::parse(schedule, time_zone) {
-        Ok(_) => Ok(()),
-        Err(ScheduleError::Schedule(reason)) => Err(SpecError::invalid(job, "schedule", schedule, reason)),
-        Err(ScheduleError::TimeZone) => {
-            let reason = "no such time zone; it must be an IANA name like `Europe/Berlin` or `UTC`";
-            Err(SpecError::invalid(job, "time_zone", time_zone, reason))
+fn schedule(id: &JobId, times: &ScheduleSpec) -> Result<Schedule, SpecError> {
+    Schedule::parse(times, Some(id)).map_err(|error| schedule_error(id, error))
+}
+
+/// What must hold of a schedule that is stored at `now`.
+pub(super) fn schedule_at(id: &JobId, trigger: &Trigger, now: Timestamp) -> Result<(), SpecError> {
+    match trigger {
+        Trigger::Leader { .. } => Ok(()),
+        Trigger::Schedule { times } => {
+            schedule(id, times)?.check_at(times, now).map_err(|error| schedule_error(id, error))
         }
     }
+}
+
+fn schedule_error(id: &JobId, error: ScheduleError) -> SpecError {
+    SpecError::invalid(&id.name, error.field, &error.value, error.reason)
 }
 
 fn limits(job: &str, trigger: &Trigger, limits: &Limits) -> Result<(), SpecError> {

@@ -1,4 +1,6 @@
 //! Which ticks have come since the last one that was decided. Pure, and bounded whatever the clock did meanwhile.
+//!
+//! A tick has come when its run may begin: at its nominal time, or with jitter a while later, but always before the next tick.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -33,13 +35,14 @@ pub(super) enum Earlier {
     },
 }
 
-/// The ticks in `(cursor, now]`; None where there is none. At most a hundred steps of the schedule or so, even where the clock
+/// The ticks after `cursor` that have come by `now`; None where there is none. At most a hundred steps of the schedule or so, even where the clock
 /// jumped by years (kubernetes#42649).
 pub(super) fn due(schedule: &Schedule, cursor: Timestamp, now: Timestamp) -> Option<Due> {
-    let first = schedule.next_after(cursor).filter(|tick| *tick <= now)?;
+    let next_due = |after: Timestamp| next_due(schedule, after, now);
+    let first = next_due(cursor)?;
     let mut ticks = vec![first];
     while ticks.len() <= MAX_SINGLE + 1 {
-        match schedule.next_after(*ticks.last()?).filter(|tick| *tick <= now) {
+        match next_due(*ticks.last()?) {
             Some(tick) => ticks.push(tick),
             None => {
                 let tick = ticks.pop()?;
@@ -51,9 +54,14 @@ pub(super) fn due(schedule: &Schedule, cursor: Timestamp, now: Timestamp) -> Opt
     Some(Due { tick, earlier: Earlier::Span { first, before: tick } })
 }
 
-/// The latest tick in `[first, now]`, by halving: `from` always has a tick behind it that is due, `to` has none.
+/// The first tick after `after`, where it has come.
+fn next_due(schedule: &Schedule, after: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    schedule.next_after(after).filter(|tick| *tick <= now && schedule.begins(*tick) <= now)
+}
+
+/// The latest tick from `first` on that has come, by halving: `tick` always has, and none after `to`.
 fn latest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> Timestamp {
-    let next_due = |after: Timestamp| schedule.next_after(after).filter(|tick| *tick <= now);
+    let next_due = |after: Timestamp| next_due(schedule, after, now);
     let (mut tick, mut to) = (first, now);
     while to.duration_since(tick) > RESOLUTION {
         let middle = tick + to.duration_since(tick) / 2;
@@ -68,13 +76,18 @@ fn latest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::{Fold, JobId, ScheduleSpec};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
     fn every(text: &str) -> Schedule {
-        Schedule::parse(text, "UTC").unwrap()
+        of(&ScheduleSpec::new(text))
+    }
+
+    fn of(spec: &ScheduleSpec) -> Schedule {
+        Schedule::parse(spec, Some(&JobId::new("acme", "nightly").unwrap())).unwrap()
     }
 
     #[test]
@@ -100,6 +113,55 @@ mod tests {
         let yearly = every("0 0 1 1 *");
         let found = due(&yearly, at("1990-06-01T00:00:00Z"), at("2090-06-01T00:00:00Z")).unwrap();
         assert_eq!(found.tick, at("2090-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn a_tick_is_due_only_when_its_jitter_is_over() {
+        let schedule = of(&ScheduleSpec { jitter_ms: 300_000, ..ScheduleSpec::new("@every 10m") });
+        let (cursor, tick) = (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:10:00Z"));
+        let begins = schedule.begins(tick);
+        assert!(begins > tick + SignedDuration::from_secs(1));
+        assert_eq!(due(&schedule, cursor, begins - SignedDuration::from_millis(1)), None);
+        assert_eq!(due(&schedule, cursor, begins).unwrap().tick, tick);
+        // After years too: the last nominal tick is still to begin, so the one before it is the latest that has come.
+        let long_ago = at("1990-01-01T00:00:00Z");
+        let found = due(&schedule, long_ago, begins - SignedDuration::from_millis(1)).unwrap();
+        assert_eq!(found.tick, cursor);
+        assert_eq!(due(&schedule, long_ago, begins).unwrap().tick, tick);
+    }
+
+    /// Unions, exclusions, folds and jitter, against a walk over every tick.
+    #[test]
+    fn whatever_the_schedule_the_latest_is_the_last_of_all_that_have_come() {
+        let texts = ["30 6-16/4 * * 1-5".to_owned(), "*/20 1 * * *".to_owned(), "@every 7h".to_owned()];
+        let schedule = of(&ScheduleSpec {
+            schedule: texts.to_vec(),
+            except: vec!["2026-10-10..2026-10-20".to_owned(), "* 10-12 * * SAT".to_owned()],
+            time_zone: "America/New_York".to_owned(),
+            fold: Fold::Both,
+            jitter_ms: 200_000,
+            ..ScheduleSpec::default()
+        });
+        let cursor = at("2026-09-01T00:00:00Z");
+        let mut all = vec![];
+        let mut before = cursor;
+        while let Some(tick) = schedule.next_after(before).filter(|tick| *tick < at("2026-11-15T00:00:00Z")) {
+            all.push(tick);
+            before = tick;
+        }
+        assert!(all.len() > 400, "{}", all.len());
+        let mut now = cursor;
+        while now < at("2026-11-14T00:00:00Z") {
+            let come: Vec<Timestamp> = all.iter().copied().filter(|tick| schedule.begins(*tick) <= now).collect();
+            let found = due(&schedule, cursor, now);
+            assert_eq!(found.as_ref().map(|due| due.tick), come.last().copied(), "{now}");
+            match found.map(|due| due.earlier) {
+                Some(Earlier::Single(earlier)) => assert_eq!(earlier, come[..come.len() - 1]),
+                Some(Earlier::Span { first, .. }) => assert!(first == all[0] && come.len() > MAX_SINGLE),
+                None => assert_eq!(come, []),
+            }
+            now += SignedDuration::from_secs(3571);
+        }
     }
 
     #[test]

@@ -148,13 +148,13 @@ impl Keeper {
         let id = &self.job.spec.id;
         let path = self.scheduling.layout.run_state(&id.tenant, &id.name);
         let mut ledger = Ledger::load(self.gate.clone(), path).await?;
-        self.take_over(&mut ledger).await?;
+        self.take_over(&mut ledger, &schedule).await?;
         while !self.over() {
             let now = self.scheduling.now();
             let cursor = ledger.state().cursor.unwrap_or(now);
             match due(&schedule, cursor, now) {
                 Some(due) => self.tick(&mut ledger, due, orders, &schedule).await?,
-                None => match self.wait(schedule.next_after(cursor), orders).await {
+                None => match self.wait(schedule.next_after(cursor).map(|tick| schedule.begins(tick)), orders).await {
                     Wake::Clock => {}
                     Wake::Order(order) => self.ordered(&mut ledger, order, orders, &schedule).await?,
                     Wake::End => return Ok(()),
@@ -166,7 +166,7 @@ impl Keeper {
 
     fn schedule(&self) -> Option<Schedule> {
         match &self.job.spec.trigger {
-            Trigger::Schedule { schedule, time_zone } => Schedule::parse(schedule, time_zone).ok(),
+            Trigger::Schedule { times } => Schedule::parse(times, Some(&self.job.spec.id)).ok(),
             Trigger::Leader { .. } => None,
         }
     }
@@ -174,8 +174,8 @@ impl Keeper {
     /// What this keeper finds: a run that was begun and never finished, by an earlier term or by this one before a setback, is
     /// unknown (and never run again); a job that is new or was changed ticks from its change on, not before
     /// (kubernetes#63371).
-    async fn take_over(&self, ledger: &mut Ledger) -> Result<(), Setback> {
-        let changed = self.changed_at().await?;
+    async fn take_over(&self, ledger: &mut Ledger, schedule: &Schedule) -> Result<(), Setback> {
+        let changed = schedule.cursor_at(self.changed_at().await?);
         let mut next = ledger.state().clone();
         next.cursor = Some(next.cursor.map_or(changed, |cursor| cursor.max(changed)));
         let abandoned = next.take_abandoned(self.scheduling.now());

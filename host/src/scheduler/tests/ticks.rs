@@ -48,6 +48,32 @@ async fn of_the_ticks_that_were_missed_the_latest_runs_and_the_others_are_record
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jittered_run_begins_late_under_its_nominal_time() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let times = ScheduleSpec { jitter_ms: 1_800_000, ..ScheduleSpec::new("@every 1h") };
+    let digest = Artifacts::new(place.store()).put(quick().into()).await.unwrap();
+    let trigger = Trigger::Schedule { times: times.clone() };
+    let job = place.apply_spec(JobSpec { trigger, ..spec("report", "@every 1h", digest, Limits::SCHEDULED) }).await;
+    let tick = at("2026-01-01T10:00:00Z");
+    let begins = crate::registry::Schedule::parse(&times, Some(&job)).unwrap().begins(tick);
+    assert!(begins > tick + jiff::SignedDuration::from_mins(1), "{begins}");
+
+    clock.set(begins - jiff::SignedDuration::from_millis(1));
+    let led = place.lead("a").await;
+    let state = place.until(&job, |state| state.cursor.is_some()).await;
+    assert!(state.outcomes.is_empty() && state.running.is_none() && state.cursor < Some(tick), "{state:?}");
+    led.drain().await;
+
+    clock.set(begins);
+    let led = place.lead("a").await;
+    let state = place.until(&job, |state| count(state, Outcome::Succeeded) == 1).await;
+    assert_eq!(ring(&state), [(Some(tick), Some(Outcome::Succeeded))]);
+    assert_eq!(state.outcomes[0].run, format!("{job}/{tick}"));
+    led.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ticks_that_come_during_a_run_are_skipped_with_the_reason() {
     let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
     let place = Place::new(clock.clone()).await;
