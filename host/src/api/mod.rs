@@ -9,6 +9,7 @@ mod hosts;
 mod jobs;
 mod lead;
 mod logs;
+mod next;
 mod peers;
 mod runs;
 mod state;
@@ -31,7 +32,7 @@ use tokio::sync::watch;
 
 pub use error::ApiError;
 pub use peers::{PeerError, Peers};
-pub use wire::{ContenderRow, ErrorBody, Eviction, JobRow, KeyRow, LogPage, StoredComponent, Triggered};
+pub use wire::{ComingTick, ContenderRow, ErrorBody, Eviction, JobRow, KeyRow, LogPage, StoredComponent, Triggered};
 
 use crate::artifact::Artifacts;
 use crate::clock::Clock;
@@ -182,6 +183,7 @@ impl Api {
             )
             .route("/v1/jobs/{tenant}/{name}/trigger", post(lead::trigger))
             .route("/v1/jobs/{tenant}/{name}/runs", get(runs::list))
+            .route("/v1/jobs/{tenant}/{name}/next", get(next::list))
             .route("/v1/jobs/{tenant}/{name}/logs", get(logs::list))
             .route("/v1/jobs/{tenant}/{name}/state", get(state::list))
             .route("/v1/jobs/{tenant}/{name}/state/{key}", key)

@@ -1,5 +1,7 @@
 //! Two hosts over one coordinator, each with its own store: what one knows, the other answers too.
 
+mod next;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 

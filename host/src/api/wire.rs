@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::history::PlacedLine;
-use crate::registry::Digest;
+use crate::registry::{Digest, Forecast};
 
 /// A job, as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,29 @@ pub struct JobRow {
     pub last_outcome: Option<String>,
     /// When it is due next; None for a leader job or a paused one.
     pub next_tick: Option<Timestamp>,
+}
+
+/// A tick to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComingTick {
+    /// Its nominal time, which names its run.
+    pub tick: Timestamp,
+    /// The same by the clock of the job's zone.
+    pub local: String,
+    /// By how much jitter delays the run, like `1m 5s`.
+    pub delay: String,
+    /// When the run begins.
+    pub begins: Timestamp,
+    /// What a change of the zone's clock does to it.
+    pub remark: Option<String>,
+}
+
+impl From<Forecast> for ComingTick {
+    fn from(forecast: Forecast) -> Self {
+        let Forecast { tick, local, begins, remark } = forecast;
+        let delay = format!("{:#}", begins.duration_since(tick));
+        ComingTick { tick, local: local.to_string(), delay, begins, remark }
+    }
 }
 
 /// One that stands in a job's election.

@@ -8,6 +8,7 @@ use clap::Args;
 use super::output::say;
 use super::{Server, client::Client, read_file};
 use crate::api::{MAX_COMPONENT_BYTES, StoredComponent};
+use crate::clock;
 use crate::registry::{Applied, Change, Digest, JobFile, JobSpec};
 
 #[derive(Debug, Args)]
@@ -60,11 +61,16 @@ fn read(file: &Path) -> anyhow::Result<Ready> {
 }
 
 fn send(client: &Client, spec: &JobSpec, file: &Path, component: &[u8]) -> anyhow::Result<Applied> {
-    let digest = &spec.component;
+    let (digest, job) = (&spec.component, format!("/v1/jobs/{}", spec.id));
+    // A host refuses it too, but only after it has stored the component. What is stored already may have come to its end.
+    if let Err(refused) = spec.validate_at(clock::system().wall()) {
+        let stored = client.get::<JobSpec>(&job);
+        ensure!(stored.is_ok_and(|stored| stored.trigger == spec.trigger), refused);
+    }
     if !client.has(&format!("/v1/components/{digest}"))? {
         let refused = || format!("job `{}`: component `{}`", spec.id.name, file.display());
         let stored: StoredComponent = client.put("/v1/components", component).with_context(refused)?;
         ensure!(stored.digest == *digest, "the component arrived as `{}`, not as `{digest}`", stored.digest);
     }
-    client.put_json(&format!("/v1/jobs/{}", spec.id), spec)
+    client.put_json(&job, spec)
 }

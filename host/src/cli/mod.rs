@@ -1,4 +1,5 @@
-//! The command line: one file a command, and the only place that prints. All but `up` and `check` talk to a host's API.
+//! The command line: one file a command, and the only place that prints. All but `up`, `check` and `next --schedule` talk to a
+//! host's API.
 
 mod apply;
 mod check;
@@ -9,6 +10,7 @@ mod evict;
 mod lead;
 mod list;
 mod logs;
+mod next;
 mod output;
 mod pause;
 mod state;
@@ -45,6 +47,8 @@ enum Command {
     Contenders(list::Contenders),
     /// List a job's runs, newest first
     Runs(list::Runs),
+    /// List the coming ticks of a job, or of a schedule without a host
+    Next(next::Next),
     /// Show what a job's runs said
     Logs(logs::Logs),
     /// Make the leader of a job's election give up leadership
@@ -124,6 +128,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Hosts(hosts) => hosts.run(),
         Command::Contenders(contenders) => contenders.run(),
         Command::Runs(runs) => runs.run(),
+        Command::Next(next) => next.run(),
         Command::Logs(logs) => logs.run(),
         Command::Resign(resign) => resign.run(),
         Command::Evict(evict) => evict.run(),

@@ -45,10 +45,21 @@ fn tables() {
         "started": "2026-01-01T03:00:00.004Z", "ended": null, "outcome": null,
         "detail": format!("two\nlines and \u{1b}[2J {}", "very ".repeat(20))
     }]);
+    let coming = json!([
+        {
+            "tick": "2026-03-08T07:30:00Z", "local": "2026-03-08T03:30:00-04:00[America/New_York]",
+            "delay": "1m 5s", "begins": "2026-03-08T07:31:05Z", "remark": "shifted by 1h: the clock skips 02:30:00"
+        },
+        {
+            "tick": "2026-03-09T06:30:00Z", "local": "2026-03-09T02:30:00-04:00[America/New_York]",
+            "delay": "1m 5s", "begins": "2026-03-09T06:31:05Z", "remark": null
+        }
+    ]);
     let tables = [
         output::table(jobs.as_array().unwrap(), &list::JOBS),
         output::table(runs.as_array().unwrap(), &list::RUNS),
         output::table(&[], &list::HOSTS),
+        output::table(coming.as_array().unwrap(), &next::NEXT),
     ];
     insta::assert_snapshot!(tables.join("\n"));
 }
@@ -87,6 +98,10 @@ fn what_up_refuses() {
         "runs publisher",
         "runs acme/Publisher",
         "runs acme/a/b",
+        "next",
+        "next acme/nightly --jitter 5m",
+        "next --schedule @daily --gap jump",
+        "next --schedule @daily --jitter soon",
     ];
     let refusals: Vec<String> = commands
         .iter()
@@ -96,6 +111,28 @@ fn what_up_refuses() {
         })
         .collect();
     insta::assert_snapshot!(refusals.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ticks_of_a_schedule_that_no_job_has_are_told_without_a_host() {
+    let nowhere = "http://127.0.0.1:1";
+    let told = command(nowhere, &["next", "--schedule", "0 3 * * *", "--time-zone", "Europe/Berlin", "-n", "3"]).await;
+    assert_eq!(told, Ok(()));
+    let whose = command(nowhere, &["next", "acme/nightly", "--schedule", "H 3 * * *", "--jitter", "5m"]).await;
+    assert_eq!(whose, Ok(()));
+    let refusals = [
+        vec!["next", "--schedule", "0 0 31 2 *"],
+        vec!["next", "--schedule", "@daily", "--time-zone", "Mars/Olympus"],
+        vec!["next", "--schedule", "H 3 * * *"],
+        vec!["next", "--schedule", "@daily", "--jitter=-1s"],
+        vec!["next", "acme/nightly", "--schedule", "@hourly", "--jitter", "1h", "--after", "2026-01-01T00:00:00Z"],
+        vec!["next", "--at", "2026-12-01T09:00:00Z", "--after", "2026-12-01T09:00:00Z"],
+    ];
+    let mut said = Vec::new();
+    for words in refusals {
+        said.push(command(nowhere, &words).await.unwrap_err());
+    }
+    insta::assert_snapshot!(said.join("\n"));
 }
 
 #[test]
