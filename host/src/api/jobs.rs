@@ -106,7 +106,7 @@ impl Api {
 
     fn next_tick(&self, spec: &JobSpec) -> Option<jiff::Timestamp> {
         match &spec.trigger {
-            Trigger::Schedule { times } if !spec.paused => {
+            Trigger::Schedule { times, .. } if !spec.paused => {
                 Schedule::parse(times, Some(&spec.id)).ok()?.next_after(self.clock.wall())
             }
             Trigger::Schedule { .. } | Trigger::Leader { .. } => None,

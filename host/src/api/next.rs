@@ -38,7 +38,7 @@ pub(super) async fn list(
         Trigger::Leader { .. } => {
             Err(ApiError::Conflict(format!("job `{id}` has no schedule: its trigger is `leader`")))
         }
-        Trigger::Schedule { times } => {
+        Trigger::Schedule { times, .. } => {
             let schedule = Schedule::parse(times, Some(&id)).map_err(|error| ApiError::Internal(error.to_string()))?;
             let (now, count) = (api.clock.wall(), how_many.n.min(MAX_TICKS));
             // A moment's work for each, which may be a second for all.

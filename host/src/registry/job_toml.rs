@@ -1,6 +1,8 @@
 //! Reads a job.toml, the file a tenant writes. Flat: what the job is, then the tables `[limits]`,
 //! `[http]` and `[config]`.
 
+mod policies;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -78,7 +80,7 @@ fn trigger(fields: &mut Fields<'_>) -> Result<Trigger, SpecError> {
             let election = fields.text("election")?;
             Ok(Trigger::Leader { election, names, on_return, rules: term_rules(fields)? })
         }
-        "schedule" => Ok(Trigger::Schedule { times: schedule(fields)? }),
+        "schedule" => Ok(Trigger::Schedule { times: schedule(fields)?, policies: policies::policies(fields)? }),
         other => Err(fields.invalid("trigger", other, "it must be `leader` or `schedule`")),
     }
 }
@@ -270,6 +272,7 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::PolicySpec;
 
     const LEADER: &str = "tenant = 'acme'\nname = 'publisher'\ncomponent = 'p.wasm'\ntrigger = 'leader'\n";
     const SCHEDULE: &str =
@@ -294,7 +297,7 @@ mod tests {
         );
         assert_eq!(leader.limits, Limits::LEADER);
         let scheduled = parse(SCHEDULE).unwrap();
-        assert_eq!(scheduled.trigger, Trigger::Schedule { times: ScheduleSpec::new("0 3 * * *") });
+        assert_eq!(scheduled.trigger, Trigger::Schedule { times: ScheduleSpec::new("0 3 * * *"), policies: PolicySpec::default() });
         assert_eq!(scheduled.limits, Limits::SCHEDULED);
         assert!(!scheduled.paused);
     }
@@ -342,7 +345,7 @@ mod tests {
             fold: Fold::Both,
             jitter_ms: 300_000,
         };
-        assert_eq!(spec.trigger, Trigger::Schedule { times });
+        assert_eq!(spec.trigger, Trigger::Schedule { times, policies: PolicySpec::default() });
         let json = serde_json::to_vec(&spec).unwrap();
         assert_eq!(JobSpec::from_json(&json).unwrap(), spec);
     }

@@ -3,6 +3,7 @@
 mod follow;
 mod http;
 mod job_toml;
+mod policies;
 mod schedule;
 mod spec;
 mod store;
@@ -12,6 +13,9 @@ mod validate;
 pub use follow::{Job, Jobs};
 pub use http::{HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Scheme, TokenHeader, TokenHeaderError};
 pub use job_toml::JobFile;
+pub use policies::{
+    CatchUp, CatchUpRule, Delivery, MAX_QUEUED, MAX_RUNNING, Overlap, OverlapRule, Policies, PolicySpec, Retry, RetryOn, RetrySpec,
+};
 pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
 pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, Names, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};

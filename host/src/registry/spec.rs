@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
-use super::{HttpGrants, ScheduleSpec};
+use super::{HttpGrants, PolicySpec, ScheduleSpec};
 
 /// A job's full name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -196,6 +196,9 @@ pub enum Trigger {
         /// When it ticks.
         #[serde(flatten)]
         times: ScheduleSpec,
+        /// What becomes of ticks that overlap, were missed or failed.
+        #[serde(flatten)]
+        policies: PolicySpec,
     },
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{HttpGrants, JobId, Limits, MAX_HTTP_ORIGINS, Schedule, ScheduleError, ScheduleSpec, Trigger};
+use super::{HttpGrants, JobId, Limits, MAX_HTTP_ORIGINS, Policies, Schedule, ScheduleError, ScheduleSpec, Trigger};
 
 /// The longest election path, in bytes: room below the coordinator's limit for the contender's own name.
 const MAX_ELECTION_BYTES: usize = 512;
@@ -141,7 +141,10 @@ pub(super) fn job(
             election.as_deref().map_or(Ok(()), |path| self::election(&id.name, path))?;
             rules.validate(&id.name)?;
         }
-        Trigger::Schedule { times } => drop(schedule(id, times)?),
+        Trigger::Schedule { times, policies } => {
+            schedule(id, times)?;
+            Policies::parse(policies, &id.name)?;
+        }
     }
     self::limits(&id.name, trigger, limits)?;
     self::config(&id.name, config)
@@ -192,7 +195,7 @@ fn schedule(id: &JobId, times: &ScheduleSpec) -> Result<Schedule, SpecError> {
 pub(super) fn schedule_at(id: &JobId, trigger: &Trigger, now: Timestamp) -> Result<(), SpecError> {
     match trigger {
         Trigger::Leader { .. } => Ok(()),
-        Trigger::Schedule { times } => {
+        Trigger::Schedule { times, policies: _ } => {
             schedule(id, times)?.check_at(times, now).map_err(|error| schedule_error(id, error))
         }
     }

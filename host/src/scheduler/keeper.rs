@@ -166,7 +166,7 @@ impl Keeper {
 
     fn schedule(&self) -> Option<Schedule> {
         match &self.job.spec.trigger {
-            Trigger::Schedule { times } => Schedule::parse(times, Some(&self.job.spec.id)).ok(),
+            Trigger::Schedule { times, .. } => Schedule::parse(times, Some(&self.job.spec.id)).ok(),
             Trigger::Leader { .. } => None,
         }
     }

@@ -1,11 +1,11 @@
 //! Schedules through the API: the coming ticks, and what must hold of a schedule when it is stored.
 
 use super::*;
-use crate::registry::ScheduleSpec;
+use crate::registry::{PolicySpec, ScheduleSpec};
 
 fn scheduled(leader: &JobSpec, times: ScheduleSpec) -> JobSpec {
     let id = JobId::new("acme", "nightly").unwrap();
-    JobSpec { id, trigger: Trigger::Schedule { times }, limits: Limits::SCHEDULED, ..leader.clone() }
+    JobSpec { id, trigger: Trigger::Schedule { times, policies: PolicySpec::default() }, limits: Limits::SCHEDULED, ..leader.clone() }
 }
 
 #[tokio::test]

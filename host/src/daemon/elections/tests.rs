@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, ensure_path};
 use crate::history::{History, RunState};
-use crate::registry::{Digest, JobSpec, Limits, Names, OnReturn, Registry, ScheduleSpec, TermRules};
+use crate::registry::{Digest, JobSpec, Limits, Names, OnReturn, PolicySpec, Registry, ScheduleSpec, TermRules};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
 
@@ -342,7 +342,7 @@ async fn resigning_returns_when_the_term_is_given_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_is_stood_for_while_it_has_a_job() {
     let place = Place::standing().await;
-    let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h") };
+    let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: PolicySpec::default() };
     let job = place.apply(trigger, guest(OK)).await;
     let group = place.layout.group(0);
     place.until(&group, |queue| queue.len() == 1).await;
