@@ -23,6 +23,11 @@ impl Chance {
         Chance(seed)
     }
 
+    /// From this seed.
+    pub fn seeded(seed: u64) -> Self {
+        Chance(seed)
+    }
+
     /// A number from 0 to `bound - 1`.
     ///
     /// # Panics

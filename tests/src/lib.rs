@@ -12,6 +12,7 @@ pub mod history_checker;
 pub mod host;
 pub mod job;
 pub mod kazoo;
+pub mod oracle;
 pub mod place;
 pub mod port;
 pub mod process;

@@ -10,6 +10,7 @@ mod group;
 mod group_of;
 mod keeper;
 mod ledger;
+pub mod plan;
 #[cfg(test)]
 mod tests;
 

@@ -184,7 +184,9 @@ impl Reader<'_> {
                 self.waiting(spec)?;
                 let window = self.optional_ms("catch_up_window", spec.catch_up_window_ms, WINDOW, WINDOW_BOUNDS)?;
                 let max = self.count("max_catch_up", spec.max_catch_up, (1, MAX_QUEUED), MAX_QUEUED)?;
-                return Ok(CatchUp::All { window_ms: window.unwrap_or(DAY_MS), max });
+                // What is too late to begin is not caught up with.
+                let default = spec.start_deadline_ms.map_or(DAY_MS, |deadline| DAY_MS.min(deadline));
+                return Ok(CatchUp::All { window_ms: window.unwrap_or(default), max });
             }
         };
         let reason = "it is for catch_up = \"all\"";

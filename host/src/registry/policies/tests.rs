@@ -47,7 +47,7 @@ fn what_contradicts_itself_is_refused_with_field_and_value() {
         PolicySpec { overlap: OverlapRule::QueueOne, ..all },
         PolicySpec { overlap: OverlapRule::CancelRunning, ..all },
         PolicySpec { start_deadline_ms: Some(0), ..plain },
-        PolicySpec { start_deadline_ms: Some(60_000), ..all },
+        PolicySpec { start_deadline_ms: Some(60_000), catch_up_window_ms: Some(61_000), ..all },
         retry(RetrySpec { count: 0, ..once }),
         retry(RetrySpec { count: 21, ..once }),
         retry(RetrySpec { backoff_ms: Some(0), ..once }),

@@ -1,0 +1,120 @@
+//! The ticks that have come are begun, skipped, or put into the queue: here `overlap` speaks.
+
+use jiff::Timestamp;
+
+use super::arrivals::{Arrival, arrivals};
+use super::skip::{Reason, Skip, Skipped};
+use super::state::{JobState, Occasion, Phase};
+use super::{Begin, Decision, Rules};
+use crate::history::Outcome;
+use crate::registry::{CatchUp, Overlap};
+
+/// A decision in the making.
+pub(super) struct Draft<'a> {
+    pub(super) rules: &'a Rules<'a>,
+    pub(super) now: Timestamp,
+    pub(super) state: JobState,
+    pub(super) skips: Vec<Skip>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn of(state: &JobState, rules: &'a Rules<'a>, now: Timestamp) -> Self {
+        Draft { rules, now, state: state.clone(), skips: Vec::new() }
+    }
+
+    /// What is skipped stands in the state too, so that it is told even where its record is lost in a crash.
+    pub(super) fn decide(mut self, begin: Option<Begin>) -> Decision {
+        for Skip { what, reason } in &self.skips {
+            let (tick, attempt) = match *what {
+                Skipped::Tick(tick) | Skipped::Ticks { first: tick, .. } => (Some(tick), 1),
+                Skipped::Attempt { tick, attempt } => (tick, attempt),
+            };
+            self.state.push(tick, attempt, Outcome::Skipped, self.now, reason.as_str());
+        }
+        Decision { next: self.state.fit(), skips: self.skips, begin }
+    }
+
+    /// Decides what came since the cursor, for a term that keeps the job `since` then.
+    pub(super) fn admit(&mut self, since: Timestamp) {
+        let cursor = *self.state.cursor.get_or_insert(self.now);
+        let Some(found) = arrivals(self.rules, cursor, since, self.now, self.is_busy()) else { return };
+        self.state.cursor = Some(found.latest);
+        self.skips.extend(found.skips);
+        for arrival in found.left {
+            self.admit_one(arrival);
+        }
+    }
+
+    /// A run is under way, or one waits.
+    fn is_busy(&self) -> bool {
+        !self.state.active.is_empty() || !self.state.queue.is_empty()
+    }
+
+    fn admit_one(&mut self, Arrival { tick, caught_up }: Arrival) {
+        if self.rules.is_too_late(&Occasion::Tick(tick), self.now) {
+            return self.skip(tick, Reason::TooLate);
+        }
+        if !self.is_busy() {
+            return self.state.queue.push_back(tick);
+        }
+        match (self.rules.policies.overlap, self.rules.policies.catch_up) {
+            (_, CatchUp::All { max, .. }) if caught_up => self.enqueue(tick, max, Reason::TooManyMissed),
+            (Overlap::Skip, _) => self.skip(tick, Reason::Overlapped),
+            (Overlap::QueueOne, _) => self.enqueue(tick, 1, Reason::Superseded),
+            // What is caught up with waits in the same queue.
+            (Overlap::QueueAll { max }, CatchUp::All { max: missed, .. }) => {
+                self.enqueue(tick, max.max(missed), Reason::QueueFull);
+            }
+            (Overlap::QueueAll { max }, CatchUp::Latest | CatchUp::None) => self.enqueue(tick, max, Reason::QueueFull),
+            (Overlap::CancelRunning, _) => {
+                self.enqueue(tick, 1, Reason::Superseded);
+                self.give_up_waiting(Reason::Superseded, |_| true);
+            }
+            (Overlap::Allow { max }, _) if self.state.active.len() + self.state.queue.len() >= max as usize => {
+                self.skip(tick, Reason::TooManyRunning);
+            }
+            (Overlap::Allow { .. }, _) => self.state.queue.push_back(tick),
+        }
+    }
+
+    /// Puts a tick behind the others; where there are more than `max`, the oldest go.
+    fn enqueue(&mut self, tick: Timestamp, max: u32, reason: Reason) {
+        self.state.queue.push_back(tick);
+        while self.state.queue.len() > max as usize {
+            if let Some(oldest) = self.state.queue.pop_front() {
+                self.skip(oldest, reason);
+            }
+        }
+    }
+
+    /// The ticks that waited too long are skipped, and so are the retries.
+    pub(super) fn skip_too_late(&mut self) {
+        while let Some(tick) = self.state.queue.front().copied() {
+            if !self.rules.is_too_late(&Occasion::Tick(tick), self.now) {
+                break;
+            }
+            self.state.queue.pop_front();
+            self.skip(tick, Reason::TooLate);
+        }
+        let (rules, now) = (self.rules, self.now);
+        self.give_up_waiting(Reason::TooLate, |of| rules.is_too_late(of, now));
+    }
+
+    /// The attempts that wait for their time and are `given_up` are none any more.
+    pub(super) fn give_up_waiting(&mut self, reason: Reason, given_up: impl Fn(&Occasion) -> bool) {
+        let mut skips = Vec::new();
+        self.state.active.retain(|active| match active.phase {
+            Phase::Waiting { .. } if given_up(&active.of) => {
+                let what = Skipped::Attempt { tick: active.of.tick(), attempt: active.attempt };
+                skips.push(Skip { what, reason });
+                false
+            }
+            Phase::Waiting { .. } | Phase::Begun { .. } => true,
+        });
+        self.skips.extend(skips);
+    }
+
+    pub(super) fn skip(&mut self, tick: Timestamp, reason: Reason) {
+        self.skips.push(Skip { what: Skipped::Tick(tick), reason });
+    }
+}

@@ -1,0 +1,93 @@
+//! What doesn't run, and why.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+/// An attempt at a tick, or many ticks, that won't be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// Which.
+    pub what: Skipped,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// A tick: no attempt at it was begun.
+    Tick(Timestamp),
+    /// All ticks from the first until before the second, too many to name.
+    Ticks {
+        /// The oldest.
+        first: Timestamp,
+        /// Not this one.
+        before: Timestamp,
+    },
+    /// Another attempt at a tick: those before it have outcomes of their own.
+    Attempt {
+        /// The tick; None for an order.
+        tick: Option<Timestamp>,
+        /// From 2.
+        attempt: u32,
+    },
+}
+
+/// Why something is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// It came while no host led the job's group, and is not to be caught up with.
+    Leaderless,
+    /// It came while its host was held up, and is not to be caught up with.
+    HeldUp,
+    /// It is older than the window of the ticks that are caught up with.
+    OutOfWindow,
+    /// There are more to catch up with than the job allows.
+    TooManyMissed,
+    /// A run was under way.
+    Overlapped,
+    /// As many runs were under way as the job allows.
+    TooManyRunning,
+    /// A later tick took its place in the queue.
+    Superseded,
+    /// More ticks wait than the job allows.
+    QueueFull,
+    /// It would begin after the job's start deadline.
+    TooLate,
+    /// The job was changed, resumed or paused meanwhile.
+    Changed,
+    /// The job had paused itself.
+    Paused,
+    /// Hosts were lost with it so often that it may be what they die of.
+    TooManyAttempts,
+    /// It can't be begun: its component can't be had.
+    Unavailable,
+}
+
+impl Reason {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Leaderless => "no host led the job's group then",
+            Reason::HeldUp => "the host that leads the job's group was held up, and a later tick has come",
+            Reason::OutOfWindow => "it came before the window of catch_up",
+            Reason::TooManyMissed => "more ticks were missed than max_catch_up",
+            Reason::Overlapped => "the run before was still under way",
+            Reason::TooManyRunning => "max_running runs were under way",
+            Reason::Superseded => "a later tick took its place while it waited",
+            Reason::QueueFull => "max_queued later ticks wait",
+            Reason::TooLate => "its start_deadline was over",
+            Reason::Changed => "the job was changed meanwhile",
+            Reason::Paused => "the job had paused itself after failures",
+            Reason::TooManyAttempts => "too many hosts were lost while they ran it",
+            Reason::Unavailable => "its component can't be had",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

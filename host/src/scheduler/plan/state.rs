@@ -1,0 +1,188 @@
+//! What the coordinator keeps of a scheduled job: up to where its ticks are decided, what is under way, what waits, and the
+//! newest outcomes. One node of at most [`MAX_STATE_BYTES`], so everything in it is bounded and the outcomes give way.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::stored::{self, Stored};
+use crate::history::{Outcome, RING, cut};
+
+/// The most bytes of the node's value.
+pub const MAX_STATE_BYTES: usize = 1024;
+/// How much of an outcome's detail is kept here, in bytes.
+const DETAIL_BYTES: usize = 60;
+/// The longest detail of a pause, in bytes.
+const PAUSE_BYTES: usize = 40;
+
+/// A scheduled job's run state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
+pub struct JobState {
+    /// Every tick up to here was begun, skipped, or waits in the queue: none of them is decided again.
+    pub cursor: Option<Timestamp>,
+    /// Who began what is under way. All of it is one term's: a term first settles what it finds of another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+    /// The runs that were begun and are not over, oldest first; at most [`crate::registry::MAX_RUNNING`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub active: Vec<Active>,
+    /// The ticks that wait for their turn, oldest first, at or before the cursor and after all that were begun; at most
+    /// [`crate::registry::MAX_QUEUED`].
+    #[serde(skip_serializing_if = "VecDeque::is_empty", serialize_with = "stored::to_seconds")]
+    pub queue: VecDeque<Timestamp>,
+    /// How many runs in a row failed for good.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failures: u32,
+    /// Paused by itself, until the job is changed or resumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Paused>,
+    /// The last outcomes, newest first: as many as there is room for.
+    pub outcomes: VecDeque<Kept>,
+}
+
+/// Whose the runs under way are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The host's name.
+    pub host: String,
+    /// Its term's fencing token.
+    pub token: i64,
+}
+
+/// What a run is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occasion {
+    /// A tick, by its nominal time.
+    Tick(#[serde(with = "jiff::fmt::serde::timestamp::second::required")] Timestamp),
+    /// An order to run now: the last part of the run's id, at most 40 bytes.
+    Order(String),
+}
+
+/// A run that is not over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Active {
+    /// What it is for.
+    pub of: Occasion,
+    /// Which attempt: the one under way, or the one that waits for its time. From 1.
+    pub attempt: u32,
+    /// How far it is.
+    pub phase: Phase,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The attempt was begun.
+    Begun {
+        /// Made anew for each attempt to begin, so that a begin whose reply was lost is recognised.
+        nonce: u32,
+        /// When.
+        #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+        at: Timestamp,
+        /// By when its end is written, whatever becomes of it.
+        #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+        deadline: Timestamp,
+    },
+    /// The attempt waits for its time, after one that failed or was lost. Here and not in a host's memory, so that a crash
+    /// in the middle of the wait changes nothing.
+    Waiting {
+        /// It begins no sooner.
+        #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+        until: Timestamp,
+    },
+}
+
+/// Why a job paused itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// When.
+    pub at: Timestamp,
+    /// For people.
+    pub why: String,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The nominal time; None for an order.
+    pub tick: Option<Timestamp>,
+    /// From 1.
+    pub attempt: u32,
+    /// How.
+    pub outcome: Outcome,
+    /// When.
+    pub ended: Timestamp,
+    /// Why, cut.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+impl JobState {
+    /// Reads the node's value, also one that was written before policies were.
+    ///
+    /// # Errors
+    /// Where it is not what [`JobState::to_bytes`] writes or wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        if bytes.is_empty() { Ok(JobState::default()) } else { serde_json::from_slice(bytes) }
+    }
+
+    /// The node's value, as it is.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a run state is plain data")
+    }
+
+    /// The run that this begin began.
+    pub fn begun(&self, nonce: u32) -> Option<&Active> {
+        self.active.iter().find(|active| active.nonce() == Some(nonce))
+    }
+
+    /// Puts an outcome into the ring, as its newest; the oldest give way where there is no room.
+    pub(super) fn push(&mut self, tick: Option<Timestamp>, attempt: u32, outcome: Outcome, ended: Timestamp, detail: &str) {
+        let mut detail = detail.to_owned();
+        cut(&mut detail, DETAIL_BYTES);
+        self.outcomes.push_front(Kept { tick, attempt, outcome, ended, detail });
+        self.outcomes.truncate(RING);
+    }
+
+    pub(super) fn pause(&mut self, at: Timestamp, mut why: String) {
+        cut(&mut why, PAUSE_BYTES);
+        self.paused = Some(Paused { at, why });
+    }
+
+    /// Ready to be written: within [`MAX_STATE_BYTES`], and without a holder of nothing.
+    pub(super) fn fit(mut self) -> Self {
+        if !self.active.iter().any(|active| active.nonce().is_some()) {
+            self.holder = None;
+        }
+        while self.to_bytes().len() > MAX_STATE_BYTES && self.outcomes.pop_back().is_some() {}
+        self
+    }
+}
+
+impl Occasion {
+    /// The tick, where it is for one.
+    pub fn tick(&self) -> Option<Timestamp> {
+        match self {
+            Occasion::Tick(tick) => Some(*tick),
+            Occasion::Order(_) => None,
+        }
+    }
+}
+
+impl Active {
+    /// What its begin was marked with; None while it waits.
+    pub fn nonce(&self) -> Option<u32> {
+        match self.phase {
+            Phase::Begun { nonce, .. } => Some(nonce),
+            Phase::Waiting { .. } => None,
+        }
+    }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}

@@ -1,0 +1,113 @@
+//! What a driver does with the state that it finds: runs whose host is gone, and ticks from before the job was changed.
+
+use jiff::Timestamp;
+
+use super::admit::Draft;
+use super::skip::{Reason, Skip, Skipped};
+use super::state::{Active, Holder, JobState, Occasion, Phase};
+use super::{Decision, Rules};
+use crate::history::Outcome;
+use crate::registry::Delivery;
+
+/// No run is begun more often than this after crashes: it may be what the hosts die of.
+const MAX_ATTEMPTS: u32 = 100;
+
+/// What was found, settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenOver {
+    /// What is to be written.
+    pub decision: Decision,
+    /// The runs whose end nobody will say: unknown, for the records, once it is written.
+    pub abandoned: Vec<Abandoned>,
+}
+
+/// A run that was begun, and whose host did not say how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Abandoned {
+    /// What it was for.
+    pub of: Occasion,
+    /// From 1.
+    pub attempt: u32,
+    /// When it was begun.
+    pub begun: Timestamp,
+    /// Who began it, where that is known.
+    pub holder: Option<Holder>,
+    /// Another attempt follows.
+    pub again: bool,
+}
+
+/// Settles the runs that were begun and that the driver has not `under_way` itself (by nonce): those of earlier terms, and
+/// those of its own whose end it couldn't write. None where there are none.
+pub fn taken_over(state: &JobState, rules: &Rules<'_>, under_way: &[u32], now: Timestamp) -> Option<TakenOver> {
+    let mut draft = Draft::of(state, rules, now);
+    let mut abandoned = Vec::new();
+    for run in std::mem::take(&mut draft.state.active) {
+        match run.phase {
+            Phase::Begun { nonce, at, .. } if !under_way.contains(&nonce) => {
+                let again = draft.settle(&run, state.holder.as_ref());
+                let holder = state.holder.clone();
+                abandoned.push(Abandoned { of: run.of, attempt: run.attempt, begun: at, holder, again });
+            }
+            Phase::Begun { .. } | Phase::Waiting { .. } => draft.state.active.push(run),
+        }
+    }
+    if abandoned.is_empty() { None } else { Some(TakenOver { decision: draft.decide(None), abandoned }) }
+}
+
+impl Draft<'_> {
+    /// True where another attempt follows.
+    fn settle(&mut self, run: &Active, holder: Option<&Holder>) -> bool {
+        let host = holder.map_or("?", |holder| holder.host.as_str());
+        let detail = format!("host `{host}` did not say how it ended");
+        self.state.push(run.of.tick(), run.attempt, Outcome::Unknown, self.now, &detail);
+        let attempt = run.attempt.saturating_add(1);
+        match self.rules.policies.delivery {
+            Delivery::AtMostOnce => false,
+            Delivery::AtLeastOnce if attempt > MAX_ATTEMPTS => self.stop_trying(run, Reason::TooManyAttempts),
+            Delivery::AtLeastOnce if self.rules.is_too_late(&run.of, self.now) => self.stop_trying(run, Reason::TooLate),
+            Delivery::AtLeastOnce => {
+                let phase = Phase::Waiting { until: self.now };
+                self.state.active.push(Active { of: run.of.clone(), attempt, phase });
+                true
+            }
+        }
+    }
+}
+
+impl Draft<'_> {
+    fn stop_trying(&mut self, run: &Active, reason: Reason) -> bool {
+        let what = Skipped::Attempt { tick: run.of.tick(), attempt: run.attempt.saturating_add(1) };
+        self.skips.push(Skip { what, reason });
+        false
+    }
+}
+
+/// The job was made, changed or resumed at `at`, by the ensemble's clock: it ticks from there on, not before
+/// (kubernetes#63371), and goes on where it had paused itself. The same again changes nothing; None where nothing changes.
+pub fn changed(state: &JobState, rules: &Rules<'_>, at: Timestamp, now: Timestamp) -> Option<Decision> {
+    let from = rules.schedule.cursor_at(at);
+    let mut draft = Draft::of(state, rules, now);
+    let paused = draft.state.paused.take_if(|paused| paused.at <= at).is_some();
+    let reason = if paused { Reason::Paused } else { Reason::Changed };
+    if paused {
+        draft.state.failures = 0;
+        draft.skip_paused(from);
+    }
+    while let Some(tick) = draft.state.queue.pop_front_if(|tick| *tick <= from) {
+        draft.skip(tick, reason);
+    }
+    draft.give_up_waiting(reason, |of| of.tick().is_some_and(|tick| tick <= from));
+    draft.state.cursor = Some(state.cursor.map_or(from, |cursor| cursor.max(from)));
+    if draft.state == *state { None } else { Some(draft.decide(None)) }
+}
+
+impl Draft<'_> {
+    /// What came between the cursor and the end of the pause.
+    fn skip_paused(&mut self, until: Timestamp) {
+        let first = self.state.cursor.and_then(|cursor| self.rules.schedule.next_after(cursor));
+        if let Some(first) = first.filter(|first| *first <= until) {
+            let before = self.rules.schedule.next_after(until).unwrap_or(Timestamp::MAX);
+            self.skips.push(Skip { what: Skipped::Ticks { first, before }, reason: Reason::Paused });
+        }
+    }
+}
