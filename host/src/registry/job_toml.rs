@@ -297,7 +297,10 @@ mod tests {
         );
         assert_eq!(leader.limits, Limits::LEADER);
         let scheduled = parse(SCHEDULE).unwrap();
-        assert_eq!(scheduled.trigger, Trigger::Schedule { times: ScheduleSpec::new("0 3 * * *"), policies: PolicySpec::default() });
+        assert_eq!(
+            scheduled.trigger,
+            Trigger::Schedule { times: ScheduleSpec::new("0 3 * * *"), policies: PolicySpec::default() }
+        );
         assert_eq!(scheduled.limits, Limits::SCHEDULED);
         assert!(!scheduled.paused);
     }

@@ -14,7 +14,8 @@ pub use follow::{Job, Jobs};
 pub use http::{HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Scheme, TokenHeader, TokenHeaderError};
 pub use job_toml::JobFile;
 pub use policies::{
-    CatchUp, CatchUpRule, Delivery, MAX_QUEUED, MAX_RUNNING, Overlap, OverlapRule, Policies, PolicySpec, Retry, RetryOn, RetrySpec,
+    CatchUp, CatchUpRule, Delivery, MAX_QUEUED, MAX_RUNNING, Overlap, OverlapRule, Policies, PolicySpec, Retry,
+    RetryOn, RetrySpec,
 };
 pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
 pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, Names, OnReturn, Trigger};

@@ -27,7 +27,9 @@ pub(super) fn judge(promise: &Promise<'_>, seen: &[Seen], report: &mut Report) {
 /// It began in its time, and has its end.
 fn times(promise: &Promise<'_>, run: &Ran, report: &mut Report) {
     let late = run.began.duration_since(promise.schedule.begins(run.tick));
-    if late.is_negative() {
+    // A first attempt begins by the clock of the host that found it due; another may be begun by a host whose clock is behind.
+    let early_by = if run.attempt == 1 { SignedDuration::ZERO } else { promise.skew };
+    if late + early_by < SignedDuration::ZERO {
         report.findings.push(Finding::Early(run.tick, run.attempt));
     }
     if let Some(deadline) = promise.start_deadline()
@@ -47,7 +49,13 @@ fn times(promise: &Promise<'_>, run: &Ran, report: &mut Report) {
 }
 
 /// Each attempt is one more than the one before, which left something to try again.
-fn chain(promise: &Promise<'_>, tick: Timestamp, attempts: &[&Ran], given_up: &BTreeSet<(Timestamp, u32)>, report: &mut Report) {
+fn chain(
+    promise: &Promise<'_>,
+    tick: Timestamp,
+    attempts: &[&Ran],
+    given_up: &BTreeSet<(Timestamp, u32)>,
+    report: &mut Report,
+) {
     let mut before: Option<&Ran> = None;
     for run in attempts {
         let wanted = before.map_or(1, |before| before.attempt + 1);

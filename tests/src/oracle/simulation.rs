@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use silverback::history::Outcome;
 use silverback::registry::{JobId, Policies, PolicySpec, Schedule, ScheduleSpec};
 use silverback::scheduler::plan::{
-    Active, Begin, Decision, End, Holder, JobState, MAX_STATE_BYTES, Occasion, Phase, Reason, Rules, Skip, Skipped, Step,
-    Term, changed, ended, next_step, taken_over,
+    Active, Begin, Decision, End, Holder, JobState, MAX_STATE_BYTES, Occasion, Phase, Reason, Rules, Skip, Skipped,
+    Step, Term, changed, ended, next_step, taken_over,
 };
 
 use super::{Promise, Ran, Report, Seen, judge};
@@ -137,7 +137,8 @@ pub(super) fn live(world: World, chance: Chance) -> Lived {
         run_time: RUN_TIME,
         from: schedule.cursor_at(from),
         until,
-        end_within: SignedDuration::from_secs(LONG_OUTAGE as i64 + 60),
+        // Who takes over may die at once, and the next outage be long too.
+        end_within: SignedDuration::from_secs(5 * LONG_OUTAGE as i64),
         skew: SignedDuration::from_secs(2 * world.skew + 1),
     };
     let report = judge(&promise, &life.seen);
@@ -151,7 +152,8 @@ impl Life<'_> {
         let wrong = self.chance.below(2 * self.world.skew as usize + 1) as i64 - self.world.skew;
         let skew = SignedDuration::from_secs(wrong);
         let holder = Holder { host: format!("h{}", self.token), token: self.token };
-        let mut host = Host { term: Term { holder, since: self.now + skew, stopping: Vec::new() }, live: Vec::new(), skew };
+        let mut host =
+            Host { term: Term { holder, since: self.now + skew, stopping: Vec::new() }, live: Vec::new(), skew };
         self.take_over(&mut host)?;
         while self.now < until {
             self.resume(&mut host)?;
@@ -189,7 +191,7 @@ impl Life<'_> {
     /// Somebody resumes what paused itself.
     fn resume(&mut self, host: &mut Host) -> Result<(), Crash> {
         let now = self.now + host.skew;
-        if self.state().paused.is_none() || self.chance.below(20) > 0 {
+        if self.state().paused.is_none() || self.chance.below(4) > 0 {
             return Ok(());
         }
         let decision = changed(&self.state(), &self.rules, now, now).expect("a resumed job is changed");
@@ -225,7 +227,8 @@ impl Life<'_> {
     fn wait(&mut self, host: &mut Host, wake: Option<Timestamp>, until: Timestamp) -> Result<(), Crash> {
         let first = (0..host.live.len()).min_by_key(|at| host.live[*at].ends);
         let ends = first.map(|at| host.live[at].ends);
-        let next = wake.into_iter().chain(ends).min().map_or(until, |next| (next - host.skew).min(until));
+        let look = self.state().paused.map(|_| self.now + host.skew + SignedDuration::from_mins(10));
+        let next = wake.into_iter().chain(look).chain(ends).min().map_or(until, |next| (next - host.skew).min(until));
         let sleeps = next.duration_since(self.now).max(SignedDuration::from_millis(1));
         if self.crashes_now() {
             self.now += SignedDuration::from_millis(self.chance.below(sleeps.as_millis() as usize) as i64);

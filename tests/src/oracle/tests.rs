@@ -49,7 +49,8 @@ fn keeps_its_promises(world: World, chance: Chance) -> Lived {
     assert_eq!(shown, [], "{world:?}");
     let Report { ticks, ran, skipped, .. } = lived.report;
     assert_eq!(ran + skipped, ticks, "each tick is accounted for");
-    let succeeded = lived.seen.iter().filter_map(Seen::as_ran).filter(|ran| matches!(ran.ended, Some((_, Outcome::Succeeded))));
+    let succeeded =
+        lived.seen.iter().filter_map(Seen::as_ran).filter(|ran| matches!(ran.ended, Some((_, Outcome::Succeeded))));
     assert_eq!(lived.counter, succeeded.count(), "state writes land exactly once");
     // But for what is under way when the world ends.
     let open = lived.seen.iter().filter_map(Seen::as_ran).filter(|ran| ran.ended.is_none()).count();
@@ -101,11 +102,14 @@ fn whatever_the_policies_and_wherever_hosts_die_no_tick_is_lost_or_doubled() {
     let mut crashes = 0;
     for world in worlds {
         for schedule in ["@every 1m", "@every 7s", "*/10 6-16/4 * * 1-5"] {
-            let lived = keeps_its_promises(World { schedule, ..world }, Chance::seeded(chance.below(usize::MAX) as u64));
+            let lived = keeps_its_promises(
+                World { schedule, hours: 12, ..world },
+                Chance::seeded(chance.below(usize::MAX) as u64),
+            );
             crashes += lived.crashes;
         }
     }
-    assert!(crashes > 1000, "{crashes}");
+    assert!(crashes > 500, "{crashes}");
 }
 
 #[test]
@@ -184,7 +188,8 @@ fn every_broken_scheduler_is_found_out() {
 #[test]
 fn every_forged_record_is_found_out() {
     let schedule = Schedule::parse(&silverback::registry::ScheduleSpec::new("@every 1m"), None).unwrap();
-    let policies = Policies::parse(&PolicySpec { start_deadline_ms: Some(30_000), ..PLAIN.policies }, "nightly").unwrap();
+    let policies =
+        Policies::parse(&PolicySpec { start_deadline_ms: Some(30_000), ..PLAIN.policies }, "nightly").unwrap();
     let minute = |minute: i64| Timestamp::from_second(60 * minute).unwrap();
     let second = SignedDuration::from_secs(1);
     let promise = Promise {
@@ -208,9 +213,15 @@ fn every_forged_record_is_found_out() {
         judge(&promise, &seen).findings
     };
     assert_eq!(forge(&|_| {}), []);
+    let again = Ran {
+        attempt: 2,
+        began: minute(3) + second * 2,
+        ended: Some((minute(3) + second * 3, Outcome::Failed)),
+        ..ran(3)
+    };
     assert_eq!(forge(&|seen| drop(seen.remove(2))), [Finding::Missed(minute(3))]);
-    assert_eq!(forge(&|seen| seen.push(Seen::Ran(Ran { attempt: 2, ..ran(3) }))), [Finding::Extra(minute(3), 2)]);
-    assert_eq!(forge(&|seen| seen.swap(1, 2)), [Finding::OutOfOrder(minute(2))]);
+    assert_eq!(forge(&|seen| seen.insert(3, Seen::Ran(again.clone()))), [Finding::Extra(minute(3), 2)]);
+    assert_eq!(forge(&|seen| seen.swap(1, 2)), [Finding::OutOfOrder(minute(2)), Finding::TooMany(minute(2), 1)]);
     assert_eq!(
         forge(&|seen| seen[0] = Seen::Ran(Ran { began: minute(1) - second, ..ran(1) })),
         [Finding::Early(minute(1), 1)]
@@ -238,10 +249,7 @@ fn every_forged_record_is_found_out() {
         [Finding::WronglySkipped(minute(3), Reason::HeldUp)],
         "the latest that has come is run"
     );
-    assert_eq!(
-        forge(&|seen| seen.push(skip(3, Reason::Changed))),
-        [Finding::DecidedTwice(minute(3))]
-    );
+    assert_eq!(forge(&|seen| seen.push(skip(3, Reason::Changed))), [Finding::DecidedTwice(minute(3))]);
     let between = minute(3) + second;
     let stranger = Seen::Skipped { first: between, before: None, reason: Reason::Changed, at: between };
     assert_eq!(forge(&|seen| seen.push(stranger.clone())), [Finding::NoTick(between)]);

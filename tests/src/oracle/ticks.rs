@@ -30,7 +30,9 @@ pub(super) fn judge(promise: &Promise<'_>, seen: &[Seen], report: &mut Report) {
     let skipped = skips(&ticks, seen, report);
     let strangers = ran.iter().chain(skipped.keys()).filter(|tick| !ticks.contains(tick));
     report.findings.extend(strangers.map(|tick| Finding::NoTick(*tick)));
-    report.findings.extend(ran.iter().filter(|tick| skipped.contains_key(tick)).map(|tick| Finding::DecidedTwice(*tick)));
+    report
+        .findings
+        .extend(ran.iter().filter(|tick| skipped.contains_key(tick)).map(|tick| Finding::DecidedTwice(*tick)));
     let lost = owed.iter().filter(|tick| !ran.contains(tick) && !skipped.contains_key(tick));
     report.findings.extend(lost.map(|tick| Finding::Missed(*tick)));
     report.ran = owed.intersection(&ran).count();
@@ -43,11 +45,12 @@ pub(super) fn judge(promise: &Promise<'_>, seen: &[Seen], report: &mut Report) {
     }
 }
 
+/// The latest time that is spoken of.
 fn latest_of(seen: &Seen) -> Timestamp {
     match seen {
-        Seen::Ran(ran) => ran.tick,
-        Seen::GaveUp { tick, .. } => *tick,
-        Seen::Skipped { first, before, .. } => before.unwrap_or(*first),
+        Seen::Ran(ran) => ran.tick.max(ran.began),
+        Seen::GaveUp { tick, at, .. } => *tick.max(at),
+        Seen::Skipped { first, before, at, .. } => before.unwrap_or(*first).max(*at),
     }
 }
 
@@ -123,7 +126,11 @@ fn holds(
         (
             Reason::Overlapped | Reason::TooManyRunning | Reason::Superseded | Reason::QueueFull,
             _,
-            Overlap::Skip | Overlap::QueueOne | Overlap::QueueAll { .. } | Overlap::CancelRunning | Overlap::Allow { .. },
+            Overlap::Skip
+            | Overlap::QueueOne
+            | Overlap::QueueAll { .. }
+            | Overlap::CancelRunning
+            | Overlap::Allow { .. },
         ) => false,
         // It is said of attempts, never of a tick.
         (Reason::TooManyAttempts, _, _) => false,

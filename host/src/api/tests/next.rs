@@ -5,7 +5,12 @@ use crate::registry::{PolicySpec, ScheduleSpec};
 
 fn scheduled(leader: &JobSpec, times: ScheduleSpec) -> JobSpec {
     let id = JobId::new("acme", "nightly").unwrap();
-    JobSpec { id, trigger: Trigger::Schedule { times, policies: PolicySpec::default() }, limits: Limits::SCHEDULED, ..leader.clone() }
+    JobSpec {
+        id,
+        trigger: Trigger::Schedule { times, policies: PolicySpec::default() },
+        limits: Limits::SCHEDULED,
+        ..leader.clone()
+    }
 }
 
 #[tokio::test]

@@ -106,7 +106,8 @@ impl Draft<'_> {
             End::Cancelled | End::LostLeadership => return,
         }
         let failures = self.state.failures;
-        if self.rules.policies.pause_after_failures.is_some_and(|most| failures >= most) && self.state.paused.is_none() {
+        if self.rules.policies.pause_after_failures.is_some_and(|most| failures >= most) && self.state.paused.is_none()
+        {
             self.state.pause(self.now, format!("{failures} runs in a row failed"));
         }
     }

@@ -141,7 +141,14 @@ impl JobState {
     }
 
     /// Puts an outcome into the ring, as its newest; the oldest give way where there is no room.
-    pub(super) fn push(&mut self, tick: Option<Timestamp>, attempt: u32, outcome: Outcome, ended: Timestamp, detail: &str) {
+    pub(super) fn push(
+        &mut self,
+        tick: Option<Timestamp>,
+        attempt: u32,
+        outcome: Outcome,
+        ended: Timestamp,
+        detail: &str,
+    ) {
         let mut detail = detail.to_owned();
         cut(&mut detail, DETAIL_BYTES);
         self.outcomes.push_front(Kept { tick, attempt, outcome, ended, detail });

@@ -91,7 +91,8 @@ impl Draft<'_> {
         if self.state.active.len() >= self.rules.policies.slots() {
             return None;
         }
-        let tick = self.state.queue.pop_front()?;
+        // By this host's clock too: the one that put it into the queue may have been ahead.
+        let tick = self.state.queue.pop_front_if(|tick| self.rules.schedule.begins(*tick) <= now)?;
         Some(self.begin(Occasion::Tick(tick), 1, term, nonce))
     }
 
@@ -131,5 +132,11 @@ fn wake(state: &JobState, rules: &Rules<'_>, term: &Term) -> Option<Timestamp> {
         Phase::Waiting { until } => Some(until).filter(|_| !paused),
         Phase::Begun { nonce, deadline, .. } => Some(deadline).filter(|_| !term.stopping.contains(&nonce)),
     };
-    tick.map(|tick| rules.schedule.begins(tick)).into_iter().chain(state.active.iter().filter_map(of_active)).min()
+    let has_room = !paused && state.active.len() < rules.policies.slots();
+    let queued = state.queue.front().copied().filter(|_| has_room);
+    tick.into_iter()
+        .chain(queued)
+        .map(|tick| rules.schedule.begins(tick))
+        .chain(state.active.iter().filter_map(of_active))
+        .min()
 }

@@ -64,7 +64,9 @@ impl Draft<'_> {
         match self.rules.policies.delivery {
             Delivery::AtMostOnce => false,
             Delivery::AtLeastOnce if attempt > MAX_ATTEMPTS => self.stop_trying(run, Reason::TooManyAttempts),
-            Delivery::AtLeastOnce if self.rules.is_too_late(&run.of, self.now) => self.stop_trying(run, Reason::TooLate),
+            Delivery::AtLeastOnce if self.rules.is_too_late(&run.of, self.now) => {
+                self.stop_trying(run, Reason::TooLate)
+            }
             Delivery::AtLeastOnce => {
                 let phase = Phase::Waiting { until: self.now };
                 self.state.active.push(Active { of: run.of.clone(), attempt, phase });

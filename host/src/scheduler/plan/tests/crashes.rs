@@ -53,12 +53,11 @@ fn a_drained_run_is_run_again_by_the_next_host_only_at_least_once() {
 #[test]
 fn a_run_that_kills_its_hosts_is_not_begun_for_ever() {
     let mut desk = Desk::new("@every 24h", at_least_once());
-    let mut begun = desk.at("12:00:00").0.len();
-    desk.state.cursor = Some(at("00:00:00"));
     desk.state.queue.push_back(at("00:00:00"));
+    let mut begun = 0;
     for _ in 0..200 {
-        begun += desk.at("12:00:01").0.len();
-        desk.fails_over("12:00:02");
+        begun += desk.at("12:00:00").0.len();
+        desk.fails_over("12:00:00");
     }
     assert_eq!(begun, 100);
     assert!(desk.skipped().iter().any(|(_, reason)| *reason == Reason::TooManyAttempts));

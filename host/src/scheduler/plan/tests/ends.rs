@@ -70,9 +70,14 @@ fn no_attempt_begins_after_the_start_deadline() {
 
 #[test]
 fn jitter_spreads_retries_and_is_the_same_for_the_same_attempt() {
-    let policies = PolicySpec { retry: Some(RetrySpec { jitter_ms: Some(60_000), count: 3, ..RetrySpec::default() }), ..PolicySpec::default() };
+    let policies = PolicySpec {
+        retry: Some(RetrySpec { jitter_ms: Some(60_000), count: 3, ..RetrySpec::default() }),
+        ..PolicySpec::default()
+    };
     let retry = Policies::parse(&policies, "nightly").unwrap().retry.unwrap();
-    let waits: Vec<u64> = (0..50).map(|hour| end::wait_ms(&retry, &Occasion::Tick(Timestamp::from_second(hour * 3600).unwrap()), 1)).collect();
+    let waits: Vec<u64> = (0..50)
+        .map(|hour| end::wait_ms(&retry, &Occasion::Tick(Timestamp::from_second(hour * 3600).unwrap()), 1))
+        .collect();
     assert!(waits.iter().all(|wait| (10_000..=70_000).contains(wait)));
     assert!(waits.iter().max().unwrap() - waits.iter().min().unwrap() > 30_000);
     assert_eq!(end::wait_ms(&retry, &tick("01:00:00"), 2), end::wait_ms(&retry, &tick("01:00:00"), 2));

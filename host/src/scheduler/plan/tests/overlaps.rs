@@ -52,10 +52,7 @@ fn queue_one_keeps_the_latest_of_those_that_wait() {
 
 #[test]
 fn queue_all_runs_all_that_wait_in_order_up_to_its_bound() {
-    let mut desk = Desk::new(
-        "@every 10s",
-        PolicySpec { overlap: OverlapRule::QueueAll, max_queued: Some(2), ..PLAIN },
-    );
+    let mut desk = Desk::new("@every 10s", PolicySpec { overlap: OverlapRule::QueueAll, max_queued: Some(2), ..PLAIN });
     desk.begins("00:00:10", &["00:00:10"]);
     desk.begins("00:00:40", &[]);
     desk.has_skipped(&[("00:00:20", Reason::QueueFull)]);
@@ -85,8 +82,7 @@ fn cancel_running_stops_the_run_for_the_next_tick_once() {
 
 #[test]
 fn allow_runs_beside_others_up_to_its_bound() {
-    let mut desk =
-        Desk::new("@every 10s", PolicySpec { overlap: OverlapRule::Allow, max_running: Some(3), ..PLAIN });
+    let mut desk = Desk::new("@every 10s", PolicySpec { overlap: OverlapRule::Allow, max_running: Some(3), ..PLAIN });
     for second in ["00:00:10", "00:00:20", "00:00:30"] {
         desk.begins(second, &[second]);
     }

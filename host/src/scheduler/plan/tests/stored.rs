@@ -61,13 +61,13 @@ fn the_fullest_state_fits_and_loses_only_outcomes() {
         }
         desk.nonce += 1;
     }
-    desk.term.since = at("00:10:00");
+    desk.term.since = at("00:01:00");
     let holder = desk.term.holder.clone();
-    desk.at("00:10:00");
+    desk.at("00:01:00");
     assert_eq!((desk.state.active.len(), desk.state.queue.len()), (4, 32));
     assert_eq!(desk.state.holder, Some(holder));
     let cursor = desk.state.cursor;
-    desk.state.pause(at("00:10:00"), "x".repeat(500));
+    desk.state.pause(at("00:01:00"), "x".repeat(500));
     let full = desk.state.clone().fit();
     assert!(full.to_bytes().len() <= MAX_STATE_BYTES, "{}", full.to_bytes().len());
     assert_eq!(full.cursor, cursor);
