@@ -160,7 +160,7 @@ impl Life<'_> {
             let (state, now) = (self.state(), self.now + host.skew);
             self.nonce += 1;
             match next_step(&state, &self.rules, &host.term, now, self.nonce) {
-                Step::Write(decision) => self.begin(&mut host, decision)?,
+                Step::Write(decision) => self.begin(&mut host, *decision)?,
                 Step::Stop { nonce, .. } => {
                     let run = host.live.iter_mut().find(|run| run.nonce == nonce).expect("only what runs is stopped");
                     run.ends = now + SignedDuration::from_millis(self.chance.below(1500) as i64);

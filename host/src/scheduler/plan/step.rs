@@ -12,7 +12,7 @@ use crate::registry::Overlap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Write a new state, then begin a run where it says so.
-    Write(Decision),
+    Write(Box<Decision>),
     /// Stop a run; once it has stopped, say how it ended. Asked once: from then on it is in [`Term::stopping`].
     Stop {
         /// Which.
@@ -51,7 +51,7 @@ pub fn next_step(state: &JobState, rules: &Rules<'_>, term: &Term, now: Timestam
     draft.skip_too_late();
     let begin = draft.begin_due(term, nonce);
     if begin.is_some() || draft.state != *state {
-        return Step::Write(draft.decide(begin));
+        return Step::Write(Box::new(draft.decide(begin)));
     }
     match superseded(state, rules, term) {
         Some(nonce) => Step::Stop { nonce, why: StopReason::Superseded },

@@ -58,7 +58,7 @@ impl Desk {
         loop {
             self.nonce += 1;
             match next_step(&self.state, &self.rules(), &self.term, at(time), self.nonce) {
-                Step::Write(decision) => begun.extend(self.write(decision).map(|begin| (begin.of, begin.attempt))),
+                Step::Write(decision) => begun.extend(self.write(*decision).map(|begin| (begin.of, begin.attempt))),
                 other @ (Step::Stop { .. } | Step::Wait(_)) => return (begun, other),
             }
         }
