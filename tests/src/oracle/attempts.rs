@@ -113,15 +113,14 @@ fn given_up(promise: &Promise<'_>, seen: &Seen) -> Option<(Timestamp, u32)> {
         }),
         Reason::Superseded => promise.policies.overlap == Overlap::CancelRunning,
         Reason::TooManyAttempts => *attempt > 100,
-        Reason::Changed | Reason::Paused => true,
+        Reason::Changed | Reason::Paused | Reason::Unavailable | Reason::TooManyWaiting => true,
         Reason::Leaderless
         | Reason::HeldUp
         | Reason::OutOfWindow
         | Reason::TooManyMissed
         | Reason::Overlapped
         | Reason::TooManyRunning
-        | Reason::QueueFull
-        | Reason::Unavailable => false,
+        | Reason::QueueFull => false,
     };
     holds.then_some((*tick, *attempt))
 }

@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use silverback::history::Outcome;
 use silverback::registry::{JobId, Policies, PolicySpec, Schedule, ScheduleSpec};
 use silverback::scheduler::plan::{
-    Active, Begin, Decision, End, Holder, JobState, MAX_STATE_BYTES, Occasion, Phase, Reason, Rules, Skip, Skipped,
-    Step, Term, changed, ended, next_step, taken_over,
+    Active, Answer, Begin, Decision, End, Holder, JobState, MAX_STATE_BYTES, Occasion, Phase, Reason, Rules, Skip,
+    Skipped, Step, Term, Turn, changed, ended, next_step, taken_over,
 };
 
 use super::{Promise, Ran, Report, Seen, judge};
@@ -80,6 +80,8 @@ struct Host {
     term: Term,
     live: Vec<Live>,
     skew: SignedDuration,
+    /// Since when it waits for a turn.
+    asked: Option<Timestamp>,
 }
 
 /// What a crash left of a step.
@@ -152,20 +154,35 @@ impl Life<'_> {
         let wrong = self.chance.below(2 * self.world.skew as usize + 1) as i64 - self.world.skew;
         let skew = SignedDuration::from_secs(wrong);
         let holder = Holder { host: format!("h{}", self.token), token: self.token };
-        let mut host =
-            Host { term: Term { holder, since: self.now + skew, stopping: Vec::new() }, live: Vec::new(), skew };
+        let mut host = Host {
+            term: Term { holder, since: self.now + skew, stopping: Vec::new() },
+            live: Vec::new(),
+            skew,
+            asked: None,
+        };
         self.take_over(&mut host)?;
         while self.now < until {
             self.resume(&mut host)?;
             let (state, now) = (self.state(), self.now + host.skew);
             self.nonce += 1;
-            match next_step(&state, &self.rules, &host.term, now, self.nonce) {
-                Step::Write(decision) => self.begin(&mut host, *decision)?,
+            // Others come first now and then.
+            let answer = if self.chance.below(4) == 0 { Answer::Awaited } else { Answer::Given };
+            let turn = Turn { asked: host.asked.unwrap_or(now), answer };
+            match next_step(&state, &self.rules, &host.term, turn, now, self.nonce) {
+                Step::Write(decision) => {
+                    host.asked = None;
+                    self.begin(&mut host, *decision)?;
+                }
                 Step::Stop { nonce, .. } => {
                     let run = host.live.iter_mut().find(|run| run.nonce == nonce).expect("only what runs is stopped");
                     run.ends = now + SignedDuration::from_millis(self.chance.below(1500) as i64);
                     run.end = End::Cancelled;
                     host.term.stopping.push(nonce);
+                }
+                Step::Ask(wake) => {
+                    host.asked.get_or_insert(now);
+                    let given = now + SignedDuration::from_millis(1 + self.chance.below(1500) as i64);
+                    self.wait(&mut host, wake.into_iter().chain([given]).min(), until)?;
                 }
                 Step::Wait(wake) => self.wait(&mut host, wake, until)?,
             }
@@ -333,11 +350,12 @@ impl Life<'_> {
 
 fn seen(skip: &Skip, at: Timestamp) -> Seen {
     let reason = skip.reason;
-    match skip.what {
-        Skipped::Tick(tick) => Seen::Skipped { first: tick, before: None, reason, at },
-        Skipped::Ticks { first, before } => Seen::Skipped { first, before: Some(before), reason, at },
-        Skipped::Attempt { tick, attempt } => {
-            Seen::GaveUp { tick: tick.expect("no order is given here"), attempt, reason, at }
+    match &skip.what {
+        Skipped::Tick(tick) => Seen::Skipped { first: *tick, before: None, reason, at },
+        Skipped::Ticks { first, before } => Seen::Skipped { first: *first, before: Some(*before), reason, at },
+        Skipped::Attempt { of, attempt } => {
+            Seen::GaveUp { tick: of.tick().expect("no order is given here"), attempt: *attempt, reason, at }
         }
+        Skipped::Backfill { .. } => unreachable!("nothing is filled in here"),
     }
 }

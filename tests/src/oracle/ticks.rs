@@ -121,7 +121,7 @@ fn holds(
         }
         (Reason::Changed, _, _) => true,
         (Reason::Paused, _, _) => policies.pause_after_failures.is_some(),
-        (Reason::Unavailable, _, _) => true,
+        (Reason::Unavailable | Reason::TooManyWaiting, _, _) => true,
         (Reason::OutOfWindow | Reason::TooManyMissed, CatchUp::Latest | CatchUp::None, _) => false,
         (
             Reason::Overlapped | Reason::TooManyRunning | Reason::Superseded | Reason::QueueFull,

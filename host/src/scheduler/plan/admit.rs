@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::arrivals::{Arrival, arrivals};
 use super::skip::{Reason, Skip, Skipped};
-use super::state::{JobState, Occasion, Phase};
+use super::state::{Active, JobState, Occasion, Phase};
 use super::{Begin, Decision, Rules};
 use crate::history::Outcome;
 use crate::registry::{CatchUp, Overlap};
@@ -25,19 +25,21 @@ impl<'a> Draft<'a> {
     /// What is skipped stands in the state too, so that it is told even where its record is lost in a crash.
     pub(super) fn decide(mut self, begin: Option<Begin>) -> Decision {
         for Skip { what, reason } in &self.skips {
-            let (tick, attempt) = match *what {
-                Skipped::Tick(tick) | Skipped::Ticks { first: tick, .. } => (Some(tick), 1),
-                Skipped::Attempt { tick, attempt } => (tick, attempt),
+            let (tick, attempt) = match what {
+                Skipped::Tick(tick) | Skipped::Ticks { first: tick, .. } | Skipped::Backfill { first: tick, .. } => {
+                    (Some(*tick), 1)
+                }
+                Skipped::Attempt { of, attempt } => (of.tick(), *attempt),
             };
             self.state.push(tick, attempt, Outcome::Skipped, self.now, reason.as_str());
         }
         Decision { next: self.state.fit(), skips: self.skips, begin }
     }
 
-    /// Decides what came since the cursor, for a term that keeps the job `since` then.
-    pub(super) fn admit(&mut self, since: Timestamp) {
+    /// Decides what came after the cursor and by `until`, for a term that keeps the job `since` then.
+    pub(super) fn admit(&mut self, since: Timestamp, until: Timestamp) {
         let cursor = *self.state.cursor.get_or_insert(self.now);
-        let Some(found) = arrivals(self.rules, cursor, since, self.now, self.is_busy()) else { return };
+        let Some(found) = arrivals(self.rules, cursor, since, until, self.is_busy()) else { return };
         self.state.cursor = Some(found.latest);
         self.skips.extend(found.skips);
         for arrival in found.left {
@@ -45,9 +47,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// A run is under way, or one waits.
+    /// A run is under way, or one waits. What is filled in makes way for the schedule: it only delays it.
     fn is_busy(&self) -> bool {
-        !self.state.active.is_empty() || !self.state.queue.is_empty()
+        let counts = |active: &Active| !matches!(active.of, Occasion::Backfill(_));
+        !self.state.queue.is_empty() || self.state.active.iter().any(counts)
     }
 
     fn admit_one(&mut self, Arrival { tick, caught_up }: Arrival) {
@@ -105,7 +108,7 @@ impl<'a> Draft<'a> {
         let mut skips = Vec::new();
         self.state.active.retain(|active| match active.phase {
             Phase::Waiting { .. } if given_up(&active.of) => {
-                let what = Skipped::Attempt { tick: active.of.tick(), attempt: active.attempt };
+                let what = Skipped::Attempt { of: active.of.clone(), attempt: active.attempt };
                 skips.push(Skip { what, reason });
                 false
             }
@@ -116,5 +119,10 @@ impl<'a> Draft<'a> {
 
     pub(super) fn skip(&mut self, tick: Timestamp, reason: Reason) {
         self.skips.push(Skip { what: Skipped::Tick(tick), reason });
+    }
+
+    /// An attempt that is not made.
+    pub(super) fn give_up(&mut self, of: Occasion, attempt: u32, reason: Reason) {
+        self.skips.push(Skip { what: Skipped::Attempt { of, attempt }, reason });
     }
 }

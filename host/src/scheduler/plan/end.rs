@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::admit::Draft;
-use super::skip::{Reason, Skip, Skipped};
+use super::skip::Reason;
 use super::state::{Active, JobState, Occasion, Phase};
 use super::{Decision, Rules, Term, later, millis};
 use crate::history::Outcome;
@@ -63,7 +63,7 @@ pub fn ended(
     state.begun(nonce)?;
     let mut draft = Draft::of(state, rules, now);
     if state.paused.is_none() {
-        draft.admit(term.since);
+        draft.admit(term.since, now);
     }
     let at = draft.state.active.iter().position(|active| active.nonce() == Some(nonce))?;
     let run = draft.state.active.remove(at);
@@ -89,8 +89,7 @@ impl Draft<'_> {
                 self.state.active.insert(at, next);
             }
             Some(_) => {
-                let what = Skipped::Attempt { tick: run.of.tick(), attempt };
-                self.skips.push(Skip { what, reason: Reason::TooLate });
+                self.give_up(run.of.clone(), attempt, Reason::TooLate);
                 self.count(end);
             }
             None => self.count(end),
@@ -122,7 +121,7 @@ pub(super) fn wait_ms(retry: &Retry, of: &Occasion, attempt: u32) -> u64 {
 
 fn share(of: &Occasion, attempt: u32) -> u64 {
     let name = match of {
-        Occasion::Tick(tick) => tick.as_second().to_string(),
+        Occasion::Tick(tick) | Occasion::Backfill(tick) => tick.as_second().to_string(),
         Occasion::Order(name) => name.clone(),
     };
     let hash = Sha256::digest(format!("{name}/{attempt}"));

@@ -21,6 +21,7 @@
 
 mod admit;
 mod arrivals;
+mod backfill;
 mod end;
 mod skip;
 mod state;
@@ -32,10 +33,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use backfill::{Backfill, BackfillError, MAX_BACKFILL, backfilled};
 pub use end::{End, ended};
 pub use skip::{Reason, Skip, Skipped};
 pub use state::{Active, Holder, JobState, Kept, MAX_STATE_BYTES, Occasion, Paused, Phase};
-pub use step::{Step, StopReason, UnderWay, next_step, ordered};
+pub use step::{Answer, Step, StopReason, Turn, UnderWay, has_room, next_step, ordered};
 pub use takeover::{Abandoned, TakenOver, changed, taken_over};
 
 use crate::registry::{Policies, Schedule};
@@ -91,7 +93,10 @@ impl Rules<'_> {
     /// No attempt at the tick begins after it; None where it may begin any time.
     fn last_begin(&self, of: &Occasion) -> Option<Timestamp> {
         let deadline = millis(self.policies.start_deadline_ms?);
-        of.tick().map(|tick| later(self.schedule.begins(tick), deadline))
+        match of {
+            Occasion::Tick(tick) => Some(later(self.schedule.begins(*tick), deadline)),
+            Occasion::Order(_) | Occasion::Backfill(_) => None,
+        }
     }
 
     fn is_too_late(&self, of: &Occasion, at: Timestamp) -> bool {

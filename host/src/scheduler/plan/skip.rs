@@ -4,8 +4,10 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::state::Occasion;
+
 /// An attempt at a tick, or many ticks, that won't be begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skip {
     /// Which.
     pub what: Skipped,
@@ -14,7 +16,7 @@ pub struct Skip {
 }
 
 /// What is skipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Skipped {
     /// A tick: no attempt at it was begun.
     Tick(Timestamp),
@@ -25,11 +27,19 @@ pub enum Skipped {
         /// Not this one.
         before: Timestamp,
     },
-    /// Another attempt at a tick: those before it have outcomes of their own.
+    /// The rest of a span that was being filled in: its ticks from the first until before the second.
+    Backfill {
+        /// The oldest.
+        first: Timestamp,
+        /// Not this one.
+        before: Timestamp,
+    },
+    /// An attempt at something that is no tick of its own any more: the attempts before it have outcomes of their own, or it
+    /// was asked for beside the schedule.
     Attempt {
-        /// The tick; None for an order.
-        tick: Option<Timestamp>,
-        /// From 2.
+        /// At what.
+        of: Occasion,
+        /// From 1.
         attempt: u32,
     },
 }
@@ -63,9 +73,29 @@ pub enum Reason {
     TooManyAttempts,
     /// It can't be begun: its component can't be had.
     Unavailable,
+    /// As many runs of its tenant wait for their turn on its host as the tenant may have wait.
+    TooManyWaiting,
 }
 
 impl Reason {
+    /// Each of them.
+    pub const ALL: [Reason; 14] = [
+        Reason::Leaderless,
+        Reason::HeldUp,
+        Reason::OutOfWindow,
+        Reason::TooManyMissed,
+        Reason::Overlapped,
+        Reason::TooManyRunning,
+        Reason::Superseded,
+        Reason::QueueFull,
+        Reason::TooLate,
+        Reason::Changed,
+        Reason::Paused,
+        Reason::TooManyAttempts,
+        Reason::Unavailable,
+        Reason::TooManyWaiting,
+    ];
+
     /// For people.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -82,6 +112,7 @@ impl Reason {
             Reason::Paused => "the job had paused itself after failures",
             Reason::TooManyAttempts => "too many hosts were lost while they ran it",
             Reason::Unavailable => "its component can't be had",
+            Reason::TooManyWaiting => "max_waiting runs of its tenant wait on its host",
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::backfill::Backfill;
 use super::stored::{self, Stored};
 use crate::history::{Outcome, RING, cut};
 
@@ -32,6 +33,9 @@ pub struct JobState {
     /// [`crate::registry::MAX_QUEUED`].
     #[serde(skip_serializing_if = "VecDeque::is_empty", serialize_with = "stored::to_seconds")]
     pub queue: VecDeque<Timestamp>,
+    /// The span that is being filled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Backfill>,
     /// How many runs in a row failed for good.
     #[serde(skip_serializing_if = "is_zero")]
     pub failures: u32,
@@ -57,8 +61,10 @@ pub struct Holder {
 pub enum Occasion {
     /// A tick, by its nominal time.
     Tick(#[serde(with = "jiff::fmt::serde::timestamp::second::required")] Timestamp),
-    /// An order to run now: the last part of the run's id, at most 40 bytes.
+    /// An order to run now: the last part of the run's id, at most 32 bytes.
     Order(String),
+    /// A tick that is filled in, by its nominal time.
+    Backfill(#[serde(with = "jiff::fmt::serde::timestamp::second::required")] Timestamp),
 }
 
 /// A run that is not over.
@@ -171,11 +177,20 @@ impl JobState {
 }
 
 impl Occasion {
-    /// The tick, where it is for one.
+    /// The nominal time, where it has one.
     pub fn tick(&self) -> Option<Timestamp> {
         match self {
-            Occasion::Tick(tick) => Some(*tick),
+            Occasion::Tick(tick) | Occasion::Backfill(tick) => Some(*tick),
             Occasion::Order(_) => None,
+        }
+    }
+
+    /// The last part of the run's id.
+    pub fn name(&self) -> String {
+        match self {
+            Occasion::Tick(tick) => tick.to_string(),
+            Occasion::Order(name) => name.clone(),
+            Occasion::Backfill(tick) => format!("backfill-{tick}"),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What is to be done next.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 use super::admit::Draft;
+use super::skip::Reason;
 use super::state::{Active, JobState, Occasion, Phase};
-use super::{Begin, Decision, Rules, Term};
+use super::{Begin, Decision, Rules, Term, later};
 use crate::registry::Overlap;
 
 /// What is to be done next.
@@ -13,6 +14,8 @@ use crate::registry::Overlap;
 pub enum Step {
     /// Write a new state, then begin a run where it says so.
     Write(Box<Decision>),
+    /// Ask for a turn, as something is to be begun; nothing else is to be done until then. None: nothing is to come.
+    Ask(Option<Timestamp>),
     /// Stop a run; once it has stopped, say how it ended. Asked once: from then on it is in [`Term::stopping`].
     Stop {
         /// Which.
@@ -22,6 +25,27 @@ pub enum Step {
     },
     /// Nothing until then, unless a run ends or the job is changed. None: there is nothing to come.
     Wait(Option<Timestamp>),
+}
+
+/// Whether a run may be begun now, as far as the job itself can't know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// When it was asked for; now, where it was not yet. What came until then is one thing, what came later met a tick that
+    /// waited for its turn.
+    pub asked: Timestamp,
+    /// What was answered.
+    pub answer: Answer,
+}
+
+/// Whether a run may be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may.
+    Given,
+    /// Nobody asked yet, or others come first.
+    Awaited,
+    /// It may not: what is due is skipped, for this reason.
+    Refused(Reason),
 }
 
 /// Why a run is stopped.
@@ -38,62 +62,113 @@ pub enum StopReason {
 #[error("a run of this job is under way")]
 pub struct UnderWay;
 
+/// What is due to begin.
+enum Due {
+    /// The attempt that waits at this place among those under way.
+    Retry(usize),
+    /// The first tick of the queue.
+    Queued,
+    /// The next tick that is filled in.
+    Backfill,
+}
+
 /// What is to be done at `now`. `nonce` marks the run that is begun, where one is; it must be another each time.
-pub fn next_step(state: &JobState, rules: &Rules<'_>, term: &Term, now: Timestamp, nonce: u32) -> Step {
+pub fn next_step(state: &JobState, rules: &Rules<'_>, term: &Term, turn: Turn, now: Timestamp, nonce: u32) -> Step {
     if let Some(nonce) = overdue(state, term, now) {
         return Step::Stop { nonce, why: StopReason::Overdue };
     }
     if state.paused.is_some() {
-        return Step::Wait(wake(state, rules, term));
+        return Step::Wait(wake(state, rules, term, now));
     }
     let mut draft = Draft::of(state, rules, now);
-    draft.admit(term.since);
+    draft.admit(term.since, turn.asked.min(now));
+    draft.admit(term.since, now);
     draft.skip_too_late();
-    let begin = draft.begin_due(term, nonce);
+    let begin = match (draft.due(), turn.answer) {
+        (None, _) => None,
+        (Some(due), Answer::Given) => Some(draft.begin_due(&due, term, nonce)),
+        (Some(due), Answer::Refused(reason)) => {
+            draft.refuse(&due, reason);
+            None
+        }
+        // A tick that waits for nothing but its turn needs no write of its own.
+        (Some(_), Answer::Awaited) if draft.only_waits(state) => {
+            return Step::Ask(wake(&draft.state, rules, term, now));
+        }
+        (Some(_), Answer::Awaited) => None,
+    };
     if begin.is_some() || draft.state != *state {
         return Step::Write(Box::new(draft.decide(begin)));
     }
     match superseded(state, rules, term) {
         Some(nonce) => Step::Stop { nonce, why: StopReason::Superseded },
-        None => Step::Wait(wake(state, rules, term)),
+        None => Step::Wait(wake(state, rules, term, now)),
     }
 }
 
-/// A run beside the schedule, of this name, begun at `now`: also while the job is paused.
+/// Whether the job has room for a run beside its schedule.
 ///
 /// # Errors
-/// [`UnderWay`] where the job has no room for another run.
-pub fn ordered(
-    state: &JobState,
-    rules: &Rules<'_>,
-    term: &Term,
-    name: &str,
-    now: Timestamp,
-    nonce: u32,
-) -> Result<Decision, UnderWay> {
-    if state.active.len() + state.queue.len() >= rules.policies.slots() {
-        return Err(UnderWay);
-    }
+/// [`UnderWay`] where it has not.
+pub fn has_room(state: &JobState, rules: &Rules<'_>) -> Result<(), UnderWay> {
+    let taken = state.active.len() + state.queue.len();
+    if taken < rules.policies.slots() { Ok(()) } else { Err(UnderWay) }
+}
+
+/// A run beside the schedule, of this name, begun at `now`: also while the job is paused. The job [`has_room`], and its turn
+/// was given.
+pub fn ordered(state: &JobState, rules: &Rules<'_>, term: &Term, name: &str, now: Timestamp, nonce: u32) -> Decision {
     let mut draft = Draft::of(state, rules, now);
     let begin = draft.begin(Occasion::Order(name.to_owned()), 1, term, nonce);
-    Ok(draft.decide(Some(begin)))
+    draft.decide(Some(begin))
 }
 
 impl Draft<'_> {
-    /// The retry whose time has come, else the tick whose turn it is.
-    fn begin_due(&mut self, term: &Term, nonce: u32) -> Option<Begin> {
-        let now = self.now;
-        let is_due = |active: &Active| matches!(active.phase, Phase::Waiting { until } if until <= now);
+    /// The retry whose time has come, else the tick whose turn it is, else one that is filled in.
+    fn due(&self) -> Option<Due> {
+        let is_due = |active: &Active| matches!(active.phase, Phase::Waiting { until } if until <= self.now);
         if let Some(at) = self.state.active.iter().position(is_due) {
-            let Active { of, attempt, .. } = self.state.active.remove(at);
-            return Some(self.begin(of, attempt, term, nonce));
+            return Some(Due::Retry(at));
         }
         if self.state.active.len() >= self.rules.policies.slots() {
             return None;
         }
-        // By this host's clock too: the one that put it into the queue may have been ahead.
-        let tick = self.state.queue.pop_front_if(|tick| self.rules.schedule.begins(*tick) <= now)?;
-        Some(self.begin(Occasion::Tick(tick), 1, term, nonce))
+        match self.state.queue.front() {
+            // By this host's clock too: the one that put it into the queue may have been ahead.
+            Some(tick) if self.rules.schedule.begins(*tick) <= self.now => Some(Due::Queued),
+            Some(_) => None,
+            None => self.state.backfill.map(|_| Due::Backfill),
+        }
+    }
+
+    fn take(&mut self, due: &Due) -> (Occasion, u32) {
+        match due {
+            Due::Retry(at) => {
+                let Active { of, attempt, .. } = self.state.active.remove(*at);
+                (of, attempt)
+            }
+            Due::Queued => (Occasion::Tick(self.state.queue.pop_front().expect("it has a first")), 1),
+            Due::Backfill => (Occasion::Backfill(self.next_filled_in()), 1),
+        }
+    }
+
+    fn begin_due(&mut self, due: &Due, term: &Term, nonce: u32) -> Begin {
+        let (of, attempt) = self.take(due);
+        self.begin(of, attempt, term, nonce)
+    }
+
+    fn refuse(&mut self, due: &Due, reason: Reason) {
+        match self.take(due) {
+            (Occasion::Tick(tick), 1) => self.skip(tick, reason),
+            (of, attempt) => self.give_up(of, attempt, reason),
+        }
+    }
+
+    /// Nothing has come but at most one tick, which waits in a queue that was empty.
+    fn only_waits(&self, before: &JobState) -> bool {
+        let queue = &self.state.queue;
+        let alone = *queue == before.queue || (before.queue.is_empty() && queue.len() == 1);
+        alone && self.skips.is_empty() && self.state.active == before.active
     }
 
     fn begin(&mut self, of: Occasion, attempt: u32, term: &Term, nonce: u32) -> Begin {
@@ -124,19 +199,22 @@ fn superseded(state: &JobState, rules: &Rules<'_>, term: &Term) -> Option<u32> {
     }
 }
 
-/// When there is something to do, if no run ends before.
-fn wake(state: &JobState, rules: &Rules<'_>, term: &Term) -> Option<Timestamp> {
+/// When there is something to do next, after `now`, if no run ends before.
+fn wake(state: &JobState, rules: &Rules<'_>, term: &Term, now: Timestamp) -> Option<Timestamp> {
     let paused = state.paused.is_some();
-    let tick = state.cursor.filter(|_| !paused).and_then(|cursor| rules.schedule.next_after(cursor));
+    let begins = |tick: Timestamp| rules.schedule.begins(tick);
+    let tick = state.cursor.filter(|_| !paused).and_then(|cursor| rules.schedule.next_after(cursor)).map(begins);
     let of_active = |active: &Active| match active.phase {
         Phase::Waiting { until } => Some(until).filter(|_| !paused),
         Phase::Begun { nonce, deadline, .. } => Some(deadline).filter(|_| !term.stopping.contains(&nonce)),
     };
-    let has_room = !paused && state.active.len() < rules.policies.slots();
-    let queued = state.queue.front().copied().filter(|_| has_room);
+    let queued = state.queue.front().copied().filter(|_| !paused);
+    let too_late = queued.and_then(|tick| rules.last_begin(&Occasion::Tick(tick)));
+    let too_late = too_late.map(|last| later(last, SignedDuration::from_millis(1)));
     tick.into_iter()
-        .chain(queued)
-        .map(|tick| rules.schedule.begins(tick))
+        .chain(queued.map(begins))
+        .chain(too_late)
         .chain(state.active.iter().filter_map(of_active))
+        .filter(|at| *at > now)
         .min()
 }

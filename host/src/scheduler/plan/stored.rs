@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::backfill::Backfill;
 use super::state::{Active, Holder, JobState, Kept, Occasion, Paused, Phase};
 use crate::history::{RING, Running};
 
@@ -19,6 +20,8 @@ pub(super) struct Stored {
     active: Vec<Active>,
     #[serde(default)]
     queue: Vec<i64>,
+    #[serde(default)]
+    backfill: Option<Backfill>,
     #[serde(default)]
     failures: u32,
     #[serde(default)]
@@ -37,6 +40,7 @@ impl From<Stored> for JobState {
             holder: stored.holder,
             active: stored.active,
             queue: from_seconds(&stored.queue),
+            backfill: stored.backfill,
             failures: stored.failures,
             paused: stored.paused,
             // An outcome is for people: one that can't be read is no reason to lose the cursor.

@@ -78,8 +78,7 @@ impl Draft<'_> {
 
 impl Draft<'_> {
     fn stop_trying(&mut self, run: &Active, reason: Reason) -> bool {
-        let what = Skipped::Attempt { tick: run.of.tick(), attempt: run.attempt.saturating_add(1) };
-        self.skips.push(Skip { what, reason });
+        self.give_up(run.of.clone(), run.attempt.saturating_add(1), reason);
         false
     }
 }
@@ -98,7 +97,8 @@ pub fn changed(state: &JobState, rules: &Rules<'_>, at: Timestamp, now: Timestam
     while let Some(tick) = draft.state.queue.pop_front_if(|tick| *tick <= from) {
         draft.skip(tick, reason);
     }
-    draft.give_up_waiting(reason, |of| of.tick().is_some_and(|tick| tick <= from));
+    draft.give_up_waiting(reason, |of| matches!(of, Occasion::Tick(tick) if *tick <= from));
+    draft.end_backfill(at);
     draft.state.cursor = Some(state.cursor.map_or(from, |cursor| cursor.max(from)));
     if draft.state == *state { None } else { Some(draft.decide(None)) }
 }

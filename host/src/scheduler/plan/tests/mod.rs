@@ -1,9 +1,11 @@
 //! One job on a desk: its state goes through its bytes at each step, as it would through the coordinator.
 
+mod backfill;
 mod crashes;
 mod ends;
 mod overlaps;
 mod stored;
+mod turns;
 
 use super::*;
 use crate::registry::{
@@ -24,6 +26,10 @@ struct Desk {
     state: JobState,
     term: Term,
     nonce: u32,
+    /// Whether runs may begin.
+    answer: Answer,
+    /// Since when a turn is waited for.
+    asked: Option<&'static str>,
     skips: Vec<Skip>,
 }
 
@@ -36,7 +42,7 @@ impl Desk {
         let holder = Holder { host: "a".to_owned(), token: 7 };
         let term = Term { holder, since: at("00:00:00"), stopping: Vec::new() };
         let state = JobState { cursor: Some(at("00:00:00")), ..JobState::default() };
-        Desk { schedule, policies, state, term, nonce: 0, skips: Vec::new() }
+        Desk { schedule, policies, state, term, nonce: 0, answer: Answer::Given, asked: None, skips: Vec::new() }
     }
 
     fn rules(&self) -> Rules<'_> {
@@ -57,9 +63,10 @@ impl Desk {
         let mut begun = Vec::new();
         loop {
             self.nonce += 1;
-            match next_step(&self.state, &self.rules(), &self.term, at(time), self.nonce) {
+            let turn = Turn { asked: self.asked.map_or(at(time), at), answer: self.answer };
+            match next_step(&self.state, &self.rules(), &self.term, turn, at(time), self.nonce) {
                 Step::Write(decision) => begun.extend(self.write(*decision).map(|begin| (begin.of, begin.attempt))),
-                other @ (Step::Stop { .. } | Step::Wait(_)) => return (begun, other),
+                other @ (Step::Ask(_) | Step::Stop { .. } | Step::Wait(_)) => return (begun, other),
             }
         }
     }
@@ -92,8 +99,11 @@ impl Desk {
         let name = |what| match what {
             Skipped::Tick(tick) => tick.strftime("%T").to_string(),
             Skipped::Ticks { first, before } => format!("{}..{}", first.strftime("%T"), before.strftime("%T")),
-            Skipped::Attempt { tick, attempt } => {
-                format!("{} #{attempt}", tick.map_or_else(String::new, |tick| tick.strftime("%T").to_string()))
+            Skipped::Backfill { first, before } => {
+                format!("{}..{} filled in", first.strftime("%T"), before.strftime("%T"))
+            }
+            Skipped::Attempt { of, attempt } => {
+                format!("{} #{attempt}", of.tick().map_or_else(String::new, |tick| tick.strftime("%T").to_string()))
             }
         };
         std::mem::take(&mut self.skips).into_iter().map(|skip| (name(skip.what), skip.reason)).collect()

@@ -145,10 +145,9 @@ fn a_year_of_missed_seconds_is_caught_up_with_in_few_steps() {
 #[test]
 fn an_order_runs_beside_the_schedule_where_there_is_room() {
     let mut desk = Desk::new("@every 10s", PLAIN);
-    let order = |desk: &Desk| ordered(&desk.state, &desk.rules(), &desk.term, "manual-1", at("00:00:05"), 99);
-    let begin = order(&desk).unwrap();
+    let begin = ordered(&desk.state, &desk.rules(), &desk.term, "manual-1", at("00:00:05"), 99);
     assert_eq!(desk.write(begin).unwrap().of, Occasion::Order("manual-1".to_owned()));
-    assert_eq!(order(&desk), Err(UnderWay));
+    assert_eq!(has_room(&desk.state, &desk.rules()), Err(UnderWay));
     desk.begins("00:00:10", &[]);
     desk.has_skipped(&[("00:00:10", Reason::Overlapped)]);
     desk.ends("00:00:11", End::Succeeded);

@@ -53,12 +53,14 @@ fn the_fullest_state_fits_and_loses_only_outcomes() {
     desk.term.holder = Holder { host: "h".repeat(63), token: i64::MAX };
     desk.nonce = u32::MAX - 1000;
     desk.state.failures = 1000;
+    let span = ("2025-12-31T23:00:00Z".parse().unwrap(), "2025-12-31T23:10:00Z".parse().unwrap());
+    let filled_in = backfilled(&desk.state, &desk.rules(), span, at("00:00:00")).unwrap().0;
+    desk.write(filled_in);
     for _ in 0..4 {
-        let name = "m".repeat(40);
+        let name = "m".repeat(32);
         let nonce = desk.nonce;
-        if let Ok(decision) = ordered(&desk.state, &desk.rules(), &desk.term, &name, at("00:00:00"), nonce) {
-            desk.write(decision);
-        }
+        let decision = ordered(&desk.state, &desk.rules(), &desk.term, &name, at("00:00:00"), nonce);
+        desk.write(decision);
         desk.nonce += 1;
     }
     desk.term.since = at("00:01:00");
