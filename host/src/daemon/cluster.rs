@@ -107,7 +107,9 @@ impl Cluster for Parts {
             return Err(ApiError::Conflict(format!("job `{job}` is paused, and runs again once it is resumed")));
         }
         self.scheduling.trigger(job).await.map_err(|error| match error {
-            TriggerError::NotHere | TriggerError::UnderWay => ApiError::Conflict(format!("job `{job}`: {error}")),
+            TriggerError::NotHere | TriggerError::UnderWay | TriggerError::Backfill(_) => {
+                ApiError::Conflict(format!("job `{job}`: {error}"))
+            }
             TriggerError::Refused(_) => ApiError::Unavailable(format!("job `{job}`: {error}")),
         })
     }

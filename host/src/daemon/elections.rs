@@ -26,6 +26,7 @@ use super::withdrawal::Withdrawal;
 use crate::candidacy::{JoinError, PresenceValue};
 use crate::coordinator::{Coordinator, MAX_WATCHED_BYTES, Sessions};
 use crate::registry::{Job, JobId, JobSpec, Jobs, Trigger};
+use crate::runtime::Components;
 use crate::scheduler::{Scheduling, group_of};
 
 /// Between two tries of what failed for a reason that may pass.
@@ -67,6 +68,8 @@ pub(super) struct Elections {
     pub coordinator: Arc<dyn Coordinator>,
     /// The first session, which the host is known by.
     pub sessions: Sessions,
+    /// What leader jobs run.
+    pub components: Components,
     pub scheduling: Arc<Scheduling>,
     pub presence: PresenceValue,
     pub lease: LeaseRule,

@@ -31,8 +31,8 @@ use crate::config::{HostInfo, Layout, UpSettings};
 use crate::coordinator::{Coordinator, Embedded, Sessions, ZooKeeper};
 use crate::history::History;
 use crate::registry::Registry;
-use crate::runtime::{self, Components, Runtime, RuntimeSettings};
-use crate::scheduler::Scheduling;
+use crate::runtime::{self, Components, DEFAULT_MAX_RUNS, Runtime, RuntimeSettings};
+use crate::scheduler::{Led, Scheduling, Turns};
 use cluster::Parts;
 use elections::{ELECTIONS_SHARE, Elections, Standings};
 use founding::found_cluster;
@@ -104,11 +104,12 @@ async fn up(
         groups,
         layout: layout.clone(),
         clock: clock.clone(),
-        components,
+        runner: Arc::new(components.clone()),
+        turns: Turns::new(DEFAULT_MAX_RUNS, watch::channel(Default::default()).1, clock.clone(), Handle::current()),
         history: history.clone(),
         jobs: registry.follow().await,
         handle: Handle::current(),
-        kept: Default::default(),
+        led: Led::default(),
     });
 
     let standing = Arc::new(Standings::default());
@@ -118,6 +119,7 @@ async fn up(
     let elections = Elections {
         coordinator,
         sessions: sessions.clone(),
+        components,
         scheduling: scheduling.clone(),
         presence: presence(&settings, address, clock.clone(), &sessions, standing.clone(), withdrawal.clone()),
         lease,

@@ -7,6 +7,7 @@ mod policies;
 mod schedule;
 mod spec;
 mod store;
+mod tenants;
 mod term_rules;
 mod validate;
 
@@ -20,5 +21,6 @@ pub use policies::{
 pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
 pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, Names, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};
+pub use tenants::{TenantSettings, Tenants};
 pub use term_rules::TermRules;
 pub use validate::SpecError;

@@ -2,18 +2,28 @@
 //! group's leadership only as a [`crate::capability::Gate`].
 //!
 //! A run is two fenced multis. `begin` is durable before the guest starts, `finish` commits the outcome and the run's state
-//! writes together; so after any crash the next leader of the group decides the same way every time.
+//! writes together; so after any crash the next leader of the group decides the same way every time. What is decided is
+//! [`plan`]'s, and pure; a [`term`] with its keepers brings it about.
 
+mod change;
+mod commit;
+mod desk;
 mod due;
-mod finish;
 mod group;
 mod group_of;
 mod keeper;
-mod ledger;
+mod order;
+mod pipeline;
 pub mod plan;
+mod records;
+mod runner;
+mod term;
 #[cfg(test)]
 mod tests;
+mod turns;
 
-pub use group::{GroupDuty, Scheduling};
+pub use group::{GroupDuty, Led, Scheduling};
 pub use group_of::{DEFAULT_GROUPS, group_of};
-pub use keeper::TriggerError;
+pub use order::TriggerError;
+pub use runner::{Runner, Start};
+pub use turns::Turns;

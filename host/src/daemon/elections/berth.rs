@@ -154,6 +154,7 @@ impl Term<'_> {
             self.held.insert(post.clone(), Held { edition, leave });
             let holder = Holder {
                 member: self.member.clone(),
+                components: self.elections.components.clone(),
                 scheduling: self.elections.scheduling.clone(),
                 standing: self.elections.standing.clone(),
                 grace: self.elections.grace,

@@ -13,12 +13,13 @@ use tracing::{error, warn};
 use super::{Post, RETRY, Standings, told};
 use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, Membership, Preference};
 use crate::registry::{Job, Names, OnReturn, TermRules, Trigger};
-use crate::runtime::ComponentError;
+use crate::runtime::{ComponentError, Components};
 use crate::scheduler::{GroupDuty, Scheduling, group_of};
 
 /// What holds one post.
 pub(super) struct Holder {
     pub member: Arc<Membership>,
+    pub components: Components,
     pub scheduling: Arc<Scheduling>,
     pub standing: Arc<Standings>,
     pub grace: Duration,
@@ -75,7 +76,7 @@ impl Holder {
             for digest in
                 ours.map(|job| &job.spec.component).filter(|digest| !kept.contains(*digest)).collect::<BTreeSet<_>>()
             {
-                match scheduling.components.keep(digest).await {
+                match self.components.keep(digest).await {
                     Ok(()) => drop(kept.insert(digest.clone())),
                     Err(error) => {
                         warn!(group, %error, "a component of this group can't be had, trying again");
@@ -97,7 +98,7 @@ impl Holder {
         let Trigger::Leader { names, on_return, rules, .. } = &spec.trigger else { return None };
         let scheduling = &self.scheduling;
         let component = loop {
-            match scheduling.components.prepared(&spec.component).await {
+            match self.components.prepared(&spec.component).await {
                 Ok(component) => break component,
                 Err(error @ ComponentError::Unfit { .. }) => {
                     error!(job = %spec.id, %error, "can't stand for this job until it changes");
@@ -124,7 +125,7 @@ impl Holder {
             component,
             election: self.election.clone(),
             host: scheduling.host.clone(),
-            runtime: scheduling.components.runtime().clone(),
+            runtime: self.components.runtime().clone(),
             history: scheduling.history.clone(),
             layout: scheduling.layout.clone(),
             clock: scheduling.clock.clone(),

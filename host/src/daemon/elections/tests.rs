@@ -18,6 +18,7 @@ use crate::history::{History, RunState};
 use crate::registry::{Digest, JobSpec, Limits, Names, OnReturn, PolicySpec, Registry, ScheduleSpec, TermRules};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
+use crate::scheduler::{Led, Turns};
 
 const HANGS: Duration = Duration::from_secs(20);
 /// Long beside what a guest takes that does as it is asked.
@@ -75,16 +76,18 @@ impl Place {
         let settings = RuntimeSettings { max_runs: 8, ..RuntimeSettings::default() };
         let runtime = Runtime::new(settings, Handle::current(), clock::system()).unwrap();
         let nobody = Arc::new(|_| Box::pin(async { None }) as futures::future::BoxFuture<'static, _>);
+        let components = Components::new(runtime, artifacts.clone(), nobody);
         let scheduling = Arc::new(Scheduling {
             host: "a".to_owned(),
             groups: 1,
             layout: layout.clone(),
             clock: clock::system(),
-            components: Components::new(runtime, artifacts.clone(), nobody),
+            runner: Arc::new(components.clone()),
+            turns: Turns::new(8, watch::channel(Default::default()).1, clock::system(), Handle::current()),
             history: History::new(store, "a", clock::system()),
             jobs: jobs.clone(),
             handle: Handle::current(),
-            kept: Default::default(),
+            led: Led::default(),
         });
         let standing = Arc::new(Standings::default());
         let withdrawal = Arc::new(Withdrawal::default());
@@ -93,6 +96,7 @@ impl Place {
         let elections = Elections {
             coordinator,
             sessions: sessions.clone(),
+            components,
             scheduling,
             presence: Arc::new(Vec::new),
             lease: LeaseRule::new(timeout, Duration::ZERO).unwrap(),

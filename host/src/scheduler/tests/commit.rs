@@ -1,78 +1,90 @@
-//! A run state that is changed on a connection that breaks, beside others.
+//! Run states that are changed together, on a connection that breaks, beside others.
 
 use super::*;
-use crate::capability::fakes::{CONTENDER, Cut, FakeSession, TOKEN, term};
-use crate::coordinator::{Error, Op};
-use crate::history::Running;
+use crate::capability::fakes::{CONTENDER, Cut, FakeSession, term};
+use crate::coordinator::{Error, MAX_VALUE_BYTES};
 use crate::runtime::StateWrite;
-use crate::scheduler::finish::finish;
-use crate::scheduler::ledger::{Ledger, Setback};
+use crate::scheduler::change::{Change, Setback, Unchanged, Written};
+use crate::scheduler::commit::commit;
 
-const STATE: &str = "/zoo/runs/acme/report";
-const JOB: &str = "/zoo/jobs/acme/report";
 const KEYS: &str = "/zoo/state/acme/report";
 
-async fn ledger() -> (Ledger, Arc<Gate>, Arc<FakeSession>) {
+/// Jobs that change together.
+struct Many {
+    gate: Arc<Gate>,
+    session: Arc<FakeSession>,
+}
+
+fn many() -> Many {
     let (gate, session) = term(clock::system(), AMPLE);
     session.put("/zoo/runs/acme", b"");
-    session.put(JOB, b"spec");
     session.put(KEYS, b"");
-    (Ledger::load(gate.clone(), STATE.to_owned()).await.unwrap(), gate, session)
+    (0..8).for_each(|job| session.put(&job_path(job), b"spec"));
+    Many { gate, session }
 }
 
-fn record() -> RunRecord {
-    RunRecord {
-        run: "acme/report/1".to_owned(),
-        attempt: 1,
-        tick: None,
-        host: "a".to_owned(),
-        token: TOKEN,
-        started: Timestamp::UNIX_EPOCH,
-        ended: None,
-        outcome: None,
-        detail: String::new(),
-    }
+fn job_path(job: u32) -> String {
+    format!("/zoo/jobs/acme/report-{job}")
 }
 
-fn running() -> RunState {
-    let running = Running { record: record(), nonce: "n".to_owned() };
-    RunState { running: Some(running), ..RunState::default() }
+fn state_path(job: u32) -> String {
+    format!("/zoo/runs/acme/report-{job}")
 }
 
-fn unchanged() -> Op {
-    Op::Check { path: JOB.to_owned(), version: Some(0) }
+/// The run state of a job becomes `data`, for the first time.
+fn begin(job: u32, data: &str) -> (u32, Change) {
+    let unchanged = Unchanged { path: job_path(job), version: 0 };
+    let data = data.as_bytes().to_vec();
+    (job, Change { path: state_path(job), data, version: None, condition: Some(unchanged), writes: vec![] })
+}
+
+/// After that it becomes `data`, with these writes.
+fn finish(job: u32, data: &str, writes: Vec<StateWrite>) -> (u32, Change) {
+    let data = data.as_bytes().to_vec();
+    (job, Change { path: state_path(job), data, version: Some(0), condition: None, writes })
 }
 
 fn write(key: &str, value: Option<&[u8]>) -> StateWrite {
     StateWrite { path: format!("{KEYS}/{key}"), value: value.map(<[u8]>::to_vec) }
 }
 
-fn kept(session: &FakeSession) -> Option<RunState> {
-    session.value(STATE).map(|value| RunState::from_bytes(&value).unwrap())
+impl Many {
+    /// How each change went, by job.
+    async fn commit(&self, changes: Vec<(u32, Change)>) -> BTreeMap<u32, Result<Written, Setback>> {
+        let count = changes.len();
+        let settled: BTreeMap<_, _> = commit(self.gate.clone(), changes).await.into_iter().collect();
+        assert_eq!(settled.len(), count, "each change is settled once");
+        settled
+    }
+
+    fn kept(&self, job: u32) -> Option<String> {
+        self.session.value(&state_path(job)).map(|value| String::from_utf8(value).unwrap())
+    }
+
+    fn key(&self, key: &str) -> Option<Vec<u8>> {
+        self.session.value(&format!("{KEYS}/{key}"))
+    }
 }
 
-/// A run from begin to finish, with the connection cut as told at each multi.
+/// Three runs from begin to finish, with the connection cut as told at the multis.
 async fn run_through(cuts: [&[Cut]; 2]) {
-    let (mut ledger, _gate, session) = ledger().await;
-    session.put(&format!("{KEYS}/there"), b"old");
-    session.put(&format!("{KEYS}/goes"), b"old");
-    cuts[0].iter().for_each(|cut| session.cut(*cut));
-    ledger.commit(running(), Some(&unchanged()), &[]).await.unwrap();
-    assert_eq!(kept(&session), Some(running()));
-    let writes = [write("goes", None), write("never", None), write("new", Some(b"1")), write("there", Some(b"2"))];
-    cuts[1].iter().for_each(|cut| session.cut(*cut));
-    let (finished, outcome, _) = finish(&mut ledger, record(), Outcome::Succeeded, "done".to_owned(), &writes).await;
-    finished.unwrap();
-    assert_eq!(outcome, Outcome::Succeeded);
-    let state = kept(&session).unwrap();
-    assert_eq!((ring(&state), state.running), (vec![(None, Some(Outcome::Succeeded))], None));
-    let value = |key: &str| session.value(&format!("{KEYS}/{key}"));
-    assert_eq!(
-        [value("goes"), value("never"), value("new"), value("there")],
-        [None, None, Some(b"1".into()), Some(b"2".into())]
-    );
-    let (_, stat) = session.get(STATE).await.unwrap();
-    assert_eq!(stat.version, 1, "something was done twice");
+    let many = many();
+    many.session.put(&format!("{KEYS}/there"), b"old");
+    many.session.put(&format!("{KEYS}/goes"), b"old");
+    cuts[0].iter().for_each(|cut| many.session.cut(*cut));
+    let begun = many.commit((0..3).map(|job| begin(job, "begun")).collect()).await;
+    assert!(begun.values().all(|begun| matches!(begun, Ok(Written { version: 0 }))), "{begun:?}");
+    let writes = vec![write("goes", None), write("never", None), write("new", Some(b"1")), write("there", Some(b"2"))];
+    cuts[1].iter().for_each(|cut| many.session.cut(*cut));
+    let finished = many.commit(vec![finish(0, "0", vec![]), finish(1, "1", writes), finish(2, "2", vec![])]).await;
+    assert!(finished.values().all(|finished| matches!(finished, Ok(Written { version: 1 }))), "{finished:?}");
+    for job in 0..3 {
+        assert_eq!(many.kept(job), Some(job.to_string()));
+        let (_, stat) = many.session.get(&state_path(job)).await.unwrap();
+        assert_eq!(stat.version, 1, "something was done twice");
+    }
+    let keys = ["goes", "never", "new", "there"].map(|key| many.key(key));
+    assert_eq!(keys, [None, None, Some(b"1".into()), Some(b"2".into())]);
 }
 
 #[tokio::test]
@@ -88,101 +100,106 @@ async fn begin_and_finish_are_done_once_wherever_the_connection_breaks() {
 }
 
 #[tokio::test]
-async fn nothing_begins_for_a_job_that_has_changed_or_gone() {
-    for change in [(|session| session.put(JOB, b"another")) as fn(&FakeSession), |session| session.remove(JOB)] {
-        let (mut ledger, _gate, session) = ledger().await;
-        change(&session);
-        let begun = ledger.commit(running(), Some(&unchanged()), &[]).await;
-        assert!(matches!(begun, Err(Setback::JobChanged)), "{begun:?}");
-        assert_eq!(kept(&session), None);
+async fn of_many_changes_only_those_fail_that_must() {
+    let many = many();
+    many.session.put(&job_path(1), b"another");
+    many.session.remove(&job_path(3));
+    many.session.put(&state_path(4), b"somebody else's");
+    let settled = many.commit((0..6).map(|job| begin(job, "begun")).collect()).await;
+    for (job, settled) in settled {
+        let as_wanted = match job {
+            1 | 3 => matches!(settled, Err(Setback::JobChanged)),
+            4 => matches!(settled, Err(Setback::StateChanged)),
+            _ => settled.is_ok(),
+        };
+        assert!(as_wanted, "job {job}: {settled:?}");
+        assert_eq!(many.kept(job).as_deref() == Some("begun"), ![1, 3, 4].contains(&job), "job {job}");
     }
 }
 
 #[tokio::test]
-async fn a_state_that_somebody_else_changed_or_deleted_is_left_alone() {
-    let (mut ledger, _gate, session) = ledger().await;
-    ledger.commit(running(), Some(&unchanged()), &[]).await.unwrap();
-    session.race(STATE, b"{}");
-    let finished = ledger.commit(RunState::default(), None, &[write("k", Some(b"1"))]).await;
-    assert!(matches!(finished, Err(Setback::StateChanged)), "{finished:?}");
-    assert_eq!(session.value(STATE), Some(b"{}".to_vec()));
-    session.remove(STATE);
-    let (finished, outcome, detail) =
-        finish(&mut ledger, record(), Outcome::Succeeded, String::new(), &[write("k", Some(b"1"))]).await;
-    assert!(matches!(finished, Err(Setback::StateChanged)), "{finished:?}");
-    assert_eq!(outcome, Outcome::Failed);
-    assert_eq!(
-        detail,
-        "it ended as `succeeded`, and nothing of it was kept: the job's run state was changed or deleted"
-    );
-    assert_eq!((session.value(STATE), session.value(&format!("{KEYS}/k"))), (None, None));
+async fn a_state_that_somebody_else_changed_or_deleted_is_left_alone_and_so_are_the_keys() {
+    let many = many();
+    many.commit(vec![begin(0, "begun"), begin(1, "begun")]).await;
+    many.session.race(&state_path(0), b"theirs");
+    let settled = many.commit(vec![finish(0, "0", vec![write("k", Some(b"1"))]), finish(1, "1", vec![])]).await;
+    assert!(matches!((&settled[&0], &settled[&1]), (Err(Setback::StateChanged), Ok(_))), "{settled:?}");
+    assert_eq!((many.kept(0).as_deref(), many.kept(1).as_deref(), many.key("k")), (Some("theirs"), Some("1"), None));
+    many.session.remove(&state_path(1));
+    let gone = Change { version: Some(1), ..finish(1, "2", vec![write("k", Some(b"1"))]).1 };
+    let settled = many.commit(vec![(1, gone)]).await;
+    assert!(matches!(settled[&1], Err(Setback::StateChanged)), "{settled:?}");
+    assert_eq!((many.kept(1), many.key("k")), (None, None));
 }
 
 #[tokio::test]
-async fn the_writes_of_a_run_that_ends_after_its_term_are_refused() {
-    let (mut ledger, _gate, session) = ledger().await;
-    ledger.commit(running(), Some(&unchanged()), &[]).await.unwrap();
-    session.remove(CONTENDER);
-    let (finished, outcome, detail) =
-        finish(&mut ledger, record(), Outcome::Succeeded, String::new(), &[write("k", Some(b"1"))]).await;
-    assert!(matches!(finished, Err(Setback::Lost)), "{finished:?}");
-    assert_eq!(outcome, Outcome::LostLeadership);
-    assert_eq!(detail, "it ended as `succeeded` after the term was over, and nothing of it was kept");
-    assert_eq!((kept(&session), session.value(&format!("{KEYS}/k"))), (Some(running()), None));
+async fn nothing_of_a_term_whose_contender_is_gone_is_written() {
+    let many = many();
+    many.commit(vec![begin(0, "begun")]).await;
+    many.session.remove(CONTENDER);
+    let settled = many.commit(vec![finish(0, "0", vec![write("k", Some(b"1"))]), begin(1, "begun")]).await;
+    assert!(settled.values().all(|settled| matches!(settled, Err(Setback::Lost))), "{settled:?}");
+    assert_eq!((many.kept(0).as_deref(), many.kept(1), many.key("k")), (Some("begun"), None, None));
 }
 
 #[tokio::test]
 async fn a_term_that_is_over_begins_nothing_and_still_says_how_a_run_ended() {
-    let (mut ledger, gate, session) = ledger().await;
-    ledger.commit(running(), Some(&unchanged()), &[]).await.unwrap();
-    gate.end();
-    let begun = ledger.commit(running(), Some(&unchanged()), &[]).await;
-    assert!(matches!(begun, Err(Setback::Lost)), "{begun:?}");
-    ledger.commit(RunState::default(), None, &[]).await.unwrap();
-    assert_eq!(kept(&session), Some(RunState::default()));
+    let many = many();
+    many.commit(vec![begin(0, "begun")]).await;
+    many.gate.end();
+    let settled = many.commit(vec![begin(1, "begun"), finish(0, "0", vec![])]).await;
+    assert!(matches!((&settled[&1], &settled[&0]), (Err(Setback::Lost), Ok(_))), "{settled:?}");
+    assert_eq!((many.kept(1), many.kept(0).as_deref()), (None, Some("0")));
 }
 
 #[tokio::test]
 async fn a_key_that_comes_between_the_look_and_the_write_is_looked_at_again() {
-    let (mut ledger, _gate, session) = ledger().await;
-    session.race(&format!("{KEYS}/k"), b"theirs");
-    ledger.commit(running(), None, &[write("k", Some(b"ours"))]).await.unwrap();
-    assert_eq!(session.value(&format!("{KEYS}/k")), Some(b"ours".to_vec()));
+    let many = many();
+    many.commit(vec![begin(0, "begun"), begin(1, "begun")]).await;
+    many.session.race(&format!("{KEYS}/k"), b"theirs");
+    let settled = many.commit(vec![finish(0, "0", vec![write("k", Some(b"ours"))]), finish(1, "1", vec![])]).await;
+    assert!(settled.values().all(Result::is_ok), "{settled:?}");
+    assert_eq!(many.key("k"), Some(b"ours".to_vec()));
 }
 
 #[tokio::test]
 async fn a_keys_directory_that_is_missing_is_made() {
-    let (mut ledger, _gate, session) = ledger().await;
-    session.remove(KEYS);
-    ledger.commit(running(), None, &[write("k", Some(b"1"))]).await.unwrap();
-    assert_eq!(session.value(&format!("{KEYS}/k")), Some(b"1".to_vec()));
+    let many = many();
+    many.commit(vec![begin(0, "begun")]).await;
+    many.session.remove(KEYS);
+    let settled = many.commit(vec![finish(0, "0", vec![write("k", Some(b"1"))])]).await;
+    assert!(settled[&0].is_ok(), "{settled:?}");
+    assert_eq!(many.key("k"), Some(b"1".to_vec()));
 }
 
+/// A coordinator that refuses a multi as a whole.
 #[tokio::test]
-async fn writes_that_the_coordinator_refuses_fail_the_run_and_its_end_is_kept() {
+async fn of_a_batch_that_is_refused_only_the_change_is_refused_that_is_to_blame() {
     let place = Embedded::in_memory(clock::system(), AMPLE);
     let session = place.connect(HANGS).await.unwrap();
-    for path in [CONTENDER, "/zoo/runs/acme", JOB, KEYS] {
+    for path in [CONTENDER, "/zoo/runs/acme", KEYS] {
         ensure_path(session.as_ref(), path).await.unwrap();
+    }
+    for job in 0..8 {
+        ensure_path(session.as_ref(), &job_path(job)).await.unwrap();
     }
     let lease = Lease::new(clock::system());
     lease.extend(clock::system().boot() + AMPLE);
-    let gate = Gate::new(session.clone(), CONTENDER.to_owned(), TOKEN, "a".to_owned(), lease);
-    let mut ledger = Ledger::load(gate, STATE.to_owned()).await.unwrap();
-    ledger.commit(running(), Some(&unchanged()), &[]).await.unwrap();
-    let large = vec![0; crate::coordinator::MAX_VALUE_BYTES + 1];
-    let (finished, outcome, detail) =
-        finish(&mut ledger, record(), Outcome::Succeeded, String::new(), &[write("k", Some(&large))]).await;
-    finished.unwrap();
-    assert_eq!(outcome, Outcome::Failed);
-    assert!(detail.starts_with("it ended as `succeeded`, and its state writes were refused: "), "{detail}");
-    let state = RunState::from_bytes(&session.get(STATE).await.unwrap().0).unwrap();
-    assert_eq!((ring(&state), state.running), (vec![(None, Some(Outcome::Failed))], None));
-
+    let gate = Gate::new(session.clone(), CONTENDER.to_owned(), 7, "a".to_owned(), lease);
+    let settled = commit(gate.clone(), (0..8).map(|job| begin(job, "begun")).collect()).await;
+    assert!(settled.iter().all(|(_, settled)| settled.is_ok()), "{settled:?}");
+    let large = vec![0; MAX_VALUE_BYTES + 1];
+    let changes = (0..8).map(|job| {
+        let writes = if job == 5 { vec![write("k", Some(&large))] } else { vec![] };
+        finish(job, "finished", writes)
+    });
+    for (job, settled) in commit(gate.clone(), changes.collect()).await {
+        assert_eq!(settled.is_ok(), job != 5, "job {job}: {settled:?}");
+    }
     // The answer to a multi that is under way when its session goes never comes.
     place.expire(session.id()).await.unwrap();
-    let (finished, outcome, _) = finish(&mut ledger, record(), Outcome::Succeeded, String::new(), &[]).await;
-    assert!(matches!(finished, Err(Setback::Unknown)), "{finished:?}");
-    assert_eq!(outcome, Outcome::Unknown);
-    assert_eq!(session.get(STATE).await, Err(Error::Lost));
+    let again = Change { version: Some(1), ..finish(0, "again", vec![]).1 };
+    let settled = commit(gate, vec![(0, again)]).await;
+    assert!(matches!(settled[0].1, Err(Setback::Unknown)), "{settled:?}");
+    assert_eq!(session.get(&state_path(0)).await, Err(Error::Lost));
 }

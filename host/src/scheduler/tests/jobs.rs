@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::scheduler::TriggerError;
+use crate::scheduler::plan::Occasion;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_is_new_or_was_edited_does_not_fire_for_what_was_before() {
@@ -29,7 +30,7 @@ async fn a_deleted_jobs_run_is_stopped_and_leaves_nothing() {
     let job = place.apply("report", "@every 1h", endless()).await;
     clock.set(at("2026-01-01T10:00:00Z"));
     let led = place.lead("a").await;
-    place.until(&job, |state| state.running.is_some()).await;
+    place.until(&job, |state| !state.active.is_empty()).await;
     place.registry.delete(&job).await.unwrap();
     let record = led.ended(&job, "acme/report/2026-01-01T10:00:00Z").await;
     assert_eq!(record.outcome, Some(Outcome::Failed));
@@ -47,10 +48,10 @@ async fn a_changed_jobs_run_goes_on_to_its_end() {
     let job = place.apply_with("report", "@every 1h", endless(), limits).await;
     clock.set(at("2026-01-01T10:00:00Z"));
     let led = place.lead("a").await;
-    place.until(&job, |state| state.running.is_some()).await;
+    place.until(&job, |state| !state.active.is_empty()).await;
     place.apply("report", "@every 1h", quick()).await;
-    let state = place.until(&job, |state| state.running.is_none()).await;
-    assert_eq!(ring(&state), [(Some(at("2026-01-01T10:00:00Z")), Some(Outcome::TimedOut))]);
+    let state = place.until(&job, |state| state.active.is_empty()).await;
+    assert_eq!(ring(&state), [(Some(at("2026-01-01T10:00:00Z")), Outcome::TimedOut)]);
     // From then on it is the new one: its component is the quick one.
     let run = triggered(&led, &job).await.unwrap();
     assert_eq!(led.ended(&job, &run).await.outcome, Some(Outcome::Succeeded));
@@ -78,7 +79,8 @@ async fn a_triggered_run_is_one_beside_the_schedule_and_does_not_overlap() {
     let led = place.lead("a").await;
     let run = triggered(&led, &job).await.unwrap();
     assert_eq!(run, "acme/report/manual-2026-01-01T09:30:00.000Z");
-    assert_eq!(place.state(&job).await.running.unwrap().record.run, run, "told before it was begun");
+    let of = Occasion::Order("manual-2026-01-01T09:30:00.000Z".to_owned());
+    assert_eq!(place.state(&job).await.active[0].of, of, "told before it was begun");
     assert_eq!(led.scheduling.trigger(&job).await, Err(TriggerError::UnderWay));
     let other = JobId::new("acme", "other").unwrap();
     assert_eq!(led.scheduling.trigger(&other).await, Err(TriggerError::NotHere));
@@ -86,7 +88,7 @@ async fn a_triggered_run_is_one_beside_the_schedule_and_does_not_overlap() {
     led.drain().await;
     assert_eq!(scheduling.trigger(&job).await, Err(TriggerError::NotHere));
     let state = place.state(&job).await;
-    assert_eq!(ring(&state), [(None, Some(Outcome::Succeeded))]);
+    assert_eq!(ring(&state), [(None, Outcome::Succeeded)]);
     assert_eq!(state.cursor, Some(at("2026-01-01T09:30:00Z")), "it moved the schedule");
 }
 

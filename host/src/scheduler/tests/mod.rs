@@ -1,9 +1,11 @@
 //! Groups that are led by hand, on a coordinator in memory and a real runtime.
 
+mod commit;
 mod handover;
 mod jobs;
-mod ledger;
+mod policies;
 mod ticks;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,14 +19,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{GroupDuty, Scheduling};
+use super::plan::JobState;
+use super::{GroupDuty, Led as LedGroups, Scheduling, Turns};
 use crate::artifact::Artifacts;
 use crate::candidacy::{Duty, Served};
 use crate::capability::{Gate, Lease};
 use crate::clock::{self, Clock, SetClock};
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, Sessions, ensure_path};
-use crate::history::{History, Outcome, RunRecord, RunState};
+use crate::history::{History, Outcome, RunRecord};
 use crate::registry::{Digest, JobId, JobSpec, Jobs, Limits, PolicySpec, Registry, ScheduleSpec, Trigger};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
@@ -96,8 +99,12 @@ impl Place {
     }
 
     async fn apply_with(&self, name: &str, schedule: &str, component: Vec<u8>, limits: Limits) -> JobId {
-        let digest = Artifacts::new(self.store()).put(component.into()).await.unwrap();
+        let digest = self.put(component).await;
         self.apply_spec(spec(name, schedule, digest, limits)).await
+    }
+
+    async fn put(&self, component: Vec<u8>) -> Digest {
+        Artifacts::new(self.store()).put(component.into()).await.unwrap()
     }
 
     async fn apply_spec(&self, spec: JobSpec) -> JobId {
@@ -108,13 +115,13 @@ impl Place {
     }
 
     /// What the coordinator keeps of a job's runs, once it is as wanted.
-    async fn until(&self, job: &JobId, wanted: impl Fn(&RunState) -> bool) -> RunState {
+    async fn until(&self, job: &JobId, wanted: impl Fn(&JobState) -> bool) -> JobState {
         let path = self.layout.run_state(&job.tenant, &job.name);
         soon("the run state", async {
             loop {
                 let (found, mut watch) = self.onlooker.get_and_watch(&path).await.unwrap();
                 if let Some(state) =
-                    found.map(|(value, _)| RunState::from_bytes(&value).unwrap()).filter(|state| wanted(state))
+                    found.map(|(value, _)| JobState::from_bytes(&value).unwrap()).filter(|state| wanted(state))
                 {
                     return state;
                 }
@@ -125,7 +132,7 @@ impl Place {
     }
 
     /// What the coordinator keeps of a job's runs now.
-    async fn state(&self, job: &JobId) -> RunState {
+    async fn state(&self, job: &JobId) -> JobState {
         self.until(job, |_| true).await
     }
 
@@ -145,11 +152,12 @@ impl Place {
             groups: 1,
             layout: self.layout.clone(),
             clock: self.clock.clone(),
-            components: Components::new(self.runtime.clone(), artifacts, nobody),
+            runner: Arc::new(Components::new(self.runtime.clone(), artifacts, nobody)),
+            turns: Turns::new(8, watch::channel(Default::default()).1, self.clock.clone(), Handle::current()),
             history: History::new(self.store(), host, self.clock.clone()),
             jobs: self.jobs.clone(),
             handle: Handle::current(),
-            kept: Default::default(),
+            led: LedGroups::default(),
         });
         let duty = GroupDuty { group: 0, scheduling: scheduling.clone() };
         let served = gate.clone();
@@ -203,10 +211,10 @@ impl Led {
 }
 
 /// Ticks and outcomes, newest first.
-fn ring(state: &RunState) -> Vec<(Option<Timestamp>, Option<Outcome>)> {
+fn ring(state: &JobState) -> Vec<(Option<Timestamp>, Outcome)> {
     state.outcomes.iter().map(|record| (record.tick, record.outcome)).collect()
 }
 
-fn count(state: &RunState, outcome: Outcome) -> usize {
-    state.outcomes.iter().filter(|record| record.outcome == Some(outcome)).count()
+fn count(state: &JobState, outcome: Outcome) -> usize {
+    state.outcomes.iter().filter(|kept| kept.outcome == outcome).count()
 }

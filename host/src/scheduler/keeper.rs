@@ -1,0 +1,312 @@
+//! Keeps one job's schedule while its group is led here: asks the plan what is next, and brings it about at the desk.
+//!
+//! It never waits. Whatever takes time is told to it as an event, and [`Keeper::advance`] does all that can be done until the
+//! next one. One change of the run state is under way at the most, and nothing follows from a change before it is made.
+
+mod load;
+mod orders;
+mod runs;
+mod writes;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub(super) use self::load::Loaded;
+use self::runs::{Ended, Live};
+use self::writes::Then;
+pub(super) use self::writes::Under;
+use super::desk::{Desk, Key};
+use super::order::{Order, TriggerError};
+use super::plan::{self, Answer, Holder, JobState, Reason, Rules, Step, Term, next_step};
+use super::records::Scribe;
+use super::runner::Start;
+use super::turns::{Asked, Ticket, Turn};
+use crate::registry::{Job, JobId, Policies, Schedule, Trigger};
+
+/// Whether a keeper should go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retire {
+    /// It should.
+    No,
+    /// Its job is paused: end with the last run under way.
+    AfterRuns,
+    /// Its job is deleted: stop the runs and end.
+    Now,
+}
+
+/// How far a keeper is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// What the coordinator has is being read.
+    Loading,
+    /// It is read anew in a moment, after a setback.
+    Resting,
+    /// A change is under way.
+    Writing,
+    /// It knows how things stand.
+    Ready,
+}
+
+/// How far a job is on its way to its next begin.
+enum Chance {
+    /// Nothing is to be begun, as far as is known.
+    None,
+    /// Its component is made ready.
+    Preparing,
+    /// Others come first.
+    Waiting { start: Start, _ticket: Ticket },
+    /// It may begin.
+    Given { start: Start, turn: Turn },
+    /// It may not; more words than the reason has, where there are.
+    Refused { reason: Reason, why: Option<String> },
+}
+
+/// One job of a led group.
+pub(super) struct Keeper {
+    pub(super) job: Arc<Job>,
+    pub(super) retire: Retire,
+    key: Key,
+    schedule: Schedule,
+    policies: Policies,
+    stage: Stage,
+    /// The job was changed since what is known was read.
+    stale: bool,
+    state: JobState,
+    /// Of the run state's node; None while there is none.
+    version: Option<i32>,
+    /// When the job was last changed, by the ensemble's clock.
+    changed_at: Timestamp,
+    /// The transaction that made the job's node; 0 while it is not known.
+    czxid: i64,
+    term: Term,
+    live: Vec<Live>,
+    ended: VecDeque<Ended>,
+    orders: VecDeque<Order>,
+    chance: Chance,
+    /// When its present chance was asked for.
+    asked: Option<Timestamp>,
+    alarm: Option<Timestamp>,
+}
+
+/// What a job says of its ticks and runs; None where it has no schedule.
+fn rules_of(job: &Job) -> Option<(Schedule, Policies)> {
+    match &job.spec.trigger {
+        Trigger::Schedule { times, policies } => {
+            let schedule = Schedule::parse(times, Some(&job.spec.id)).ok()?;
+            Some((schedule, Policies::parse(policies, &job.spec.id.name).ok()?))
+        }
+        Trigger::Leader { .. } => None,
+    }
+}
+
+impl Keeper {
+    /// Begins with reading what the coordinator has. None for a job without a schedule.
+    pub(super) fn start(job: Arc<Job>, key: Key, desk: &mut Desk) -> Option<Self> {
+        let (schedule, policies) = rules_of(&job)?;
+        let holder = Holder { host: desk.scheduling.host.clone(), token: desk.gate.token() };
+        let mut keeper = Keeper {
+            job,
+            retire: Retire::No,
+            key,
+            schedule,
+            policies,
+            stage: Stage::Loading,
+            stale: false,
+            state: JobState::default(),
+            version: None,
+            changed_at: Timestamp::MIN,
+            czxid: 0,
+            term: Term { holder, since: desk.now(), stopping: Vec::new() },
+            live: Vec::new(),
+            ended: VecDeque::new(),
+            orders: VecDeque::new(),
+            chance: Chance::None,
+            asked: None,
+            alarm: None,
+        };
+        keeper.load(desk);
+        Some(keeper)
+    }
+
+    /// The job is another now, or paused. Its runs go on to their end.
+    pub(super) fn change(&mut self, job: Arc<Job>) {
+        if let Some((schedule, policies)) = rules_of(&job) {
+            (self.schedule, self.policies) = (schedule, policies);
+        }
+        self.stale = true;
+        self.retire(if job.spec.paused { Retire::AfterRuns } else { Retire::No });
+        self.job = job;
+    }
+
+    /// Who is to stop at once stays so, even where a job of the same name comes after.
+    pub(super) fn retire(&mut self, how: Retire) {
+        if self.retire != Retire::Now {
+            self.retire = how;
+        }
+        if self.retire == Retire::Now {
+            self.live.iter().for_each(Live::kill);
+        }
+    }
+
+    /// Nothing of it is under way. What is being read or rests is of no more use.
+    pub(super) fn is_idle(&self) -> bool {
+        self.live.is_empty() && self.ended.is_empty() && self.stage != Stage::Writing
+    }
+
+    /// Its alarm has rung.
+    pub(super) fn rung(&mut self) {
+        self.alarm = None;
+    }
+
+    /// It has rested after a setback.
+    pub(super) fn rested(&mut self, desk: &mut Desk) {
+        if self.stage == Stage::Resting {
+            self.load(desk);
+        }
+    }
+
+    /// Does all that can be done now.
+    pub(super) fn advance(&mut self, desk: &mut Desk) {
+        let is_blind = matches!(self.stage, Stage::Loading | Stage::Resting) && desk.gate.is_over();
+        if self.retire == Retire::Now || is_blind {
+            // Nothing that is written now would be kept.
+            self.ended.drain(..).for_each(|ended| ended.unheard(desk));
+        }
+        while self.stage == Stage::Ready {
+            if let Some(ended) = self.ended.pop_front() {
+                self.write_end(ended, desk);
+            } else if self.retire != Retire::No || desk.closing {
+                break;
+            } else if self.stale {
+                self.load(desk);
+            } else if !self.carry_out_order(desk) && !self.take_step(desk) {
+                return;
+            }
+        }
+        if self.retire != Retire::No || desk.closing {
+            self.turn_away(desk);
+        }
+    }
+
+    /// Nothing is begun here any more.
+    fn turn_away(&mut self, desk: &mut Desk) {
+        self.take_chance();
+        desk.alarm(self.key, &mut self.alarm, None);
+        self.orders.drain(..).for_each(|order| order.refuse(TriggerError::NotHere));
+    }
+
+    /// False where nothing is to be done now.
+    fn take_step(&mut self, desk: &mut Desk) -> bool {
+        let (now, nonce) = (desk.now(), desk.nonce());
+        let turn = plan::Turn { asked: self.asked.unwrap_or(now), answer: self.chance.answer() };
+        match next_step(&self.state, &self.rules(), &self.term, turn, now, nonce) {
+            Step::Write(mut decision) => {
+                let then = match (decision.begin.take(), self.take_chance()) {
+                    (Some(begin), Chance::Given { start, turn }) => Then::Begin { begin, start, turn, order: None },
+                    (_, Chance::Refused { why, .. }) => Then::Skipped { why },
+                    _ => Then::Skipped { why: None },
+                };
+                self.write(*decision, then, desk);
+                true
+            }
+            Step::Stop { nonce, why } => {
+                self.stop(nonce, why);
+                true
+            }
+            Step::Ask(wake) => {
+                desk.alarm(self.key, &mut self.alarm, wake);
+                self.asked.get_or_insert(now);
+                self.ask(desk)
+            }
+            Step::Wait(wake) => {
+                if self.orders.is_empty() {
+                    self.take_chance();
+                }
+                desk.alarm(self.key, &mut self.alarm, wake);
+                false
+            }
+        }
+    }
+
+    /// True where it is known now whether a run may begin.
+    fn ask(&mut self, desk: &mut Desk) -> bool {
+        match self.chance {
+            Chance::None => match desk.scheduling.runner.at_hand(&self.job.spec.component) {
+                Some(start) => self.ask_for_turn(start, desk),
+                None => {
+                    let digest = self.job.spec.component.clone();
+                    let prepared = desk.scheduling.runner.prepare(&digest);
+                    desk.wait_for(self.key, async move { super::desk::Event::Prepared(prepared.await) });
+                    self.chance = Chance::Preparing;
+                    false
+                }
+            },
+            Chance::Preparing | Chance::Waiting { .. } => false,
+            Chance::Given { .. } | Chance::Refused { .. } => true,
+        }
+    }
+
+    fn ask_for_turn(&mut self, start: Start, desk: &mut Desk) -> bool {
+        let (key, turns) = (self.key, desk.turns.clone());
+        let tell = move |turn| drop(turns.send((key, turn)));
+        self.chance = match desk.scheduling.turns.ask(&self.job.spec.id.tenant, tell) {
+            Asked::Given(turn) => Chance::Given { start, turn },
+            Asked::Waiting(ticket) => Chance::Waiting { start, _ticket: ticket },
+            Asked::Refused(reason) => Chance::Refused { reason, why: None },
+        };
+        !matches!(self.chance, Chance::Waiting { .. })
+    }
+
+    /// Its component is ready, or can't be had.
+    pub(super) fn prepared(&mut self, prepared: Result<Start, crate::runtime::ComponentError>, desk: &mut Desk) {
+        if !matches!(self.chance, Chance::Preparing) {
+            return;
+        }
+        match prepared {
+            Ok(start) => drop(self.ask_for_turn(start, desk)),
+            Err(error) => {
+                self.chance = Chance::Refused { reason: Reason::Unavailable, why: Some(error.to_string()) };
+            }
+        }
+    }
+
+    /// The turn that it waited for has come.
+    pub(super) fn given(&mut self, turn: Turn) {
+        self.chance = match std::mem::replace(&mut self.chance, Chance::None) {
+            Chance::Waiting { start, .. } => Chance::Given { start, turn },
+            other => other,
+        };
+    }
+
+    /// Whatever comes of it, the next run has to ask anew.
+    fn take_chance(&mut self) -> Chance {
+        self.asked = None;
+        std::mem::replace(&mut self.chance, Chance::None)
+    }
+
+    fn id(&self) -> &JobId {
+        &self.job.spec.id
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        let run_time = self.job.spec.limits.time().unwrap_or(Duration::MAX);
+        Rules { schedule: &self.schedule, policies: &self.policies, run_time }
+    }
+
+    fn scribe<'a>(&'a self, desk: &'a Desk) -> Scribe<'a> {
+        Scribe { job: self.id(), host: &desk.scheduling.host, token: desk.gate.token() }
+    }
+}
+
+impl Chance {
+    fn answer(&self) -> Answer {
+        match self {
+            Chance::None | Chance::Preparing | Chance::Waiting { .. } => Answer::Awaited,
+            Chance::Given { .. } => Answer::Given,
+            Chance::Refused { reason, .. } => Answer::Refused(*reason),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Reads what the coordinator has of a job, and settles what is found: runs of terms before, ticks from before a change.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{debug, warn};
+
+use super::writes::Then;
+use super::{Keeper, Retire, Stage};
+use crate::coordinator::{Error, Session, repeat};
+use crate::scheduler::change::{Setback, setback};
+use crate::scheduler::desk::{Desk, Event};
+use crate::scheduler::plan::{self, JobState};
+
+/// Between two tries after a setback.
+const REST: Duration = Duration::from_secs(1);
+
+/// What the coordinator has of a job.
+pub(in crate::scheduler) struct Loaded {
+    state: JobState,
+    /// Of the run state's node.
+    version: Option<i32>,
+    /// Of the job's node.
+    czxid: i64,
+    mzxid: i64,
+    changed_at: Timestamp,
+}
+
+impl Keeper {
+    pub(super) fn load(&mut self, desk: &mut Desk) {
+        let id = self.id();
+        let state = desk.scheduling.layout.run_state(&id.tenant, &id.name);
+        let job = desk.scheduling.layout.job(&id.tenant, &id.name);
+        let session = desk.gate.session().clone();
+        desk.wait_for(self.key, async move { Event::Loaded(read(session.as_ref(), &state, &job).await) });
+        self.stage = Stage::Loading;
+        self.stale = false;
+    }
+
+    /// What was read has come.
+    pub(in crate::scheduler) fn loaded(&mut self, loaded: Result<Loaded, Setback>, desk: &mut Desk) {
+        if self.stage != Stage::Loading {
+            return;
+        }
+        let loaded = match loaded {
+            Ok(loaded) if loaded.mzxid == self.job.mzxid => loaded,
+            // What this host knows of the job lags behind by a moment, or what it read does.
+            Ok(_) => return self.rest(&Setback::JobChanged, desk),
+            Err(setback) => return self.rest(&setback, desk),
+        };
+        if self.czxid != 0 && self.czxid != loaded.czxid {
+            // The one that was kept here was deleted meanwhile, and this is another of its name.
+            return self.retire(Retire::Now);
+        }
+        (self.czxid, self.changed_at) = (loaded.czxid, loaded.changed_at);
+        (self.state, self.version) = (loaded.state, loaded.version);
+        self.settle(desk);
+    }
+
+    /// What this keeper finds is settled: runs that nobody will say the end of, and what came before the job was made,
+    /// changed or resumed.
+    pub(super) fn settle(&mut self, desk: &mut Desk) {
+        let now = desk.now();
+        if let Some(found) = plan::taken_over(&self.state, &self.rules(), &self.nonces(), now) {
+            return self.write(found.decision, Then::Settle { abandoned: found.abandoned }, desk);
+        }
+        match plan::changed(&self.state, &self.rules(), self.changed_at, now) {
+            Some(decision) => self.write(decision, Then::Settle { abandoned: Vec::new() }, desk),
+            None => self.stage = Stage::Ready,
+        }
+    }
+
+    /// Reads everything anew in a moment.
+    pub(super) fn rest(&mut self, setback: &Setback, desk: &mut Desk) {
+        match setback {
+            Setback::Refused(error) => warn!(job = %self.id(), %error, "a schedule can't be kept, trying again"),
+            // What this host knows of the job, or of its own leadership, lags behind by a moment.
+            Setback::Lost | Setback::Unknown | Setback::JobChanged | Setback::StateChanged => {
+                debug!(job = %self.id(), %setback, "a schedule can't be kept now, trying again");
+            }
+        }
+        self.stage = Stage::Resting;
+        desk.wait_for(self.key, async {
+            tokio::time::sleep(REST).await;
+            Event::Rested
+        });
+    }
+}
+
+async fn read(session: &dyn Session, state: &str, job: &str) -> Result<Loaded, Setback> {
+    let (value, stat) = tokio::join!(repeat(session, || session.get(state)), repeat(session, || session.stat(job)));
+    let stat = stat.map_err(setback)?.ok_or(Setback::JobChanged)?;
+    let changed_at = Timestamp::from_millisecond(stat.mtime_ms).map_err(|_| Setback::JobChanged)?;
+    let (state, version) = match value {
+        Ok((value, stat)) => (parse(state, &value), Some(stat.version)),
+        Err(Error::NoNode { .. }) => (JobState::default(), None),
+        Err(other) => return Err(setback(other)),
+    };
+    Ok(Loaded { state, version, czxid: stat.czxid, mzxid: stat.mzxid, changed_at })
+}
+
+fn parse(path: &str, value: &[u8]) -> JobState {
+    JobState::from_bytes(value).unwrap_or_else(|error| {
+        warn!(path, %error, "a run state can't be read and is begun anew");
+        JobState::default()
+    })
+}

@@ -1,0 +1,182 @@
+//! What is decided is written first, and what follows from it is done when that is made.
+
+use tokio::sync::oneshot;
+use tracing::debug;
+
+use super::runs::Live;
+use super::{Keeper, Retire, Stage};
+use crate::history::Outcome;
+use crate::runtime::StateWrite;
+use crate::scheduler::change::{Change, Setback, Unchanged, Written};
+use crate::scheduler::desk::Desk;
+use crate::scheduler::order::TriggerError;
+use crate::scheduler::plan::{Abandoned, Begin, Decision, JobState, Skip};
+use crate::scheduler::runner::Start;
+use crate::scheduler::turns::Turn;
+
+/// A change that is under way, and what follows from it.
+pub(in crate::scheduler) struct Under {
+    next: JobState,
+    skips: Vec<Skip>,
+    then: Then,
+}
+
+/// What follows when a change is made.
+pub(super) enum Then {
+    /// The records of what is skipped, with more words than the reasons have, where there are.
+    Skipped { why: Option<String> },
+    /// What is found is settled further.
+    Settle { abandoned: Vec<Abandoned> },
+    /// A guest starts, and whoever ordered it is told its id.
+    Begin { begin: Begin, start: Start, turn: Turn, order: Option<oneshot::Sender<Result<String, TriggerError>>> },
+    /// A run's record gets its end.
+    End(Box<End>),
+    /// Whoever asked is told how many ticks are filled in.
+    Backfill { count: usize, answer: oneshot::Sender<Result<usize, TriggerError>> },
+}
+
+/// How a run ended.
+pub(super) struct End {
+    pub(super) live: Live,
+    pub(super) outcome: Outcome,
+    pub(super) detail: String,
+    pub(super) ended: jiff::Timestamp,
+    pub(super) writes: Vec<StateWrite>,
+}
+
+impl Then {
+    /// What begins or decides something holds only for the job as it was read; how a run ended holds in any case.
+    fn is_conditional(&self) -> bool {
+        match self {
+            Then::Skipped { .. } | Then::Settle { .. } | Then::Begin { .. } | Then::Backfill { .. } => true,
+            Then::End(_) => false,
+        }
+    }
+}
+
+impl Keeper {
+    /// Sends a decision on its way.
+    pub(super) fn write(&mut self, decision: Decision, then: Then, desk: &mut Desk) {
+        let Decision { next, skips, begin: _ } = decision;
+        let id = self.id();
+        let layout = &desk.scheduling.layout;
+        let unchanged = || Unchanged { path: layout.job(&id.tenant, &id.name), version: self.job.version };
+        let change = Change {
+            path: layout.run_state(&id.tenant, &id.name),
+            data: next.to_bytes(),
+            version: self.version,
+            condition: then.is_conditional().then(unchanged),
+            writes: if let Then::End(end) = &then { end.writes.clone() } else { Vec::new() },
+        };
+        desk.pipeline.push((self.key, Under { next, skips, then }), change);
+        self.stage = Stage::Writing;
+    }
+
+    /// A change is settled: made, or not.
+    pub(in crate::scheduler) fn written(&mut self, under: Under, result: Result<Written, Setback>, desk: &mut Desk) {
+        match result {
+            Ok(written) => {
+                self.state = under.next;
+                self.version = Some(written.version);
+                self.stage = Stage::Ready;
+                self.made(under.skips, under.then, desk);
+            }
+            Err(setback) => self.not_made(under.then, setback, desk),
+        }
+    }
+
+    fn made(&mut self, skips: Vec<Skip>, then: Then, desk: &mut Desk) {
+        let why = if let Then::Skipped { why } = &then { why.as_deref() } else { None };
+        self.keep_records(&skips, why, desk);
+        match then {
+            Then::Skipped { .. } => {}
+            Then::Settle { abandoned } => {
+                let now = desk.now();
+                for found in abandoned {
+                    let record = self.scribe(desk).abandoned(&found, now);
+                    desk.scheduling.history.close_abandoned(self.id(), record);
+                }
+                self.settle(desk);
+            }
+            Then::Begin { begin, start, turn, order } => {
+                let run = self.begin(begin, &start, turn, desk);
+                if let Some(order) = order {
+                    let _ = order.send(Ok(run));
+                }
+            }
+            Then::End(end) => end.tell(),
+            Then::Backfill { count, answer } => drop(answer.send(Ok(count))),
+        }
+    }
+
+    /// Nothing was changed, as far as is known. What the coordinator has is read anew.
+    fn not_made(&mut self, then: Then, setback: Setback, desk: &mut Desk) {
+        match then {
+            Then::Skipped { .. } | Then::Settle { .. } => {}
+            Then::Begin { order, .. } => {
+                if let Some(order) = order {
+                    let _ = order.send(Err(TriggerError::Refused(setback.to_string())));
+                }
+            }
+            Then::End(end) => match end.not_kept(&setback) {
+                // Without its writes it may pass.
+                Some(end) => return self.write_refused_end(end, desk),
+                None if self.retire == Retire::Now => {}
+                None => debug!(job = %self.id(), %setback, "how a run ended could not be written"),
+            },
+            Then::Backfill { answer, .. } => drop(answer.send(Err(TriggerError::Refused(setback.to_string())))),
+        }
+        self.rest(&setback, desk);
+    }
+
+    fn keep_records(&self, skips: &[Skip], why: Option<&str>, desk: &Desk) {
+        let now = desk.now();
+        for skip in skips {
+            let record = self.scribe(desk).skipped(skip, why, now);
+            debug!(job = %self.id(), run = record.run, detail = record.detail, "a tick is skipped");
+            desk.scheduling.history.record(self.id(), record);
+        }
+    }
+}
+
+impl End {
+    /// To whoever reads records. The schedule doesn't wait for their store; a drain does.
+    pub(super) fn tell(self) {
+        let End { live, outcome, detail, ended, writes: _ } = self;
+        let kept = live.kept;
+        tokio::spawn(async move { kept.finish(outcome, &detail, ended).await });
+    }
+
+    /// The record says what became of it: where not all could be kept, it says so. Gives it back where it is to be written
+    /// as a failure.
+    fn not_kept(mut self, setback: &Setback) -> Option<Self> {
+        let outcome = self.outcome;
+        let (told, why) = match (setback, outcome) {
+            // A stopped guest has no writes, and the record of it says all there is.
+            (_, Outcome::LostLeadership) => (outcome, self.detail.clone()),
+            (Setback::Lost, _) => (
+                Outcome::LostLeadership,
+                format!("it ended as `{outcome}` after the term was over, and nothing of it was kept"),
+            ),
+            (Setback::Unknown, _) => {
+                let why = format!("it ended as `{outcome}`, and whether that was kept is not known: {setback}");
+                (Outcome::Unknown, why)
+            }
+            (Setback::Refused(error), Outcome::Succeeded) => {
+                self.detail = format!("it ended as `{outcome}`, and its state writes were refused: {error}");
+                self.outcome = Outcome::Failed;
+                self.writes = Vec::new();
+                return Some(self);
+            }
+            (Setback::JobChanged | Setback::StateChanged, Outcome::Succeeded) => {
+                (Outcome::Failed, format!("it ended as `{outcome}`, and nothing of it was kept: {setback}"))
+            }
+            (
+                Setback::Refused(_) | Setback::JobChanged | Setback::StateChanged,
+                Outcome::Failed | Outcome::TimedOut | Outcome::Skipped | Outcome::Unknown,
+            ) => (outcome, self.detail.clone()),
+        };
+        End { outcome: told, detail: why, ..self }.tell();
+        None
+    }
+}

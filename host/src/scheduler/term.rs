@@ -1,0 +1,193 @@
+//! One term of leading a group: follows its jobs, hears what happens, and lets the keepers go on.
+//!
+//! All of a group's schedules are kept by one task. Whatever has happened by the time it looks is heard before anything is
+//! sent, so that what many jobs have to write goes in few multis.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::{mpsc, watch};
+
+use super::change::{Setback, Written};
+use super::desk::{Desk, Event, Key};
+use super::group::{Scheduling, Told};
+use super::group_of::group_of;
+use super::keeper::{Keeper, Retire, Under};
+use super::order::TriggerError;
+use super::turns::Turn;
+use crate::capability::Gate;
+use crate::registry::{JobId, Jobs, Trigger};
+
+/// How much is heard before what follows from it is sent.
+const EARFUL: usize = 512;
+
+pub(super) struct Term {
+    group: u32,
+    desk: Desk,
+    jobs: watch::Receiver<Jobs>,
+    keepers: HashMap<Key, Keeper>,
+    by_job: HashMap<JobId, Key>,
+    turns: mpsc::UnboundedReceiver<(Key, Turn)>,
+    orders: mpsc::Receiver<Told>,
+    next_key: Key,
+}
+
+/// What a term hears.
+enum Heard {
+    Stop,
+    Jobs,
+    Settled(Vec<((Key, Under), Result<Written, Setback>)>),
+    Event(Key, Event),
+    Turn(Key, Turn),
+    Order(Told),
+    Time,
+}
+
+impl Term {
+    pub(super) fn new(group: u32, scheduling: Arc<Scheduling>, gate: Arc<Gate>, orders: mpsc::Receiver<Told>) -> Self {
+        let (turned, turns) = mpsc::unbounded_channel();
+        let jobs = scheduling.jobs.clone();
+        let desk = Desk::new(scheduling, gate, turned);
+        Term { group, desk, jobs, keepers: HashMap::new(), by_job: HashMap::new(), turns, orders, next_key: 0 }
+    }
+
+    /// Until the group is led no more and nothing of it runs here.
+    pub(super) async fn serve(mut self) {
+        let mut stop = self.desk.gate.stop_asked();
+        self.follow_jobs();
+        while !(self.desk.closing && self.keepers.is_empty()) {
+            self.desk.pipeline.flush();
+            let heard = self.hear(&mut stop).await;
+            self.take_in(heard);
+            for _ in 0..EARFUL {
+                match self.overhear() {
+                    Some(heard) => self.take_in(heard),
+                    None => break,
+                }
+            }
+            while let Some(key) = self.desk.ring() {
+                self.with(key, |keeper, _| keeper.rung());
+            }
+        }
+    }
+
+    /// Waits for the next thing that happens.
+    async fn hear(&mut self, stop: &mut watch::Receiver<bool>) -> Heard {
+        let nap = self.desk.nap();
+        let Term { desk, jobs, turns, orders, .. } = self;
+        let has_events = !desk.under_way.is_empty();
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop), if !desk.closing => Heard::Stop,
+            settled = desk.pipeline.settled() => Heard::Settled(settled),
+            Some((key, event)) = desk.under_way.next(), if has_events => Heard::Event(key, event),
+            Some((key, turn)) = turns.recv() => Heard::Turn(key, turn),
+            Ok(()) = jobs.changed() => Heard::Jobs,
+            Some(told) = orders.recv() => Heard::Order(told),
+            () = tokio::time::sleep(nap) => Heard::Time,
+        }
+    }
+
+    /// What has happened already.
+    fn overhear(&mut self) -> Option<Heard> {
+        if let Some(settled) = self.desk.pipeline.settled().now_or_never() {
+            return Some(Heard::Settled(settled));
+        }
+        if let Some(Some((key, event))) = self.desk.under_way.next().now_or_never() {
+            return Some(Heard::Event(key, event));
+        }
+        self.turns.try_recv().ok().map(|(key, turn)| Heard::Turn(key, turn))
+    }
+
+    fn take_in(&mut self, heard: Heard) {
+        match heard {
+            Heard::Stop => self.close(),
+            Heard::Jobs => self.follow_jobs(),
+            Heard::Settled(settled) => {
+                for ((key, under), result) in settled {
+                    self.with(key, |keeper, desk| keeper.written(under, result, desk));
+                }
+            }
+            Heard::Event(key, event) => self.with(key, |keeper, desk| match event {
+                Event::Loaded(loaded) => keeper.loaded(loaded, desk),
+                Event::Prepared(prepared) => keeper.prepared(prepared, desk),
+                Event::Ended { nonce, end } => keeper.run_ended(nonce, end, desk),
+                Event::Rested => keeper.rested(desk),
+            }),
+            Heard::Turn(key, turn) => self.with(key, |keeper, _| keeper.given(turn)),
+            Heard::Order(told) => match self.by_job.get(&told.job).copied() {
+                Some(key) => self.with(key, |keeper, _| keeper.order(told.order)),
+                None => told.order.refuse(TriggerError::NotHere),
+            },
+            Heard::Time => {}
+        }
+    }
+
+    /// Tells a keeper something and lets it go on; forgets it where it is done.
+    fn with(&mut self, key: Key, tell: impl FnOnce(&mut Keeper, &mut Desk)) {
+        let Some(keeper) = self.keepers.get_mut(&key) else { return };
+        tell(keeper, &mut self.desk);
+        keeper.advance(&mut self.desk);
+        if keeper.is_idle() && (keeper.retire != Retire::No || self.desk.closing) {
+            let job = keeper.job.spec.id.clone();
+            self.keepers.remove(&key);
+            if self.by_job.get(&job) == Some(&key) {
+                self.by_job.remove(&job);
+            }
+            // A job of the same name may have come meanwhile.
+            self.start(&job);
+        }
+    }
+
+    /// Begins nothing more: what runs goes on to its end, and that is written.
+    fn close(&mut self) {
+        self.desk.closing = true;
+        self.orders.close();
+        for key in self.keys() {
+            self.with(key, |_, _| {});
+        }
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.keepers.keys().copied().collect()
+    }
+
+    // ---- jobs ----
+
+    fn follow_jobs(&mut self) {
+        let all = self.jobs.borrow_and_update().clone();
+        for key in self.keys() {
+            let Some(keeper) = self.keepers.get(&key) else { continue };
+            let (known, id) = (keeper.job.mzxid, &keeper.job.spec.id);
+            match all.get(id) {
+                None => self.with(key, |keeper, _| keeper.retire(Retire::Now)),
+                Some(job) if job.mzxid == known => {}
+                Some(job) => {
+                    let job = job.clone();
+                    self.with(key, |keeper, _| keeper.change(job));
+                }
+            }
+        }
+        let groups = self.desk.scheduling.groups;
+        let ours: Vec<JobId> = all.keys().filter(|id| group_of(id, groups) == self.group).cloned().collect();
+        ours.iter().for_each(|id| self.start(id));
+    }
+
+    /// Keeps a job, where it is to be kept and isn't.
+    fn start(&mut self, id: &JobId) {
+        // The lease is over a moment before the group is told to stop.
+        if self.desk.closing || self.desk.gate.is_over() || self.by_job.contains_key(id) {
+            return;
+        }
+        let job = self.jobs.borrow().get(id).cloned();
+        let is_scheduled = |job: &crate::registry::Job| matches!(job.spec.trigger, Trigger::Schedule { .. });
+        let Some(job) = job.filter(|job| is_scheduled(job) && !job.spec.paused) else { return };
+        self.next_key += 1;
+        let key = self.next_key;
+        if let Some(keeper) = Keeper::start(job, key, &mut self.desk) {
+            self.keepers.insert(key, keeper);
+            self.by_job.insert(id.clone(), key);
+        }
+    }
+}
