@@ -66,13 +66,23 @@ impl RunHandle {
     /// The run has ended. Returns when that is stored, or after two seconds at the most; it is then still stored in the
     /// background.
     pub async fn finish(self, outcome: Outcome, detail: &str, ended: Timestamp) {
+        let stored = self.end(outcome, detail, ended);
+        let _ = tokio::time::timeout(FINISH_PATIENCE, stored).await;
+    }
+
+    /// The run has ended, and that is stored in the background.
+    pub fn ended(self, outcome: Outcome, detail: &str, ended: Timestamp) {
+        drop(self.end(outcome, detail, ended));
+    }
+
+    fn end(self, outcome: Outcome, detail: &str, ended: Timestamp) -> oneshot::Receiver<()> {
         let mut record = self.run.record.clone();
         record.ended = Some(ended);
         record.outcome = Some(outcome);
         detail.clone_into(&mut record.detail);
         self.run.history.remember(&self.run.job, &record);
         let _ = self.end.send(record);
-        let _ = tokio::time::timeout(FINISH_PATIENCE, self.stored).await;
+        self.stored
     }
 }
 
@@ -109,18 +119,13 @@ impl Recording {
     }
 
     async fn keep(&self, mut ended: oneshot::Receiver<RunRecord>) {
-        self.history.save(&self.job, &self.record).await;
         let mut log = Log::default();
-        let last = loop {
-            tokio::select! {
-                last = &mut ended => break last,
-                () = self.said.notified() => {}
-            }
-            if let Ok(last) = tokio::time::timeout(BATCH, &mut ended).await {
-                break last;
-            }
-            if !log.write(self).await {
-                self.said.notify_one();
+        // Most runs are short: of those only the last word is stored.
+        let last = match tokio::time::timeout(BATCH, &mut ended).await {
+            Ok(last) => last,
+            Err(_) => {
+                self.history.save(&self.job, &self.record).await;
+                self.keep_long(&mut log, ended).await
             }
         };
         log.write(self).await;
@@ -130,6 +135,26 @@ impl Recording {
             record
         });
         self.history.save_last(&self.job, last).await;
+    }
+
+    /// Stores the log of a run that lasts, until its end.
+    async fn keep_long(
+        &self,
+        log: &mut Log,
+        mut ended: oneshot::Receiver<RunRecord>,
+    ) -> Result<RunRecord, oneshot::error::RecvError> {
+        loop {
+            tokio::select! {
+                last = &mut ended => return last,
+                () = self.said.notified() => {}
+            }
+            if let Ok(last) = tokio::time::timeout(BATCH, &mut ended).await {
+                return last;
+            }
+            if !log.write(self).await {
+                self.said.notify_one();
+            }
+        }
     }
 
     /// Takes the lines that wait, with a mark where some were dropped.

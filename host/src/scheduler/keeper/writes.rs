@@ -143,8 +143,7 @@ impl End {
     /// To whoever reads records. The schedule doesn't wait for their store; a drain does.
     pub(super) fn tell(self) {
         let End { live, outcome, detail, ended, writes: _ } = self;
-        let kept = live.kept;
-        tokio::spawn(async move { kept.finish(outcome, &detail, ended).await });
+        live.kept.ended(outcome, &detail, ended);
     }
 
     /// The record says what became of it: where not all could be kept, it says so. Gives it back where it is to be written
