@@ -16,6 +16,8 @@ const FILE_HEADER_BYTES: usize = 16;
 pub struct Transaction {
     /// Its number: the order of all transactions.
     pub zxid: i64,
+    /// When the ensemble's leader took it up, by its clock, in milliseconds since 1970.
+    pub time_ms: i64,
     /// The session that sent it.
     pub session: i64,
     /// What it did.
@@ -102,13 +104,13 @@ impl<'a> Record<'a> {
         let session = self.long()?;
         let _cxid = self.int()?;
         let zxid = self.long()?;
-        let _time = self.long()?;
+        let time_ms = self.long()?;
         let deed = match self.int()? {
             kind::MULTI => self.multi()?,
             kind::CLOSE_SESSION => Deed::SessionClosed,
             other => self.single(other)?,
         };
-        Some(Transaction { zxid, session, deed })
+        Some(Transaction { zxid, time_ms, session, deed })
     }
 
     /// One operation, in a transaction of its own or in a multi.

@@ -10,6 +10,7 @@ mod bare;
 mod failover;
 mod handover;
 mod herd;
+mod runs;
 mod sandbox;
 
 use std::fs;
@@ -22,12 +23,13 @@ use silverback_tests::place;
 type Measure = fn() -> Result<Vec<Row>>;
 
 /// What can be measured.
-const SUBJECTS: [(&str, Measure); 5] = [
+const SUBJECTS: [(&str, Measure); 6] = [
     ("sandbox", sandbox::measure),
     ("acquire", acquire::measure),
     ("handover", handover::measure),
     ("failover", failover::measure),
     ("herd", herd::measure),
+    ("runs", runs::measure),
 ];
 
 fn main() -> Result<()> {
