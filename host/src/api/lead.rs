@@ -7,11 +7,12 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::jobs::{Named, id};
-use super::{Api, ApiError, ContenderRow, Triggered};
+use super::{Api, ApiError, ContenderRow, FilledIn, Triggered};
 use crate::config::HostInfo;
 use crate::registry::JobId;
 
@@ -55,6 +56,32 @@ pub(super) async fn trigger(
     match api.leader(&id, &reach?.0).await? {
         Leader::Here => Ok(Json(Triggered { run: api.cluster.trigger(&id).await? })),
         Leader::Peer(peer) => Ok(Json(api.peers.post(&peer, &format!("/v1/jobs/{id}/trigger?local=true")).await?)),
+    }
+}
+
+/// The span of a back-fill.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Span {
+    from: Timestamp,
+    to: Timestamp,
+    #[serde(default)]
+    local: bool,
+}
+
+/// Runs the ticks of a span that is past.
+pub(super) async fn backfill(
+    State(api): State<Arc<Api>>,
+    path: Named,
+    span: Result<Query<Span>, QueryRejection>,
+) -> Result<Json<FilledIn>, ApiError> {
+    let (id, Query(Span { from, to, local })) = (id(path)?, span?);
+    match api.leader(&id, &Reach { local }).await? {
+        Leader::Here => Ok(Json(FilledIn { ticks: api.cluster.backfill(&id, from, to).await? })),
+        Leader::Peer(peer) => {
+            let path = format!("/v1/jobs/{id}/backfill?from={from}&to={to}&local=true");
+            Ok(Json(api.peers.post(&peer, &path).await?))
+        }
     }
 }
 

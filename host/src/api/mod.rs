@@ -27,12 +27,15 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use error::ApiError;
 pub use peers::{PeerError, Peers};
-pub use wire::{ComingTick, ContenderRow, ErrorBody, Eviction, JobRow, KeyRow, LogPage, StoredComponent, Triggered};
+pub use wire::{
+    ComingTick, ContenderRow, ErrorBody, Eviction, FilledIn, JobRow, KeyRow, LogPage, StoredComponent, Triggered,
+};
 
 use crate::artifact::Artifacts;
 use crate::clock::Clock;
@@ -91,6 +94,12 @@ pub trait Cluster: Send + Sync + 'static {
     /// # Errors
     /// [`ApiError::Conflict`] when this host doesn't lead the job's election, or the job can't be triggered.
     async fn trigger(&self, job: &JobId) -> Result<String, ApiError>;
+
+    /// Runs the ticks of a scheduled job from `from` to `to`, both included, on this host. Gives how many they are.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] for a span that can't be filled in; otherwise as [`Cluster::trigger`].
+    async fn backfill(&self, job: &JobId, from: Timestamp, to: Timestamp) -> Result<usize, ApiError>;
 }
 
 /// What the routes work on.
@@ -182,6 +191,7 @@ impl Api {
                 post(evict::evict).layer(DefaultBodyLimit::max(MAX_EVICTION_BYTES)),
             )
             .route("/v1/jobs/{tenant}/{name}/trigger", post(lead::trigger))
+            .route("/v1/jobs/{tenant}/{name}/backfill", post(lead::backfill))
             .route("/v1/jobs/{tenant}/{name}/runs", get(runs::list))
             .route("/v1/jobs/{tenant}/{name}/next", get(next::list))
             .route("/v1/jobs/{tenant}/{name}/logs", get(logs::list))

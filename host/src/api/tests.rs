@@ -75,6 +75,10 @@ impl Cluster for Fake {
             Err(ApiError::Conflict(format!("host `{}` doesn't lead job `{job}`", self.host)))
         }
     }
+
+    async fn backfill(&self, job: &JobId, from: Timestamp, to: Timestamp) -> Result<usize, ApiError> {
+        self.trigger(job).await.map(|_| to.duration_since(from).as_secs() as usize)
+    }
 }
 
 pub(crate) struct Host {
@@ -316,6 +320,12 @@ async fn what_only_the_leader_can_do_is_handed_on_to_it_once() {
     assert!(b.fake.resigned.lock().unwrap().is_empty());
     let (status, triggered) = b.ask(Method::POST, "/v1/jobs/acme/publisher/trigger", b"").await;
     assert_eq!((status, triggered), (StatusCode::OK, json!({"run": "acme/publisher/manual-1"})));
+    let span = "from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:05Z";
+    let (status, filled_in) = b.ask(Method::POST, &format!("/v1/jobs/acme/publisher/backfill?{span}"), b"").await;
+    assert_eq!((status, filled_in), (StatusCode::OK, json!({"ticks": 5})));
+    let (status, refused) =
+        b.ask(Method::POST, "/v1/jobs/acme/publisher/backfill?from=2026-01-01T00:00:00Z&to=soon", b"").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{refused}");
     let (status, refused) = b.ask(Method::POST, "/v1/jobs/acme/publisher/trigger?local=true", b"").await;
     let error = json!({"error": "host `b` doesn't lead job `acme/publisher`"});
     assert_eq!((status, refused), (StatusCode::CONFLICT, error));

@@ -110,6 +110,13 @@ pub struct Triggered {
     pub run: String,
 }
 
+/// The reply to a back-fill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilledIn {
+    /// How many ticks will be run.
+    pub ticks: usize,
+}
+
 /// The reply to what failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {

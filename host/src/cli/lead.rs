@@ -1,11 +1,12 @@
-//! What only a job's leader can do: `resign`, `trigger`.
+//! What only a job's leader can do: `resign`, `trigger`, `backfill`.
 
 use clap::Args;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::output::say;
 use super::{Named, Server};
-use crate::api::Triggered;
+use crate::api::{FilledIn, Triggered};
 
 #[derive(Debug, Args)]
 pub(super) struct Resign {
@@ -35,5 +36,27 @@ impl Trigger {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let triggered: Triggered = self.server.client()?.post(&format!("/v1/jobs/{}/trigger", self.named.job))?;
         Ok(say(&format!("started {}", triggered.run))?)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Backfill {
+    #[command(flatten)]
+    named: Named,
+    /// The span's begin, like 2026-01-01T00:00:00Z; a tick at it counts
+    #[arg(long, value_name = "TIME")]
+    from: Timestamp,
+    /// The span's end, which must be past; a tick at it counts
+    #[arg(long, value_name = "TIME")]
+    to: Timestamp,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Backfill {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Backfill { named: Named { job }, from, to, server } = self;
+        let filled_in: FilledIn = server.client()?.post(&format!("/v1/jobs/{job}/backfill?from={from}&to={to}"))?;
+        Ok(say(&format!("{} ticks of {job} will be run, one after another", filled_in.ticks))?)
     }
 }

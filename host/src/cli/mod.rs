@@ -68,6 +68,10 @@ enum Command {
     Undrain(drain::Undrain),
     /// Run a scheduled job now
     Trigger(lead::Trigger),
+    /// Run the ticks of a span that is past, one after another beside the schedule
+    ///
+    /// The tick that a run is told is the nominal time. At most 1000 ticks at once; a change of the job ends it.
+    Backfill(lead::Backfill),
     /// Let a job rest
     Pause(pause::Pause),
     /// Let a paused job go on
@@ -135,6 +139,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Drain(drain) => drain.run(),
         Command::Undrain(undrain) => undrain.run(),
         Command::Trigger(trigger) => trigger.run(),
+        Command::Backfill(backfill) => backfill.run(),
         Command::Pause(pause) => pause.run(),
         Command::Resume(resume) => resume.run(),
         Command::Delete(delete) => delete.run(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use tracing::info;
 
 use super::elections::{Post, Standings, election_of};
@@ -15,6 +16,7 @@ use crate::candidacy::contenders;
 use crate::coordinator::Sessions;
 use crate::registry::{Digest, JobId, JobSpec, Registry, Trigger};
 use crate::runtime::Runtime;
+use crate::scheduler::plan::BackfillError;
 use crate::scheduler::{Scheduling, TriggerError, group_of};
 
 /// How long a request waits for a session.
@@ -98,6 +100,19 @@ impl Cluster for Parts {
     }
 
     async fn trigger(&self, job: &JobId) -> Result<String, ApiError> {
+        self.may_order(job).await?;
+        self.scheduling.trigger(job).await.map_err(|error| refused(job, &error))
+    }
+
+    async fn backfill(&self, job: &JobId, from: Timestamp, to: Timestamp) -> Result<usize, ApiError> {
+        self.may_order(job).await?;
+        self.scheduling.backfill(job, from, to).await.map_err(|error| refused(job, &error))
+    }
+}
+
+impl Parts {
+    /// Runs beside the schedule are for jobs that have one, and don't rest.
+    async fn may_order(&self, job: &JobId) -> Result<(), ApiError> {
         let spec = &self.registry.get(job).await?.spec;
         if let Trigger::Leader { .. } = spec.trigger {
             let why = "has the trigger `leader`: it runs for as long as its host leads, and can't be run besides";
@@ -106,11 +121,22 @@ impl Cluster for Parts {
         if spec.paused {
             return Err(ApiError::Conflict(format!("job `{job}` is paused, and runs again once it is resumed")));
         }
-        self.scheduling.trigger(job).await.map_err(|error| match error {
-            TriggerError::NotHere | TriggerError::UnderWay | TriggerError::Backfill(_) => {
-                ApiError::Conflict(format!("job `{job}`: {error}"))
-            }
-            TriggerError::Refused(_) => ApiError::Unavailable(format!("job `{job}`: {error}")),
-        })
+        Ok(())
+    }
+}
+
+fn refused(job: &JobId, error: &TriggerError) -> ApiError {
+    let message = format!("job `{job}`: {error}");
+    match error {
+        TriggerError::NotHere | TriggerError::UnderWay | TriggerError::Backfill(BackfillError::UnderWay { .. }) => {
+            ApiError::Conflict(message)
+        }
+        TriggerError::Refused(_) => ApiError::Unavailable(message),
+        TriggerError::Backfill(
+            BackfillError::Backwards { .. }
+            | BackfillError::Future { .. }
+            | BackfillError::Empty { .. }
+            | BackfillError::TooMany { .. },
+        ) => ApiError::Invalid(message),
     }
 }
