@@ -30,10 +30,24 @@ pub struct JobRow {
     pub election: Option<String>,
     /// Whether it rests.
     pub paused: bool,
+    /// Who or what paused it.
+    pub pause: Option<PauseRow>,
     /// Of its newest run.
     pub last_outcome: Option<String>,
     /// Of a scheduled job.
     pub next_tick: Option<Timestamp>,
+}
+
+/// Why a job rests, as `silverback jobs` tells.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRow {
+    /// None where it did so itself.
+    pub by: Option<String>,
+    /// None where that was not said.
+    pub at: Option<Timestamp>,
+    /// For people.
+    pub note: String,
 }
 
 /// A contender, as `silverback contenders` lists it.

@@ -8,11 +8,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use serde_json::Value;
+use tracing::info;
 
-use super::{Api, ApiError, JobRow, MAX_JOB_BYTES};
+use super::{Api, ApiError, JobRow, MAX_JOB_BYTES, MAX_PAUSE_BYTES, PauseRow};
 use crate::coordinator::{Error, Session};
-use crate::registry::{Applied, Job, JobId, JobSpec, RegistryError, Schedule, Trigger};
+use crate::registry::{Applied, Job, JobId, JobSpec, PauseOrder, RegistryError, Schedule, Trigger};
+use crate::scheduler::plan::JobState;
 
 /// How many jobs are looked at at once.
 const PIPELINE: usize = 64;
@@ -62,14 +63,27 @@ pub(super) async fn delete(State(api): State<Arc<Api>>, path: Named) -> Result<S
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Lets a job rest.
-pub(super) async fn pause(State(api): State<Arc<Api>>, path: Named) -> Result<Json<Applied>, ApiError> {
-    Ok(Json(api.registry.set_paused(&id(path)?, true).await?))
+/// Lets a job rest. Who and why may be said.
+pub(super) async fn pause(
+    State(api): State<Arc<Api>>,
+    path: Named,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Applied>, ApiError> {
+    let id = id(path)?;
+    let body = body.map_err(|rejection| ApiError::body("pause", MAX_PAUSE_BYTES, &rejection))?;
+    let order = if body.is_empty() {
+        PauseOrder::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|error| ApiError::Invalid(format!("not a pause: {error}")))?
+    };
+    let pause = order.at(api.clock.wall(), &id.name)?;
+    info!(job = %id, by = pause.by, note = pause.note, "a job is paused");
+    Ok(Json(api.registry.pause(&id, pause).await?))
 }
 
-/// Lets a paused job go on.
+/// Lets a paused job go on, also one that paused itself.
 pub(super) async fn resume(State(api): State<Arc<Api>>, path: Named) -> Result<Json<Applied>, ApiError> {
-    Ok(Json(api.registry.set_paused(&id(path)?, false).await?))
+    Ok(Json(api.registry.resume(&id(path)?).await?))
 }
 
 impl Api {
@@ -80,6 +94,8 @@ impl Api {
             Trigger::Leader { .. } => (None, path),
             Trigger::Schedule { .. } => (path, None),
         };
+        let state = self.run_state(session, &spec.id).await?;
+        let pause = pause_of(job, &state);
         Ok(JobRow {
             tenant: spec.id.tenant.clone(),
             name: spec.id.name.clone(),
@@ -88,9 +104,10 @@ impl Api {
             component: spec.component.clone(),
             group,
             election,
-            paused: spec.paused,
-            last_outcome: self.last_outcome(session, spec).await?,
-            next_tick: self.next_tick(spec),
+            paused: pause.is_some(),
+            next_tick: if pause.is_some() { None } else { self.next_tick(spec) },
+            pause,
+            last_outcome: self.last_outcome(&spec.id, &state).await?,
         })
     }
 
@@ -106,30 +123,34 @@ impl Api {
 
     fn next_tick(&self, spec: &JobSpec) -> Option<jiff::Timestamp> {
         match &spec.trigger {
-            Trigger::Schedule { times, .. } if !spec.paused => {
+            Trigger::Schedule { times, .. } => {
                 Schedule::parse(times, Some(&spec.id)).ok()?.next_after(self.clock.wall())
             }
-            Trigger::Schedule { .. } | Trigger::Leader { .. } => None,
+            Trigger::Leader { .. } => None,
         }
     }
 
-    /// From the job's tick state, where there is one, else from the history that this host can read.
-    async fn last_outcome(&self, session: &dyn Session, spec: &JobSpec) -> Result<Option<String>, ApiError> {
-        let kept = match session.get(&self.layout.run_state(&spec.id.tenant, &spec.id.name)).await {
-            Ok((value, _)) => newest_outcome(&value),
-            Err(Error::NoNode { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        if kept.is_some() {
-            return Ok(kept);
+    /// What the coordinator keeps of the job's runs: nothing where it keeps none, or what it has can't be read.
+    async fn run_state(&self, session: &dyn Session, id: &JobId) -> Result<JobState, ApiError> {
+        match session.get(&self.layout.run_state(&id.tenant, &id.name)).await {
+            Ok((value, _)) => Ok(JobState::from_bytes(&value).unwrap_or_default()),
+            Err(Error::NoNode { .. }) => Ok(JobState::default()),
+            Err(error) => Err(error.into()),
         }
-        let runs = self.readable_runs(&spec.id, 2).await?;
+    }
+
+    /// From the job's run state, where it has one, else from the history that this host can read.
+    async fn last_outcome(&self, id: &JobId, state: &JobState) -> Result<Option<String>, ApiError> {
+        if let Some(kept) = state.outcomes.front() {
+            return Ok(Some(kept.outcome.to_string()));
+        }
+        let runs = self.readable_runs(id, 2).await?;
         Ok(runs.into_iter().find_map(|run| run.outcome).map(|outcome| outcome.to_string()))
     }
 }
 
-/// The tick state is the scheduler's; only the head of its ring of outcomes is looked at.
-fn newest_outcome(state: &[u8]) -> Option<String> {
-    let state: Value = serde_json::from_slice(state).ok()?;
-    Some(state.pointer("/outcomes/0/outcome")?.as_str()?.to_owned())
+/// By an operator, or by itself after failures: the latter ends with the job's next change, which may not be seen to yet.
+fn pause_of(job: &Job, state: &JobState) -> Option<PauseRow> {
+    let by_itself = state.paused.clone().filter(|paused| paused.at.as_millisecond() > job.mtime_ms);
+    job.spec.paused.clone().map(PauseRow::from).or(by_itself.map(PauseRow::from))
 }

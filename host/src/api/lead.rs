@@ -96,7 +96,7 @@ impl Api {
         if reach.local {
             return Ok(Leader::Here);
         }
-        if job.spec.paused {
+        if job.spec.paused.is_some() {
             let why = format!("job `{id}` is paused: nobody leads it until it is resumed");
             return Err(ApiError::Conflict(why));
         }

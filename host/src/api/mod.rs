@@ -34,7 +34,8 @@ use tokio::sync::watch;
 pub use error::ApiError;
 pub use peers::{PeerError, Peers};
 pub use wire::{
-    ComingTick, ContenderRow, ErrorBody, Eviction, FilledIn, JobRow, KeyRow, LogPage, StoredComponent, Triggered,
+    ComingTick, ContenderRow, ErrorBody, Eviction, FilledIn, JobRow, KeyRow, LogPage, PauseRow, StoredComponent,
+    Triggered,
 };
 
 use crate::artifact::Artifacts;
@@ -50,6 +51,8 @@ pub const MAX_COMPONENT_BYTES: usize = 32 * 1024 * 1024;
 const MAX_JOB_BYTES: usize = 256 * 1024;
 /// The largest request to evict as JSON, in bytes.
 const MAX_EVICTION_BYTES: usize = 16 * 1024;
+/// The largest request to pause as JSON, in bytes.
+const MAX_PAUSE_BYTES: usize = 16 * 1024;
 /// How long a request waits for a session.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long requests under way are waited for when the API closes.
@@ -182,7 +185,7 @@ impl Api {
             .route("/v1/hosts/{host}/undrain", post(hosts::undrain))
             .route("/v1/jobs", get(jobs::list))
             .route("/v1/jobs/{tenant}/{name}", job)
-            .route("/v1/jobs/{tenant}/{name}/pause", post(jobs::pause))
+            .route("/v1/jobs/{tenant}/{name}/pause", post(jobs::pause).layer(DefaultBodyLimit::max(MAX_PAUSE_BYTES)))
             .route("/v1/jobs/{tenant}/{name}/resume", post(jobs::resume))
             .route("/v1/jobs/{tenant}/{name}/contenders", get(lead::contenders))
             .route("/v1/jobs/{tenant}/{name}/resign", post(lead::resign))

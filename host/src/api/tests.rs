@@ -20,7 +20,8 @@ use crate::clock;
 use crate::config::HostInfo;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
 use crate::history::{LogLevel, LogLine, Outcome, RunRecord};
-use crate::registry::{Limits, Names, OnReturn, TermRules, Trigger};
+use crate::registry::{Limits, Names, OnReturn, ScheduleSpec, TermRules, Trigger};
+use crate::scheduler::plan::{JobState, Paused};
 
 /// Host `a` leads everything.
 struct Fake {
@@ -181,7 +182,7 @@ impl Host {
             limits: Limits::LEADER,
             config: BTreeMap::new(),
             http: Default::default(),
-            paused: false,
+            paused: None,
         };
         let body = serde_json::to_vec(&spec).unwrap();
         let (status, applied) = self.ask(Method::PUT, &format!("/v1/jobs/{}", spec.id), &body).await;
@@ -345,6 +346,47 @@ async fn of_a_paused_job_it_is_said_that_it_is_paused() {
 }
 
 #[tokio::test]
+async fn a_pause_is_listed_with_who_when_and_why_until_the_job_is_resumed() {
+    let a = host("a", &sessions().await).await;
+    a.apply("acme", "publisher").await;
+    let order = json!({"by": "ada", "note": "the table moves"}).to_string();
+    let (status, applied) = a.ask(Method::POST, "/v1/jobs/acme/publisher/pause", order.as_bytes()).await;
+    assert_eq!((status, applied), (StatusCode::OK, json!({"version": 1, "change": "updated"})));
+    let row = a.get("/v1/jobs").await[0].clone();
+    assert_eq!((&row["paused"], &row["pause"]["by"]), (&json!(true), &json!("ada")));
+    assert_eq!(row["pause"]["note"], "the table moves");
+    assert!(row["pause"]["at"].as_str().unwrap().parse::<Timestamp>().is_ok(), "{row}");
+    assert_eq!(a.ask(Method::POST, "/v1/jobs/acme/publisher/pause", b"").await.0, StatusCode::OK);
+    assert_eq!(a.get("/v1/jobs").await[0]["pause"]["by"], "unknown");
+    assert_eq!(a.ask(Method::POST, "/v1/jobs/acme/publisher/resume", b"").await.0, StatusCode::OK);
+    let row = a.get("/v1/jobs").await[0].clone();
+    assert_eq!((&row["paused"], row.get("pause")), (&json!(false), None));
+}
+
+#[tokio::test]
+async fn a_job_that_paused_itself_is_listed_so_until_it_is_resumed() {
+    let sessions = sessions().await;
+    let a = host("a", &sessions).await;
+    let leader = a.apply("acme", "publisher").await;
+    let job = next::scheduled(&leader, ScheduleSpec::new("@hourly"));
+    let (status, _) = a.ask(Method::PUT, "/v1/jobs/acme/nightly", &serde_json::to_vec(&job).unwrap()).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(a.get("/v1/jobs").await[0]["next_tick"].is_string());
+    let paused =
+        Paused { at: clock::system().wall() + Duration::from_millis(1), why: "3 failures in a row".to_owned() };
+    let state = JobState { paused: Some(paused), ..JobState::default() }.to_bytes();
+    let session = sessions.get(PATIENCE).await.unwrap();
+    session.create("/zoo/runs/acme/nightly", &state, CreateMode::Persistent).await.unwrap();
+    let row = a.get("/v1/jobs").await[0].clone();
+    assert_eq!((&row["paused"], &row["next_tick"]), (&json!(true), &Value::Null));
+    assert_eq!((&row["pause"]["by"], &row["pause"]["note"]), (&Value::Null, &json!("3 failures in a row")));
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(a.ask(Method::POST, "/v1/jobs/acme/nightly/resume", b"").await.0, StatusCode::OK);
+    let row = a.get("/v1/jobs").await[0].clone();
+    assert_eq!((&row["paused"], row.get("pause")), (&json!(false), None));
+}
+
+#[tokio::test]
 async fn a_host_is_drained_and_undrained_through_any_host() {
     let sessions = sessions().await;
     let (a, b) = (host("a", &sessions).await, host("b", &sessions).await);
@@ -441,6 +483,14 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
         (Method::GET, "/v1/jobs/acme/publisher/logs?after=yesterday", Vec::new()),
         (Method::PUT, "/v1/jobs/acme/absent/state/key", b"v".to_vec()),
         (Method::DELETE, "/v1/jobs/acme/absent", Vec::new()),
+        (Method::POST, "/v1/jobs/acme/absent/pause", Vec::new()),
+        (Method::POST, "/v1/jobs/acme/publisher/pause", br#"{"by": 3}"#.to_vec()),
+        (Method::POST, "/v1/jobs/acme/publisher/pause", br#"{"by": "ada", "until": "monday"}"#.to_vec()),
+        (Method::POST, "/v1/jobs/acme/publisher/pause", br#"{"by": ""}"#.to_vec()),
+        (Method::POST, "/v1/jobs/acme/publisher/pause", br#"{"note": "one\ntwo"}"#.to_vec()),
+        (Method::POST, "/v1/jobs/acme/publisher/pause", format!("{{\"note\": \"{}\"}}", "n".repeat(201)).into_bytes()),
+        (Method::PUT, job, body(|job| job["paused"] = json!({"by": "ada\n", "note": ""}))),
+        (Method::PUT, job, body(|job| job["paused"] = "yes".into())),
         (Method::POST, "/v1/hosts/absent/drain", Vec::new()),
         (Method::POST, "/v1/hosts/absent/undrain?local=true", Vec::new()),
         (Method::POST, "/v1/jobs/acme/publisher/evict", Vec::new()),

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::history::PlacedLine;
-use crate::registry::{Digest, Forecast};
+use crate::registry::{Digest, Forecast, Pause};
+use crate::scheduler::plan::Paused;
 
 /// A job, as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +29,36 @@ pub struct JobRow {
     pub election: Option<String>,
     /// Whether it rests.
     pub paused: bool,
+    /// Who or what paused it; only for a job that rests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseRow>,
     /// How its newest ended run ended.
     pub last_outcome: Option<String>,
     /// When it is due next; None for a leader job or a paused one.
     pub next_tick: Option<Timestamp>,
+}
+
+/// Why a job rests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseRow {
+    /// Who paused it; None where it did so itself, after failures.
+    pub by: Option<String>,
+    /// When; None where that was not said.
+    pub at: Option<Timestamp>,
+    /// Why; may be empty.
+    pub note: String,
+}
+
+impl From<Pause> for PauseRow {
+    fn from(Pause { by, at, note }: Pause) -> Self {
+        PauseRow { by: Some(by), at, note }
+    }
+}
+
+impl From<Paused> for PauseRow {
+    fn from(Paused { at, why }: Paused) -> Self {
+        PauseRow { by: None, at: Some(at), note: why }
+    }
 }
 
 /// A tick to come.

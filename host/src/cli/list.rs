@@ -6,8 +6,17 @@ use serde_json::Value;
 use super::output::Output;
 use super::{Named, Server};
 
-pub(super) const JOBS: [&str; 9] =
-    ["tenant", "name", "version", "trigger", "component", "group|election", "paused", "last_outcome", "next_tick"];
+pub(super) const JOBS: [&str; 9] = [
+    "tenant",
+    "name",
+    "version",
+    "trigger",
+    "component",
+    "group|election",
+    "pause|paused",
+    "last_outcome",
+    "next_tick",
+];
 pub(super) const HOSTS: [&str; 7] = ["host", "address", "version", "started", "drained", "elections_led", "session"];
 pub(super) const CONTENDERS: [&str; 5] = ["identifier", "host", "znode", "token", "leader"];
 pub(super) const RUNS: [&str; 9] = ["run", "attempt", "tick", "host", "token", "started", "ended", "outcome", "detail"];

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 /// The widest cell of a table, in characters.
 const MAX_CELL: usize = 64;
+/// How much of a pause a table shows, in characters.
+const SHORT_PAUSE: usize = 32;
 /// How much of a digest tells it from others: `sha256:` and 12 digits.
 const SHORT_DIGEST: usize = 19;
 
@@ -76,6 +78,7 @@ fn cell(row: &Value, column: &str) -> String {
         Some(Value::String(text)) if column == "component" => text.chars().take(SHORT_DIGEST).collect(),
         Some(Value::String(text)) if matches!(column, "started" | "ended") => to_milliseconds(text),
         Some(Value::String(text)) => plain(text),
+        Some(pause @ Value::Object(_)) if column == "pause|paused" => short_pause(pause),
         Some(Value::Bool(true)) => "yes".to_owned(),
         Some(Value::Bool(false)) => "no".to_owned(),
         Some(other @ (Value::Number(_) | Value::Array(_) | Value::Object(_))) => other.to_string(),
@@ -84,6 +87,17 @@ fn cell(row: &Value, column: &str) -> String {
         return text;
     }
     text.chars().take(MAX_CELL - 1).chain(['…']).collect()
+}
+
+/// `by ada: the table mo…`: who paused a job, and why; `itself` after failures.
+fn short_pause(pause: &Value) -> String {
+    let by = pause["by"].as_str().unwrap_or("itself");
+    let note = pause["note"].as_str().filter(|note| !note.is_empty()).map_or(String::new(), |note| format!(": {note}"));
+    let text = plain(&format!("by {by}{note}"));
+    if text.chars().count() <= SHORT_PAUSE {
+        return text;
+    }
+    text.chars().take(SHORT_PAUSE - 1).chain(['…']).collect()
 }
 
 /// A tenant's text, made harmless for a terminal: one line, no control characters.

@@ -4,12 +4,18 @@ use clap::Args;
 
 use super::output::say;
 use super::{Named, Server};
-use crate::registry::Applied;
+use crate::registry::{Applied, PauseOrder};
 
 #[derive(Debug, Args)]
 pub(super) struct Pause {
     #[command(flatten)]
     named: Named,
+    /// Why, for whoever finds it paused; at most 200 bytes
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    note: String,
+    /// Who pauses it [default: the login name]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
     #[command(flatten)]
     server: Server,
 }
@@ -17,7 +23,9 @@ pub(super) struct Pause {
 impl Pause {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let job = &self.named.job;
-        let applied: Applied = self.server.client()?.post(&format!("/v1/jobs/{job}/pause"))?;
+        let by = self.by.or_else(login_name).unwrap_or_else(|| PauseOrder::default().by);
+        let order = PauseOrder { by, note: self.note };
+        let applied: Applied = self.server.client()?.post_json(&format!("/v1/jobs/{job}/pause"), &order)?;
         Ok(say(&format!("paused {job}, version {}", applied.version))?)
     }
 }
@@ -36,4 +44,10 @@ impl Resume {
         let applied: Applied = self.server.client()?.post(&format!("/v1/jobs/{job}/resume"))?;
         Ok(say(&format!("resumed {job}, version {}", applied.version))?)
     }
+}
+
+/// As the environment has it.
+fn login_name() -> Option<String> {
+    let mut names = ["LOGNAME", "USER"].into_iter().filter_map(|variable| std::env::var(variable).ok());
+    names.find(|name| !name.is_empty())
 }

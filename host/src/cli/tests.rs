@@ -37,7 +37,8 @@ fn tables() {
         {
             "tenant": "zoo", "name": "nightly", "version": 0, "trigger": "schedule",
             "component": format!("sha256:{}", "f".repeat(64)), "group": "/silverback/groups/0007",
-            "paused": true, "last_outcome": "timed-out", "next_tick": "2026-01-01T03:00:00Z"
+            "paused": true, "pause": {"by": "ada", "at": "2026-01-01T02:00:00Z", "note": "until the new\ntable is there"},
+            "last_outcome": "timed-out", "next_tick": "2026-01-01T03:00:00Z"
         }
     ]);
     let runs = json!([{
@@ -200,6 +201,11 @@ async fn a_job_is_applied_used_and_deleted_through_a_host() {
     }
     let paused = command(&server, &["resign", "acme/publisher"]).await.unwrap_err();
     assert!(paused.contains("is paused"), "{paused}");
+    command(&server, &["pause", "acme/publisher", "--by", "ada", "--note", "the table moves"]).await.unwrap();
+    let pause = &host.get("/v1/jobs").await[0]["pause"];
+    assert_eq!((&pause["by"], &pause["note"]), (&json!("ada"), &json!("the table moves")));
+    let refused = command(&server, &["pause", "acme/publisher", "--note", "a\tb"]).await.unwrap_err();
+    assert_eq!(refused, "job `publisher`: pause.note `a\u{fffd}b` is not valid: it has a control character");
     command(&server, &["resume", "acme/publisher"]).await.unwrap();
     command(&server, &["resign", "acme/publisher"]).await.unwrap();
     command(&server, &["delete", "acme/publisher"]).await.unwrap();

@@ -118,7 +118,7 @@ impl Parts {
             let why = "has the trigger `leader`: it runs for as long as its host leads, and can't be run besides";
             return Err(ApiError::Conflict(format!("job `{job}` {why}")));
         }
-        if spec.paused {
+        if spec.paused.is_some() {
             return Err(ApiError::Conflict(format!("job `{job}` is paused, and runs again once it is resumed")));
         }
         Ok(())

@@ -170,7 +170,7 @@ impl Elections {
 
     /// What there is to stand for: nothing where the host is withdrawn.
     fn wanted(&self, jobs: &Jobs, withdrawn: bool) -> Wanted {
-        let live = jobs.values().filter(|job| !job.spec.paused && !withdrawn);
+        let live = jobs.values().filter(|job| job.spec.paused.is_none() && !withdrawn);
         let posts = live.map(|job| {
             let election = election_of(&job.spec, &self.scheduling);
             match job.spec.trigger {

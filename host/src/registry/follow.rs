@@ -23,6 +23,8 @@ pub struct Job {
     pub version: i32,
     /// The transaction of its last change: another one for each change, also over a deletion.
     pub mzxid: i64,
+    /// When it was last changed, by the ensemble's clock, in milliseconds since 1970.
+    pub mtime_ms: i64,
 }
 
 /// All jobs at one moment.

@@ -13,7 +13,9 @@ use toml::{Table, Value};
 use super::http::{OriginError, TokenHeaderError};
 use super::term_rules::{GRACE_BOUNDS, LOCK_DELAY_BOUNDS, MAX_TERM_BOUNDS, PREFER_AFTER_BOUNDS};
 use super::validate::{self, SpecError};
-use super::{Digest, Fold, Gap, HttpGrants, JobId, JobSpec, Limits, Names, OnReturn, ScheduleSpec, TermRules, Trigger};
+use super::{
+    Digest, Fold, Gap, HttpGrants, JobId, JobSpec, Limits, Names, OnReturn, Pause, ScheduleSpec, TermRules, Trigger,
+};
 
 /// A valid job.toml.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,7 @@ impl JobFile {
     /// The job, once the bytes of its component are known.
     pub fn into_spec(self, component: Digest) -> JobSpec {
         let JobFile { id, component: _, trigger, limits, http, config, paused } = self;
+        let paused = paused.then(Pause::by_job_toml);
         JobSpec { id, component, trigger, limits, config, http, paused }
     }
 }
@@ -302,7 +305,7 @@ mod tests {
             Trigger::Schedule { times: ScheduleSpec::new("0 3 * * *"), policies: PolicySpec::default() }
         );
         assert_eq!(scheduled.limits, Limits::SCHEDULED);
-        assert!(!scheduled.paused);
+        assert_eq!(scheduled.paused, None);
     }
 
     #[test]
@@ -328,7 +331,7 @@ mod tests {
         let allowed: Vec<String> = spec.http.allow.iter().map(ToString::to_string).collect();
         assert_eq!(allowed, ["https://api.example.com:443", "http://127.0.0.1:8080"]);
         assert_eq!(spec.http.token_header.as_str(), "x-fence");
-        assert!(spec.paused);
+        assert_eq!(spec.paused, Some(Pause::by_job_toml()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod follow;
 mod http;
 mod job_toml;
+mod pause;
 mod policies;
 mod schedule;
 mod spec;
@@ -14,6 +15,7 @@ mod validate;
 pub use follow::{Job, Jobs};
 pub use http::{HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Scheme, TokenHeader, TokenHeaderError};
 pub use job_toml::JobFile;
+pub use pause::{MAX_BY_BYTES, MAX_NOTE_BYTES, Pause, PauseOrder};
 pub use policies::{
     CatchUp, CatchUpRule, Delivery, MAX_QUEUED, MAX_RUNNING, Overlap, OverlapRule, Policies, PolicySpec, Retry,
     RetryOn, RetrySpec,

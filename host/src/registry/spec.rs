@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
-use super::{HttpGrants, PolicySpec, ScheduleSpec};
+use super::{HttpGrants, Pause, PolicySpec, ScheduleSpec};
 
 /// A job's full name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -131,9 +131,9 @@ pub struct JobSpec {
     /// Where it may send HTTP requests.
     #[serde(default)]
     pub http: HttpGrants,
-    /// Not contended for, or not ticking, while true.
-    #[serde(default)]
-    pub paused: bool,
+    /// Not contended for, or not ticking, while it is paused.
+    #[serde(default, with = "super::pause")]
+    pub paused: Option<Pause>,
 }
 
 impl JobSpec {
@@ -143,7 +143,8 @@ impl JobSpec {
     /// The first thing that is wrong, with its field and value.
     pub fn validate(&self) -> Result<(), SpecError> {
         validate::job(&self.id, &self.trigger, &self.limits, &self.config)?;
-        validate::http(&self.id.name, &self.http)
+        validate::http(&self.id.name, &self.http)?;
+        self.paused.as_ref().map_or(Ok(()), |pause| pause.validate(&self.id.name))
     }
 
     /// What must hold besides when a job is stored at `now`, though it may cease to hold while it is stored: its schedule has

@@ -9,7 +9,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Job, JobId, JobSpec, Jobs};
+use super::{Job, JobId, JobSpec, Jobs, Pause};
 use crate::config::Layout;
 use crate::coordinator::{
     CreateMode, Error, MAX_CHILDREN, MultiError, Op, OpResult, Session, Sessions, Stat, ensure_path,
@@ -88,20 +88,22 @@ impl Registry {
         Registry { sessions, layout }
     }
 
-    /// Stores a valid job, in place of the one of its name where there is one.
+    /// Stores a valid job, in place of the one of its name where there is one. A job that rests and is stored as one that rests,
+    /// with no more words, keeps its pause.
     ///
     /// # Errors
     /// [`RegistryError::Full`], [`RegistryError::Contended`], or what the coordinator says. The spec must have passed
     /// [`JobSpec::validate`].
     pub async fn apply(&self, spec: &JobSpec) -> Result<Applied, RegistryError> {
-        let data = encode(spec);
         // Set once a write went out whose reply was lost: if the job then is as wanted, it was ours.
         let mut maybe = None;
         for _ in 0..ATTEMPTS {
             let session = self.session().await?;
             let found = self.read(&*session, &spec.id).await;
+            let wanted = with_pause_of(spec, found.as_ref().ok().and_then(Option::as_ref));
+            let data = encode(&wanted);
             let change = match &found {
-                Ok(Some(job)) if job.spec == *spec => {
+                Ok(Some(job)) if job.spec == wanted => {
                     return Ok(Applied { version: job.version, change: maybe.unwrap_or(Change::Unchanged) });
                 }
                 Ok(Some(_)) | Err(RegistryError::Corrupt { .. }) => Change::Updated,
@@ -119,7 +121,7 @@ impl Registry {
                         Err(Error::Lost | Error::OutcomeUnknown { .. }) => continue,
                         Err(error) => return Err(error.into()),
                     }
-                    Op::Create { path: self.path(&spec.id), data: data.clone(), mode: CreateMode::Persistent }
+                    Op::Create { path: self.path(&spec.id), data, mode: CreateMode::Persistent }
                 }
                 Err(_) => self.set(&spec.id, &data, None),
             };
@@ -152,14 +154,21 @@ impl Registry {
         self.read_all(&*session).await
     }
 
-    /// Pauses a job, or lets it go on.
+    /// Pauses a job; of one that rests already this is the pause from now on.
+    ///
+    /// # Errors
+    /// As [`Self::get`] and [`Self::apply`]. The pause must be valid, as [`PauseOrder::at`](super::PauseOrder::at) gives it.
+    pub async fn pause(&self, id: &JobId, pause: Pause) -> Result<Applied, RegistryError> {
+        self.set_pause(id, Some(pause)).await
+    }
+
+    /// Lets a job go on. Its node is written in any case: a scheduled job that paused itself goes on by that, whose spec says
+    /// nothing of a pause.
     ///
     /// # Errors
     /// As [`Self::get`] and [`Self::apply`].
-    pub async fn set_paused(&self, id: &JobId, paused: bool) -> Result<Applied, RegistryError> {
-        let mut spec = self.get(id).await?.spec;
-        spec.paused = paused;
-        self.apply(&spec).await
+    pub async fn resume(&self, id: &JobId) -> Result<Applied, RegistryError> {
+        self.set_pause(id, None).await
     }
 
     /// Deletes a job with its tick state and all that it keeps. The job goes first, so that nobody starts it again; a run
@@ -234,6 +243,35 @@ impl Registry {
     }
 
     // ---- within ----
+
+    /// Writes the job with this pause and otherwise as it is, whoever else changes it meanwhile.
+    async fn set_pause(&self, id: &JobId, pause: Option<Pause>) -> Result<Applied, RegistryError> {
+        // The job before a write whose reply was lost: if it is another now and as wanted, the write was done.
+        let mut before = None;
+        for _ in 0..ATTEMPTS {
+            let session = self.session().await?;
+            let found = match session.sync(&self.path(id)).await {
+                Ok(()) => self.read(&*session, id).await,
+                Err(error) => Err(error.into()),
+            };
+            let Job { mut spec, version, mzxid, .. } = match found {
+                Ok(Some(job)) => job,
+                Ok(None) => return Err(RegistryError::NoJob(id.clone())),
+                Err(RegistryError::Coordinator(Error::Lost | Error::OutcomeUnknown { .. })) => continue,
+                Err(error) => return Err(error),
+            };
+            if before.is_some_and(|before| before != mzxid) && spec.paused == pause {
+                return Ok(Applied { version, change: Change::Updated });
+            }
+            spec.paused.clone_from(&pause);
+            match self.commit(&*session, id, self.set(id, &encode(&spec), Some(version))).await? {
+                Committed::Yes(version) => return Ok(Applied { version, change: Change::Updated }),
+                Committed::Perhaps => before = Some(mzxid),
+                Committed::No => {}
+            }
+        }
+        Err(RegistryError::Contended(id.clone()))
+    }
 
     async fn session(&self) -> Result<Arc<dyn Session>, RegistryError> {
         Ok(self.sessions.get(PATIENCE).await?)
@@ -330,6 +368,17 @@ enum Committed {
     No,
 }
 
+/// A spec that says only that the job rests leaves the pause as it is that the stored one has.
+fn with_pause_of(spec: &JobSpec, stored: Option<&Job>) -> JobSpec {
+    let mut spec = spec.clone();
+    if spec.paused.as_ref().is_some_and(Pause::is_bare)
+        && let Some(pause) = stored.and_then(|job| job.spec.paused.clone())
+    {
+        spec.paused = Some(pause);
+    }
+    spec
+}
+
 fn encode(spec: &JobSpec) -> Vec<u8> {
     serde_json::to_vec(spec).expect("a spec has string keys only, which is all that JSON asks")
 }
@@ -341,7 +390,7 @@ fn decode(id: &JobId, data: &[u8], stat: Stat) -> Result<Job, RegistryError> {
         return Err(corrupt(format!("it calls itself `{}`", spec.id)));
     }
     spec.validate().map_err(|error| corrupt(error.to_string()))?;
-    Ok(Job { spec, version: stat.version, mzxid: stat.mzxid })
+    Ok(Job { spec, version: stat.version, mzxid: stat.mzxid, mtime_ms: stat.mtime_ms })
 }
 
 async fn children(session: &dyn Session, path: &str) -> Result<Vec<String>, Error> {

@@ -137,7 +137,7 @@ impl Keeper {
             (self.schedule, self.policies) = (schedule, policies);
         }
         self.stale = true;
-        self.retire(if job.spec.paused { Retire::AfterRuns } else { Retire::No });
+        self.retire(if job.spec.paused.is_some() { Retire::AfterRuns } else { Retire::No });
         self.job = job;
     }
 

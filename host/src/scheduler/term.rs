@@ -182,7 +182,7 @@ impl Term {
         }
         let job = self.jobs.borrow().get(id).cloned();
         let is_scheduled = |job: &crate::registry::Job| matches!(job.spec.trigger, Trigger::Schedule { .. });
-        let Some(job) = job.filter(|job| is_scheduled(job) && !job.spec.paused) else { return };
+        let Some(job) = job.filter(|job| is_scheduled(job) && job.spec.paused.is_none()) else { return };
         self.next_key += 1;
         let key = self.next_key;
         if let Some(keeper) = Keeper::start(job, key, &mut self.desk) {

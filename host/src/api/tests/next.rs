@@ -1,9 +1,9 @@
 //! Schedules through the API: the coming ticks, and what must hold of a schedule when it is stored.
 
 use super::*;
-use crate::registry::{PolicySpec, ScheduleSpec};
+use crate::registry::PolicySpec;
 
-fn scheduled(leader: &JobSpec, times: ScheduleSpec) -> JobSpec {
+pub(super) fn scheduled(leader: &JobSpec, times: ScheduleSpec) -> JobSpec {
     let id = JobId::new("acme", "nightly").unwrap();
     JobSpec {
         id,

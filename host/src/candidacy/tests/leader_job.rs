@@ -29,7 +29,7 @@ fn job(store: &tempfile::TempDir, lock_delay: Duration) -> LeaderJob {
             limits: Limits::LEADER,
             config: Default::default(),
             http: Default::default(),
-            paused: false,
+            paused: None,
         },
         component: runtime.prepared(&digest).unwrap(),
         election: ELECTION.to_owned(),

@@ -133,9 +133,9 @@ mod tests {
             limits: Limits::LEADER,
             config: BTreeMap::new(),
             http: Default::default(),
-            paused: false,
+            paused: None,
         };
-        let job = Some(Arc::new(Job { spec, version: 0, mzxid: 0 }));
+        let job = Some(Arc::new(Job { spec, version: 0, mzxid: 0, mtime_ms: 0 }));
         (Post::Job(id), Want { edition: 0, job, election: "/e".repeat(22) })
     }
 

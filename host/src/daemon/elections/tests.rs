@@ -141,15 +141,8 @@ impl Place {
     async fn apply_as(&self, name: &str, trigger: Trigger, component: Digest) -> JobId {
         let id = JobId::new("acme", name).unwrap();
         let limits = if matches!(trigger, Trigger::Leader { .. }) { Limits::LEADER } else { Limits::SCHEDULED };
-        let spec = JobSpec {
-            id,
-            component,
-            trigger,
-            limits,
-            config: BTreeMap::new(),
-            http: Default::default(),
-            paused: false,
-        };
+        let spec =
+            JobSpec { id, component, trigger, limits, config: BTreeMap::new(), http: Default::default(), paused: None };
         self.registry.apply(&spec).await.unwrap();
         spec.id
     }

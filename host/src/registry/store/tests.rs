@@ -1,11 +1,12 @@
 //! The registry on a coordinator in memory, with lost replies and lost sessions.
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::*;
 use crate::clock;
 use crate::coordinator::{Coordinator, Embedded};
-use crate::registry::{Digest, Limits, Names, OnReturn, TermRules, Trigger};
+use crate::registry::{Digest, Limits, Names, OnReturn, PauseOrder, TermRules, Trigger};
 
 struct Place {
     embedded: Arc<Embedded>,
@@ -42,7 +43,7 @@ fn spec(tenant: &str, name: &str, component: &str) -> JobSpec {
         limits: Limits::LEADER,
         config: BTreeMap::new(),
         http: Default::default(),
-        paused: false,
+        paused: None,
     }
 }
 
@@ -67,11 +68,71 @@ async fn a_job_is_created_changed_and_left_alone() {
     let stored = place.registry.get(&second.id).await.unwrap();
     assert_eq!((stored.spec, stored.version), (second.clone(), 1));
 
-    assert_eq!(place.registry.set_paused(&second.id, true).await, applied(2, Change::Updated));
-    assert!(place.registry.get(&second.id).await.unwrap().spec.paused);
     place.registry.apply(&spec("other", "a", "a")).await.unwrap();
     let listed = place.registry.list().await.unwrap();
     assert_eq!(listed.keys().map(JobId::to_string).collect::<Vec<_>>(), ["acme/publisher", "other/a"]);
+}
+
+fn pause(note: &str) -> Pause {
+    let order = PauseOrder { by: "ada".to_owned(), note: note.to_owned() };
+    order.at(Timestamp::UNIX_EPOCH, "publisher").unwrap()
+}
+
+#[tokio::test]
+async fn a_pause_is_kept_until_the_job_is_resumed_or_stored_without_it() {
+    let place = Place::new().await;
+    let job = spec("acme", "publisher", "one");
+    let paused = async || place.registry.get(&job.id).await.unwrap().spec.paused;
+    assert_eq!(place.registry.pause(&job.id, pause("")).await, Err(RegistryError::NoJob(job.id.clone())));
+    place.registry.apply(&job).await.unwrap();
+    assert_eq!(place.registry.pause(&job.id, pause("first")).await, applied(1, Change::Updated));
+    assert_eq!(place.registry.pause(&job.id, pause("second")).await, applied(2, Change::Updated));
+    assert_eq!(paused().await, Some(pause("second")));
+
+    let resting = JobSpec { paused: Some(Pause::by_job_toml()), ..job.clone() };
+    assert_eq!(place.registry.apply(&resting).await, applied(2, Change::Unchanged));
+    let changed = JobSpec { component: Digest::of(b"two"), ..resting };
+    assert_eq!(place.registry.apply(&changed).await, applied(3, Change::Updated));
+    assert_eq!(paused().await, Some(pause("second")), "a file that says no more than that it rests keeps the note");
+    assert_eq!(place.registry.apply(&job).await, applied(4, Change::Updated));
+    assert_eq!(paused().await, None);
+}
+
+#[tokio::test]
+async fn a_resumption_always_writes_the_job_and_nothing_of_it_but_the_pause() {
+    let place = Place::new().await;
+    let job = spec("acme", "publisher", "one");
+    place.registry.apply(&job).await.unwrap();
+    let created = place.registry.get(&job.id).await.unwrap();
+    assert_eq!(place.registry.resume(&job.id).await, applied(1, Change::Updated));
+    let resumed = place.registry.get(&job.id).await.unwrap();
+    assert!(resumed.mzxid > created.mzxid && resumed.mtime_ms >= created.mtime_ms);
+    assert_eq!(resumed.spec, job);
+}
+
+#[tokio::test]
+async fn a_pause_and_a_resumption_are_done_once_where_the_reply_is_lost() {
+    let place = Place::new().await;
+    let job = spec("acme", "publisher", "one");
+    place.registry.apply(&job).await.unwrap();
+    let lose = async || place.embedded.lose_replies(place.session().await.id(), 1).await.unwrap();
+    lose().await;
+    assert_eq!(place.registry.pause(&job.id, pause("once")).await, applied(1, Change::Updated));
+    lose().await;
+    assert_eq!(place.registry.resume(&job.id).await, applied(2, Change::Updated));
+}
+
+#[tokio::test]
+async fn a_job_that_was_paused_by_an_earlier_program_is_still_read() {
+    let place = Place::new().await;
+    let job = spec("acme", "publisher", "one");
+    place.registry.apply(&job).await.unwrap();
+    let mut stored = serde_json::to_value(&job).unwrap();
+    stored["paused"] = true.into();
+    let node = place.layout.job("acme", "publisher");
+    place.session().await.set(&node, stored.to_string().as_bytes(), None).await.unwrap();
+    let read = place.registry.get(&job.id).await.unwrap().spec.paused.unwrap();
+    assert_eq!((read.by.as_str(), read.at, read.note.as_str()), ("unknown", None, ""));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Jobs that are changed, deleted or triggered while their group is led.
 
 use super::*;
+use crate::registry::PauseOrder;
 use crate::scheduler::TriggerError;
 use crate::scheduler::plan::Occasion;
 
@@ -109,13 +110,14 @@ async fn a_paused_job_does_not_tick_and_a_resumed_one_does() {
     let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
     let place = Place::new(clock.clone()).await;
     let job = place.apply("report", "@every 1h", quick()).await;
-    place.registry.set_paused(&job, true).await.unwrap();
-    let paused = |jobs: &Jobs| jobs[&job].spec.paused;
+    let pause = PauseOrder::default().at(clock.wall(), "report").unwrap();
+    place.registry.pause(&job, pause).await.unwrap();
+    let paused = |jobs: &Jobs| jobs[&job].spec.paused.is_some();
     soon("the pause", place.jobs.clone().wait_for(paused)).await.unwrap();
     clock.set(at("2026-01-01T10:10:00Z"));
     let led = place.lead("a").await;
     assert_eq!(led.scheduling.trigger(&job).await, Err(TriggerError::NotHere));
-    place.registry.set_paused(&job, false).await.unwrap();
+    place.registry.resume(&job).await.unwrap();
     let state = place.until(&job, |state| state.cursor.is_some()).await;
     assert_eq!(state.cursor, Some(at("2026-01-01T10:10:00Z")), "what passed during the pause is not made up for");
     led.drain().await;

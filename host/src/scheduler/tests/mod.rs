@@ -174,7 +174,7 @@ fn spec(name: &str, schedule: &str, component: Digest, limits: Limits) -> JobSpe
         limits,
         config: BTreeMap::new(),
         http: Default::default(),
-        paused: false,
+        paused: None,
     }
 }
 

@@ -73,9 +73,8 @@ async fn a_job_that_failed_too_often_pauses_itself_until_it_is_resumed() {
     place.lead("b").await.drain().await;
     assert_eq!(place.state(&job).await.outcomes.len(), 1, "it ran though it was paused");
     clock.set(at("2026-01-01T12:30:00Z"));
-    place.registry.set_paused(&job, true).await.unwrap();
-    place.registry.set_paused(&job, false).await.unwrap();
-    let resumed = |jobs: &Jobs| jobs[&job].version == 2;
+    place.registry.resume(&job).await.unwrap();
+    let resumed = |jobs: &Jobs| jobs[&job].version == 1;
     soon("the change", place.jobs.clone().wait_for(resumed)).await.unwrap();
     clock.set(at("2026-01-01T13:00:00Z"));
     let led = place.lead("c").await;
