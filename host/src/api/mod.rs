@@ -13,6 +13,7 @@ mod next;
 mod peers;
 mod runs;
 mod state;
+mod tenants;
 mod wire;
 
 use std::net::SocketAddr;
@@ -35,7 +36,7 @@ pub use error::ApiError;
 pub use peers::{PeerError, Peers};
 pub use wire::{
     ComingTick, ContenderRow, ErrorBody, Eviction, FilledIn, JobRow, KeyRow, LogPage, PauseRow, StoredComponent,
-    Triggered,
+    TenantRow, Triggered,
 };
 
 use crate::artifact::Artifacts;
@@ -51,6 +52,8 @@ pub const MAX_COMPONENT_BYTES: usize = 32 * 1024 * 1024;
 const MAX_JOB_BYTES: usize = 256 * 1024;
 /// The largest request to evict as JSON, in bytes.
 const MAX_EVICTION_BYTES: usize = 16 * 1024;
+/// The largest settings of a tenant as JSON, in bytes.
+const MAX_TENANT_BYTES: usize = 16 * 1024;
 /// The largest request to pause as JSON, in bytes.
 const MAX_PAUSE_BYTES: usize = 16 * 1024;
 /// How long a request waits for a session.
@@ -177,6 +180,8 @@ impl Api {
         let component = put(components::put).layer(DefaultBodyLimit::max(MAX_COMPONENT_BYTES));
         let job = get(jobs::get).put(jobs::put).delete(jobs::delete).layer(DefaultBodyLimit::max(MAX_JOB_BYTES));
         let key = get(state::get).put(state::put).delete(state::delete).layer(DefaultBodyLimit::max(MAX_VALUE_BYTES));
+        let tenant =
+            get(tenants::get).put(tenants::put).delete(tenants::delete).layer(DefaultBodyLimit::max(MAX_TENANT_BYTES));
         Router::new()
             .route("/v1/components", component)
             .route("/v1/components/{digest}", get(components::get))
@@ -184,6 +189,8 @@ impl Api {
             .route("/v1/hosts/{host}/drain", post(hosts::drain))
             .route("/v1/hosts/{host}/undrain", post(hosts::undrain))
             .route("/v1/jobs", get(jobs::list))
+            .route("/v1/tenants", get(tenants::list))
+            .route("/v1/tenants/{tenant}", tenant)
             .route("/v1/jobs/{tenant}/{name}", job)
             .route("/v1/jobs/{tenant}/{name}/pause", post(jobs::pause).layer(DefaultBodyLimit::max(MAX_PAUSE_BYTES)))
             .route("/v1/jobs/{tenant}/{name}/resume", post(jobs::resume))

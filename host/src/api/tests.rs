@@ -387,6 +387,28 @@ async fn a_job_that_paused_itself_is_listed_so_until_it_is_resumed() {
 }
 
 #[tokio::test]
+async fn a_tenant_is_set_limits_and_weight_and_listed_with_its_jobs() {
+    let sessions = sessions().await;
+    let (a, b) = (host("a", &sessions).await, host("b", &sessions).await);
+    let defaults = json!({"max_running": null, "runs_per_minute": null, "max_waiting": null, "weight": 1});
+    assert_eq!(a.get("/v1/tenants").await, json!([]));
+    assert_eq!(a.get("/v1/tenants/zoo").await, defaults);
+    a.apply("acme", "publisher").await;
+    let set = json!({"max_running": 3, "runs_per_minute": null, "max_waiting": null, "weight": 7});
+    let (status, answer) = a.ask(Method::PUT, "/v1/tenants/zoo", br#"{"max_running": 3, "weight": 7}"#).await;
+    assert_eq!((status, &answer), (StatusCode::OK, &set));
+    assert_eq!(b.get("/v1/tenants/zoo").await, set);
+    let row = |tenant: &str, jobs: u32, settings: &Value| {
+        let mut row = settings.clone();
+        (row["tenant"], row["jobs"]) = (tenant.into(), jobs.into());
+        row
+    };
+    assert_eq!(b.get("/v1/tenants").await, json!([row("acme", 1, &defaults), row("zoo", 0, &set)]));
+    assert_eq!(b.ask(Method::DELETE, "/v1/tenants/zoo", b"").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(a.get("/v1/tenants").await, json!([row("acme", 1, &defaults)]));
+}
+
+#[tokio::test]
 async fn a_host_is_drained_and_undrained_through_any_host() {
     let sessions = sessions().await;
     let (a, b) = (host("a", &sessions).await, host("b", &sessions).await);
@@ -491,6 +513,13 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
         (Method::POST, "/v1/jobs/acme/publisher/pause", format!("{{\"note\": \"{}\"}}", "n".repeat(201)).into_bytes()),
         (Method::PUT, job, body(|job| job["paused"] = json!({"by": "ada\n", "note": ""}))),
         (Method::PUT, job, body(|job| job["paused"] = "yes".into())),
+        (Method::GET, "/v1/tenants/A", Vec::new()),
+        (Method::PUT, "/v1/tenants/acme", b"{".to_vec()),
+        (Method::PUT, "/v1/tenants/acme", br#"{"max_running": 0}"#.to_vec()),
+        (Method::PUT, "/v1/tenants/acme", br#"{"weight": "heavy"}"#.to_vec()),
+        (Method::PUT, "/v1/tenants/acme", br#"{"max_runing": 3}"#.to_vec()),
+        (Method::PUT, "/v1/tenants/a%2Fb", b"{}".to_vec()),
+        (Method::DELETE, "/v1/tenants/acme", Vec::new()),
         (Method::POST, "/v1/hosts/absent/drain", Vec::new()),
         (Method::POST, "/v1/hosts/absent/undrain?local=true", Vec::new()),
         (Method::POST, "/v1/jobs/acme/publisher/evict", Vec::new()),
@@ -509,6 +538,8 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
     insta::assert_snapshot!(said);
     assert_eq!(a.get("/v1/jobs").await.as_array().unwrap().len(), 1);
     assert_eq!(a.get(job).await, serde_json::to_value(&spec).unwrap());
+    let tenants = a.get("/v1/tenants").await;
+    assert_eq!((tenants.as_array().unwrap().len(), &tenants[0]["weight"]), (1, &json!(1)));
 }
 
 #[tokio::test]

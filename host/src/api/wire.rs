@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::history::PlacedLine;
-use crate::registry::{Digest, Forecast, Pause};
+use crate::registry::{Digest, Forecast, Pause, TenantSettings};
 use crate::scheduler::plan::Paused;
 
 /// A job, as it stands.
@@ -59,6 +59,18 @@ impl From<Paused> for PauseRow {
     fn from(Paused { at, why }: Paused) -> Self {
         PauseRow { by: None, at: Some(at), note: why }
     }
+}
+
+/// A tenant, with what it is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantRow {
+    /// Its name.
+    pub tenant: String,
+    /// How many jobs it has.
+    pub jobs: usize,
+    /// What it is set; the defaults where that is nothing.
+    #[serde(flatten)]
+    pub settings: TenantSettings,
 }
 
 /// A tick to come.

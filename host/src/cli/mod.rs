@@ -14,6 +14,7 @@ mod next;
 mod output;
 mod pause;
 mod state;
+mod tenant;
 mod up;
 
 use std::io;
@@ -76,6 +77,14 @@ enum Command {
     Pause(pause::Pause),
     /// Let a paused job go on
     Resume(pause::Resume),
+    /// List tenants that have jobs or were set something
+    Tenants(tenant::Tenants),
+    /// Set a tenant's limits and weight, or show them
+    ///
+    /// What is not given stays as it is; `none` sets the default. The limits hold on each host by itself, for the tenant's
+    /// scheduled runs there; a tick beyond --max-waiting is skipped, with the reason. Where a host is full, of two tenants with
+    /// runs that wait the one with twice the weight begins twice as many.
+    Tenant(tenant::Tenant),
     /// Delete a job and what it keeps
     Delete(delete::Delete),
     /// Read and write what a job keeps
@@ -142,6 +151,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Backfill(backfill) => backfill.run(),
         Command::Pause(pause) => pause.run(),
         Command::Resume(resume) => resume.run(),
+        Command::Tenants(tenants) => tenants.run(),
+        Command::Tenant(tenant) => tenant.run(),
         Command::Delete(delete) => delete.run(),
         Command::State(state) => state.run(),
         Command::Check(check) => check.run(),

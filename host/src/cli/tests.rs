@@ -96,6 +96,9 @@ fn what_up_refuses() {
         "up --clock-drift fast",
         "up --stop-budget 0s",
         "drain a/b",
+        "tenant a/b",
+        "tenant acme --weight much",
+        "tenant acme --max-running -1",
         "runs publisher",
         "runs acme/Publisher",
         "runs acme/a/b",
@@ -208,6 +211,16 @@ async fn a_job_is_applied_used_and_deleted_through_a_host() {
     assert_eq!(refused, "job `publisher`: pause.note `a\u{fffd}b` is not valid: it has a control character");
     command(&server, &["resume", "acme/publisher"]).await.unwrap();
     command(&server, &["resign", "acme/publisher"]).await.unwrap();
+    let limits = ["tenant", "acme", "--max-running", "3", "--runs-per-minute", "60", "--weight", "7"];
+    command(&server, &limits).await.unwrap();
+    command(&server, &["tenant", "acme", "--max-running", "none", "--max-waiting", "9"]).await.unwrap();
+    let set = json!({"max_running": null, "runs_per_minute": 60, "max_waiting": 9, "weight": 7});
+    command(&server, &["tenant", "acme"]).await.unwrap();
+    command(&server, &["tenants"]).await.unwrap();
+    assert_eq!(host.get("/v1/tenants/acme").await, set, "what is not given stays");
+    let refused = command(&server, &["tenant", "acme", "--weight", "101", "--max-waiting", "none"]).await.unwrap_err();
+    assert_eq!(refused, "tenant `acme`: weight `101` is not valid: it must be a whole number from 1 to 100");
+    assert_eq!(host.get("/v1/tenants/acme").await, set);
     command(&server, &["delete", "acme/publisher"]).await.unwrap();
     assert_eq!(host.get("/v1/jobs").await, json!([]));
 }

@@ -24,9 +24,10 @@ pub enum KeyError {
 /// | path | what |
 /// |---|---|
 /// | `ROOT/cluster` | settings fixed when the cluster is made: number of groups |
-/// | `ROOT/registry` | changes with every change of a job: what hosts watch |
+/// | `ROOT/registry` | changes with every change of a job or of a tenant's settings: what hosts watch |
 /// | `ROOT/hosts/NAME` | a live host (ephemeral): address, version |
 /// | `ROOT/sessions/NAME:N` | a live host's further session (ephemeral), where it has more than one |
+/// | `ROOT/tenants/NAME` | what a tenant was set: limits and weight |
 /// | `ROOT/jobs/TENANT/JOB` | a job's spec; the znode's version is the job's version |
 /// | `ROOT/runs/TENANT/JOB` | a job's tick state: run in progress, ring of outcomes |
 /// | `ROOT/groups/G` | the election of a group of scheduled jobs |
@@ -59,7 +60,7 @@ impl Layout {
         format!("{}/cluster", self.root)
     }
 
-    /// The node that changes with every change of a job.
+    /// The node that changes with every change of a job or of a tenant's settings.
     pub fn registry(&self) -> String {
         format!("{}/registry", self.root)
     }
@@ -77,6 +78,16 @@ impl Layout {
     /// A live host's node on one of its further sessions.
     pub fn further_session(&self, name: &str, number: usize) -> String {
         format!("{}/sessions/{name}:{number}", self.root)
+    }
+
+    /// The directory of what tenants were set.
+    pub fn tenant_settings(&self) -> String {
+        format!("{}/tenants", self.root)
+    }
+
+    /// What a tenant was set.
+    pub fn tenant(&self, name: &str) -> String {
+        format!("{}/tenants/{name}", self.root)
     }
 
     /// The directory of tenants' jobs.

@@ -99,15 +99,16 @@ async fn up(
     let history = History::new(store, &settings.name, clock.clone());
     let registry = Registry::new(sessions.clone(), layout.clone());
     let components = Components::new(runtime.clone(), artifacts.clone(), ask_peers(peers));
+    let followed = registry.follow_all().await;
     let scheduling = Arc::new(Scheduling {
         host: settings.name.clone(),
         groups,
         layout: layout.clone(),
         clock: clock.clone(),
         runner: Arc::new(components.clone()),
-        turns: Turns::new(DEFAULT_MAX_RUNS, watch::channel(Default::default()).1, clock.clone(), Handle::current()),
+        turns: Turns::new(DEFAULT_MAX_RUNS, followed.tenants, clock.clone(), Handle::current()),
         history: history.clone(),
-        jobs: registry.follow().await,
+        jobs: followed.jobs,
         handle: Handle::current(),
         led: Led::default(),
     });

@@ -1,4 +1,4 @@
-//! What hosts know of all jobs: a map kept up to date by one watch on the registry's own node.
+//! What hosts know of all jobs and of what tenants were set: maps kept up to date by one watch on the registry's own node.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::tenant_store::Known;
+use super::tenants::{Tenants, check_tenant};
 use super::{JobId, JobSpec, Registry, RegistryError};
-use crate::coordinator::{Stat, Watch};
+use crate::coordinator::{Session, Stat, Watch};
 
 /// How long a look waits for a session, and between two looks that failed.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,36 +32,60 @@ pub struct Job {
 /// All jobs at one moment.
 pub type Jobs = Arc<BTreeMap<JobId, Arc<Job>>>;
 
+/// All that a host follows.
+#[derive(Clone)]
+pub struct Followed {
+    /// All jobs.
+    pub jobs: watch::Receiver<Jobs>,
+    /// What tenants were set.
+    pub tenants: watch::Receiver<Tenants>,
+}
+
 impl Registry {
-    /// Follows all jobs. Returns once they were read for the first time, however long that takes; from then on the map
-    /// lags behind the registry while there is no session, and catches up with the next. Ends when the receiver and its
-    /// clones are dropped.
+    /// Follows all jobs; as [`Self::follow_all`].
     pub async fn follow(&self) -> watch::Receiver<Jobs> {
-        let mut follower = Follower { registry: self.clone(), seen: None, jobs: BTreeMap::new() };
+        self.follow_all().await.jobs
+    }
+
+    /// Follows all jobs and what tenants were set. Returns once they were read for the first time, however long that takes;
+    /// from then on the maps lag behind the registry while there is no session, and catch up with the next. Ends when both
+    /// receivers and their clones are dropped.
+    pub async fn follow_all(&self) -> Followed {
+        let mut follower =
+            Follower { registry: self.clone(), seen: None, jobs: BTreeMap::new(), tenants: Known::default() };
         let mut watch = follower.look().await;
-        let (jobs, receiver) = watch::channel(Arc::new(follower.jobs.clone()));
+        let jobs = watch::Sender::new(Arc::new(follower.jobs.clone()));
+        let tenants = watch::Sender::new(Arc::new(follower.tenants.all().clone()));
+        let followed = Followed { jobs: jobs.subscribe(), tenants: tenants.subscribe() };
         tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    () = jobs.closed() => return,
+                let nobody_follows = async { tokio::join!(jobs.closed(), tenants.closed()) };
+                let look = async {
                     // Also fires when the session is lost; the next look then waits for another.
-                    () = watch.changed() => {}
-                }
+                    watch.changed().await;
+                    follower.look().await
+                };
                 tokio::select! {
-                    () = jobs.closed() => return,
-                    next = follower.look() => watch = next,
+                    _ = nobody_follows => return,
+                    next = look => watch = next,
                 }
-                jobs.send_if_modified(|known| {
-                    let modified = **known != follower.jobs;
-                    if modified {
-                        *known = Arc::new(follower.jobs.clone());
-                    }
-                    modified
-                });
+                tell(&jobs, &follower.jobs);
+                tell(&tenants, follower.tenants.all());
             }
         });
-        receiver
+        followed
     }
+}
+
+/// Says how things are, where that is something new.
+fn tell<T: Clone + PartialEq>(known: &watch::Sender<Arc<T>>, now: &T) {
+    known.send_if_modified(|known| {
+        let modified = **known != *now;
+        if modified {
+            *known = Arc::new(now.clone());
+        }
+        modified
+    });
 }
 
 /// A state of the registry: which node, changed how often.
@@ -80,11 +106,30 @@ impl Generation {
     }
 }
 
+/// What the registry's own node says: what was changed last.
+enum Changed {
+    Job(JobId),
+    /// What a tenant of this name was set.
+    Tenant(String),
+}
+
+impl Changed {
+    /// `TENANT/JOB`, or the name of a tenant. None for what is neither: another program's hand.
+    fn parse(value: &[u8]) -> Option<Self> {
+        let name = std::str::from_utf8(value).ok()?;
+        if name.contains('/') {
+            return JobId::from_str(name).ok().map(Changed::Job);
+        }
+        check_tenant(name).ok().map(|()| Changed::Tenant(name.to_owned()))
+    }
+}
+
 struct Follower {
     registry: Registry,
     /// None: never read, or there was no registry.
     seen: Option<Generation>,
     jobs: BTreeMap<JobId, Arc<super::Job>>,
+    tenants: Known,
 }
 
 impl Follower {
@@ -107,23 +152,31 @@ impl Follower {
         let (node, watch) = session.get_and_watch(&self.registry.node()).await?;
         let Some((value, stat)) = node else {
             (self.seen, self.jobs) = (None, BTreeMap::new());
+            self.tenants.forget();
             return Ok(watch);
         };
         let now = Generation::of(&stat);
-        let changed = std::str::from_utf8(&value).ok().and_then(|name| JobId::from_str(name).ok());
-        match (self.seen, changed) {
+        match (self.seen, Changed::parse(&value)) {
             (Some(seen), _) if seen == now => {}
-            (Some(seen), Some(id)) if now.directly_follows(seen) => {
-                match self.registry.read_or_log(&*session, &id).await? {
-                    Some(job) => self.jobs.insert(id, job),
-                    None => self.jobs.remove(&id),
-                };
-            }
+            (Some(seen), Some(changed)) if now.directly_follows(seen) => self.look_at(&*session, changed).await?,
             (Some(_) | None, Some(_) | None) => {
                 self.jobs = BTreeMap::clone(&*self.registry.read_all(&*session).await?);
+                self.tenants.look(&self.registry, &*session).await?;
             }
         }
         self.seen = Some(now);
         Ok(watch)
+    }
+
+    /// Reads again what alone has changed.
+    async fn look_at(&mut self, session: &dyn Session, changed: Changed) -> Result<(), RegistryError> {
+        match changed {
+            Changed::Job(id) => match self.registry.read_or_log(session, &id).await? {
+                Some(job) => drop(self.jobs.insert(id, job)),
+                None => drop(self.jobs.remove(&id)),
+            },
+            Changed::Tenant(name) => self.tenants.look_at(&self.registry, session, &name).await?,
+        }
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Tenants' jobs: what they are, whether they are valid, and their place in the coordinator.
+//! Tenants and their jobs: what they are, whether they are valid, and their place in the coordinator.
 
 mod follow;
 mod http;
@@ -8,11 +8,12 @@ mod policies;
 mod schedule;
 mod spec;
 mod store;
+mod tenant_store;
 mod tenants;
 mod term_rules;
 mod validate;
 
-pub use follow::{Job, Jobs};
+pub use follow::{Followed, Job, Jobs};
 pub use http::{HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Scheme, TokenHeader, TokenHeaderError};
 pub use job_toml::JobFile;
 pub use pause::{MAX_BY_BYTES, MAX_NOTE_BYTES, Pause, PauseOrder};
@@ -23,6 +24,6 @@ pub use policies::{
 pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
 pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, Names, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};
-pub use tenants::{TenantSettings, Tenants};
+pub use tenants::{TenantSettings, Tenants, check_tenant};
 pub use term_rules::TermRules;
 pub use validate::SpecError;

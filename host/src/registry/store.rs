@@ -1,5 +1,5 @@
 //! Jobs in the coordinator. Every change of a job also sets the registry's own node in the same multi, with the job's
-//! name as value, so that hosts watch one node and re-read one job.
+//! name as value, so that hosts watch one node and re-read one job. A tenant's settings are told the same way.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::coordinator::{
 /// How long a request waits for a session.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a change is tried that others get in the way of, or whose reply is lost.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 /// How many requests are under way at once while many jobs are read.
-const PIPELINE: usize = 64;
+pub(super) const PIPELINE: usize = 64;
 /// How many keys are deleted in one multi: at the longest keys still below the coordinator's size limit.
 const DELETES: usize = 500;
 
@@ -49,6 +49,9 @@ pub enum RegistryError {
     /// Others changed the job each time.
     #[error("job `{0}` is being changed by others: try again")]
     Contended(JobId),
+    /// Others changed the tenant's settings each time.
+    #[error("the settings of tenant `{0}` are being changed by others: try again")]
+    ContendedTenant(String),
     /// The coordinator failed.
     #[error(transparent)]
     Coordinator(#[from] Error),
@@ -125,7 +128,7 @@ impl Registry {
                 }
                 Err(_) => self.set(&spec.id, &data, None),
             };
-            match self.commit(&*session, &spec.id, op).await? {
+            match self.commit(&*session, &spec.id.to_string(), op).await? {
                 Committed::Yes(version) => return Ok(Applied { version, change }),
                 Committed::Perhaps => maybe = Some(change),
                 Committed::No => {}
@@ -181,7 +184,7 @@ impl Registry {
         let mut existed = false;
         for _ in 0..ATTEMPTS {
             let session = self.session().await?;
-            match self.commit(&*session, id, Op::Delete { path: self.path(id), version: None }).await? {
+            match self.commit(&*session, &id.to_string(), Op::Delete { path: self.path(id), version: None }).await? {
                 Committed::Yes(_) => existed = true,
                 // Gone, or gone by the time of the next look.
                 Committed::Perhaps => existed = true,
@@ -199,6 +202,10 @@ impl Registry {
 
     pub(super) fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     pub(super) fn node(&self) -> String {
@@ -264,7 +271,7 @@ impl Registry {
                 return Ok(Applied { version, change: Change::Updated });
             }
             spec.paused.clone_from(&pause);
-            match self.commit(&*session, id, self.set(id, &encode(&spec), Some(version))).await? {
+            match self.commit(&*session, &id.to_string(), self.set(id, &encode(&spec), Some(version))).await? {
                 Committed::Yes(version) => return Ok(Applied { version, change: Change::Updated }),
                 Committed::Perhaps => before = Some(mzxid),
                 Committed::No => {}
@@ -273,7 +280,7 @@ impl Registry {
         Err(RegistryError::Contended(id.clone()))
     }
 
-    async fn session(&self) -> Result<Arc<dyn Session>, RegistryError> {
+    pub(super) async fn session(&self) -> Result<Arc<dyn Session>, RegistryError> {
         Ok(self.sessions.get(PATIENCE).await?)
     }
 
@@ -285,10 +292,15 @@ impl Registry {
         Op::Set { path: self.path(id), data: data.to_vec(), version }
     }
 
-    /// One change of `id`, and the registry's own node with it.
-    async fn commit(&self, session: &dyn Session, id: &JobId, op: Op) -> Result<Committed, RegistryError> {
+    /// One change of a job or of a tenant's settings, and the registry's own node with it, which says the name of what changed.
+    pub(super) async fn commit(
+        &self,
+        session: &dyn Session,
+        changed: &str,
+        op: Op,
+    ) -> Result<Committed, RegistryError> {
         let deletes = matches!(op, Op::Delete { .. });
-        let tell = Op::Set { path: self.layout.registry(), data: id.to_string().into_bytes(), version: None };
+        let tell = Op::Set { path: self.layout.registry(), data: changed.as_bytes().to_vec(), version: None };
         match session.multi(vec![op, tell]).await {
             Ok(results) => Ok(Committed::Yes(match results.first() {
                 Some(OpResult::Set(stat)) => stat.version,
@@ -359,8 +371,8 @@ impl Registry {
 }
 
 /// Whether a change was done.
-enum Committed {
-    /// At this version of the job's node.
+pub(super) enum Committed {
+    /// At this version of the node.
     Yes(i32),
     /// The reply was lost.
     Perhaps,
@@ -393,7 +405,7 @@ fn decode(id: &JobId, data: &[u8], stat: Stat) -> Result<Job, RegistryError> {
     Ok(Job { spec, version: stat.version, mzxid: stat.mzxid, mtime_ms: stat.mtime_ms })
 }
 
-async fn children(session: &dyn Session, path: &str) -> Result<Vec<String>, Error> {
+pub(super) async fn children(session: &dyn Session, path: &str) -> Result<Vec<String>, Error> {
     match session.list(path).await {
         Err(Error::NoNode { .. }) => Ok(Vec::new()),
         other => other,

@@ -1,28 +1,148 @@
-//! What an operator says of a tenant: how much of a host its scheduled runs may take.
+//! What an operator sets for a tenant, so that no tenant's jobs crowd out another's.
+//!
+//! The limits hold on each host by itself, for the scheduled runs of the tenant that begin there; a limit that isn't set
+//! doesn't hold. This is what is asked for: the scheduler does it.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-/// One tenant's.
+use super::validate::{SpecError, cut};
+
+/// What all tenants were set, at one moment. A tenant that isn't there has the defaults.
+pub type Tenants = Arc<BTreeMap<String, TenantSettings>>;
+
+const MAX_RUNNING: RangeInclusive<u32> = 1..=10_000;
+const RUNS_PER_MINUTE: RangeInclusive<u32> = 1..=1_000_000;
+const MAX_WAITING: RangeInclusive<u32> = 1..=100_000;
+const WEIGHT: RangeInclusive<u32> = 1..=100;
+/// The weight of a tenant that has no other.
+const DEFAULT_WEIGHT: u32 = 1;
+
+/// The settings of one tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantSettings {
-    /// The most runs at once on a host.
+    /// How many of its runs are under way at once on a host, 1 to 10 000.
     pub max_running: Option<u32>,
-    /// The most runs begun in a minute on a host.
+    /// How many of its runs a host begins in a minute, 1 to 1 000 000.
     pub runs_per_minute: Option<u32>,
-    /// The most runs that wait for their turn on a host.
+    /// How many of its ticks wait on a host for their turn, 1 to 100 000. A tick beyond is skipped, with the reason.
     pub max_waiting: Option<u32>,
-    /// Its share where hosts are full.
+    /// Its share where a host is full: of two tenants with runs that wait, one with twice the weight begins twice as many.
+    /// 1 to 100.
     pub weight: u32,
 }
 
 impl Default for TenantSettings {
     fn default() -> Self {
-        TenantSettings { max_running: None, runs_per_minute: None, max_waiting: None, weight: 1 }
+        TenantSettings { max_running: None, runs_per_minute: None, max_waiting: None, weight: DEFAULT_WEIGHT }
     }
 }
 
-/// All tenants that something is said of.
-pub type Tenants = Arc<BTreeMap<String, TenantSettings>>;
+impl TenantSettings {
+    /// Reads the settings of `tenant` from JSON, as the API takes it and the coordinator keeps it. What is missing or null has
+    /// its default.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its field and value.
+    pub fn from_json(tenant: &str, bytes: &[u8]) -> Result<Self, SpecError> {
+        let fields: Map<String, Value> = serde_json::from_slice(bytes)
+            .map_err(|error| SpecError::Settings { subject: subject(tenant), detail: error.to_string() })?;
+        let mut read = Reader { tenant, fields };
+        let settings = TenantSettings {
+            max_running: read.count("max_running", MAX_RUNNING)?,
+            runs_per_minute: read.count("runs_per_minute", RUNS_PER_MINUTE)?,
+            max_waiting: read.count("max_waiting", MAX_WAITING)?,
+            weight: read.count("weight", WEIGHT)?.unwrap_or(DEFAULT_WEIGHT),
+        };
+        read.finish()?;
+        Ok(settings)
+    }
+}
+
+/// A tenant's name, as part of a path.
+///
+/// # Errors
+/// [`SpecError::Invalid`] where it can't be one.
+pub fn check_tenant(name: &str) -> Result<(), SpecError> {
+    crate::config::check_name(name).map_err(|reason| refused(name, "name", name, reason))
+}
+
+/// Takes one field after the other.
+struct Reader<'a> {
+    tenant: &'a str,
+    fields: Map<String, Value>,
+}
+
+impl Reader<'_> {
+    fn count(&mut self, field: &str, bounds: RangeInclusive<u32>) -> Result<Option<u32>, SpecError> {
+        let value = match self.fields.remove(field) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(value) => value,
+        };
+        let count = value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| bounds.contains(count));
+        count.map(Some).ok_or_else(|| {
+            let reason = format!("it must be a whole number from {} to {}", bounds.start(), bounds.end());
+            refused(self.tenant, field, &value.to_string(), &reason)
+        })
+    }
+
+    fn finish(self) -> Result<(), SpecError> {
+        let known = "the settings are max_running, runs_per_minute, max_waiting and weight";
+        match self.fields.iter().next() {
+            None => Ok(()),
+            Some((key, value)) => Err(refused(self.tenant, key, &value.to_string(), known)),
+        }
+    }
+}
+
+fn subject(tenant: &str) -> String {
+    format!("tenant `{}`", cut(tenant))
+}
+
+fn refused(tenant: &str, field: &str, value: &str, reason: &str) -> SpecError {
+    SpecError::Invalid { subject: subject(tenant), field: cut(field), value: cut(value), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<TenantSettings, String> {
+        TenantSettings::from_json("acme", json.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_set_has_its_default() {
+        assert_eq!(read("{}"), Ok(TenantSettings::default()));
+        let some = TenantSettings { max_running: Some(10_000), weight: 100, ..TenantSettings::default() };
+        assert_eq!(read(r#"{"max_running": 10000, "max_waiting": null, "weight": 100}"#), Ok(some));
+        assert_eq!(read(&serde_json::to_string(&some).unwrap()), Ok(some));
+    }
+
+    #[test]
+    fn wrong_settings_are_refused_with_field_and_value() {
+        let texts = [
+            "",
+            "[]",
+            "3",
+            r#"{"max_running": 0}"#,
+            r#"{"max_running": 10001}"#,
+            r#"{"runs_per_minute": -1}"#,
+            r#"{"runs_per_minute": 1.5}"#,
+            r#"{"max_waiting": "many"}"#,
+            r#"{"max_waiting": 4294967297}"#,
+            r#"{"weight": 101}"#,
+            r#"{"weight": [1, 2, 3]}"#,
+            r#"{"weight": 2, "colour": "red"}"#,
+        ];
+        let refusals: Vec<String> = texts.iter().map(|text| read(text).unwrap_err()).collect();
+        insta::assert_snapshot!(refusals.join("\n"));
+        assert!(check_tenant("acme").is_ok());
+        let refused = check_tenant("a/b").unwrap_err().to_string();
+        assert!(refused.starts_with("tenant `a/b`: name `a/b` is not valid: "), "{refused}");
+    }
+}

@@ -25,7 +25,7 @@ const MAX_CONFIG_BYTES: usize = 64 * 1024;
 /// How much of a wrong value an error shows, in bytes.
 const SHOWN_BYTES: usize = 80;
 
-/// Why a job is refused.
+/// Why a job, or what a tenant is set, is refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SpecError {
     /// A value that can't be.
@@ -78,6 +78,14 @@ pub enum SpecError {
     #[error("not valid TOML: {detail}")]
     Toml {
         /// Line, column and cause.
+        detail: String,
+    },
+    /// JSON that is no settings.
+    #[error("{subject}: not settings: {detail}")]
+    Settings {
+        /// ``tenant `acme` ``.
+        subject: String,
+        /// What serde said.
         detail: String,
     },
     /// JSON that is no job.

@@ -6,7 +6,9 @@ use tokio::sync::watch;
 use super::*;
 use crate::clock;
 use crate::coordinator::{Coordinator, Embedded};
-use crate::registry::{Digest, Limits, Names, OnReturn, PauseOrder, TermRules, Trigger};
+use crate::registry::{
+    Digest, Followed, Limits, Names, OnReturn, PauseOrder, TenantSettings, Tenants, TermRules, Trigger,
+};
 
 struct Place {
     embedded: Arc<Embedded>,
@@ -196,6 +198,67 @@ async fn followers_see_every_change_also_over_a_lost_session() {
     place.registry.apply(&third).await.unwrap();
     place.registry.delete(&first.id).await.unwrap();
     until(&mut jobs, |jobs| jobs.len() == 1 && jobs.contains_key(&third.id)).await;
+}
+
+#[tokio::test]
+async fn what_tenants_are_set_follows_changes_beside_the_jobs_also_across_a_lost_session() {
+    let place = Place::new().await;
+    let first = TenantSettings { max_running: Some(3), ..TenantSettings::default() };
+    place.registry.set_tenant("acme", first).await.unwrap();
+    let Followed { mut jobs, mut tenants } = place.registry.follow_all().await;
+    let set = async |tenants: &mut watch::Receiver<Tenants>, wanted: &[(&str, TenantSettings)]| {
+        let wanted: BTreeMap<String, TenantSettings> =
+            wanted.iter().map(|(name, settings)| ((*name).to_owned(), *settings)).collect();
+        let reached = tenants.wait_for(|tenants| **tenants == wanted);
+        tokio::time::timeout(Duration::from_secs(20), reached).await.expect("the map follows").unwrap();
+    };
+    set(&mut tenants, &[("acme", first)]).await;
+    let job = spec("acme", "publisher", "one");
+    place.registry.apply(&job).await.unwrap();
+    until(&mut jobs, |jobs| jobs.contains_key(&job.id)).await;
+    assert!(!tenants.has_changed().unwrap(), "a job's change is none of a tenant's settings");
+    jobs.mark_unchanged();
+
+    let second = TenantSettings { weight: 9, ..first };
+    place.registry.set_tenant("acme", second).await.unwrap();
+    set(&mut tenants, &[("acme", second)]).await;
+    place.registry.set_tenant("zoo", first).await.unwrap();
+    set(&mut tenants, &[("acme", second), ("zoo", first)]).await;
+    assert_eq!(place.registry.clear_tenant("acme").await, Ok(true));
+    set(&mut tenants, &[("zoo", first)]).await;
+    assert!(!jobs.has_changed().unwrap(), "a tenant's settings change no job");
+
+    place.embedded.expire(place.session().await.id()).await.unwrap();
+    place.registry.set_tenant("acme", first).await.unwrap();
+    place.registry.clear_tenant("zoo").await.unwrap();
+    set(&mut tenants, &[("acme", first)]).await;
+}
+
+#[tokio::test]
+async fn what_a_tenant_is_set_is_written_once_where_the_reply_is_lost() {
+    let place = Place::new().await;
+    place.registry.apply(&spec("acme", "publisher", "one")).await.unwrap();
+    let settings = TenantSettings { runs_per_minute: Some(60), ..TenantSettings::default() };
+    for lost in 0..4 {
+        place.embedded.lose_replies(place.session().await.id(), lost).await.unwrap();
+        place.registry.set_tenant("acme", settings).await.unwrap();
+        assert_eq!(place.registry.tenant("acme").await, Ok(settings), "{lost} lost");
+        place.embedded.lose_replies(place.session().await.id(), lost.min(1)).await.unwrap();
+        assert_eq!(place.registry.clear_tenant("acme").await, Ok(true), "{lost} lost");
+        assert_eq!(place.registry.clear_tenant("acme").await, Ok(false));
+    }
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_read_count_as_none_and_can_be_written_over() {
+    let place = Place::new().await;
+    let settings = TenantSettings { max_waiting: Some(5), ..TenantSettings::default() };
+    place.registry.set_tenant("acme", settings).await.unwrap();
+    place.session().await.set(&place.layout.tenant("acme"), b"not settings", None).await.unwrap();
+    assert_eq!(place.registry.tenant("acme").await, Ok(TenantSettings::default()));
+    assert!(place.registry.follow_all().await.tenants.borrow().is_empty());
+    place.registry.set_tenant("acme", settings).await.unwrap();
+    assert_eq!(place.registry.tenant("acme").await, Ok(settings));
 }
 
 #[tokio::test]

@@ -1,0 +1,111 @@
+//! `tenants` and `tenant`: what tenants are set.
+
+use std::str::FromStr;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::Server;
+use super::output::{Output, say};
+use crate::config;
+use crate::registry::TenantSettings;
+
+pub(super) const TENANTS: [&str; 6] = ["tenant", "jobs", "max_running", "runs_per_minute", "max_waiting", "weight"];
+
+#[derive(Debug, Args)]
+pub(super) struct Tenants {
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Tenants {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let rows: Vec<Value> = self.server.client()?.get("/v1/tenants")?;
+        Ok(self.output.print(&rows, &TENANTS)?)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Tenant {
+    /// The tenant
+    #[arg(value_name = "NAME", value_parser = name)]
+    tenant: String,
+    /// How many of its scheduled runs are under way at once on a host, 1 to 10000
+    #[arg(long, value_name = "N")]
+    max_running: Option<Setting>,
+    /// How many of its scheduled runs a host begins in a minute, 1 to 1000000
+    #[arg(long, value_name = "N")]
+    runs_per_minute: Option<Setting>,
+    /// How many of its ticks wait on a host for their turn, 1 to 100000; a tick beyond is skipped
+    #[arg(long, value_name = "N")]
+    max_waiting: Option<Setting>,
+    /// Its share where a host is full, 1 to 100
+    #[arg(long, value_name = "N")]
+    weight: Option<Setting>,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// What a setting is to be.
+#[derive(Clone, Copy, Debug)]
+enum Setting {
+    /// `none`: its default.
+    Default,
+    Number(u32),
+}
+
+impl FromStr for Setting {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Setting::Default),
+            number => number.parse().map(Setting::Number).map_err(|_| "it must be a whole number, or `none`"),
+        }
+    }
+}
+
+impl Tenant {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let (client, path) = (self.server.client()?, format!("/v1/tenants/{}", self.tenant));
+        let mut settings: TenantSettings = client.get(&path)?;
+        if let Some(changed) = self.changed(settings) {
+            settings = client.put_json(&path, &changed)?;
+        }
+        Ok(say(&told(&self.tenant, settings))?)
+    }
+
+    /// What it was set, with what is given here; None where nothing is.
+    fn changed(&self, was: TenantSettings) -> Option<TenantSettings> {
+        let new = |given: Option<Setting>, was| match given {
+            None => was,
+            Some(Setting::Default) => None,
+            Some(Setting::Number(number)) => Some(number),
+        };
+        let given = [self.max_running, self.runs_per_minute, self.max_waiting, self.weight];
+        given.iter().any(Option::is_some).then(|| TenantSettings {
+            max_running: new(self.max_running, was.max_running),
+            runs_per_minute: new(self.runs_per_minute, was.runs_per_minute),
+            max_waiting: new(self.max_waiting, was.max_waiting),
+            weight: new(self.weight, Some(was.weight)).unwrap_or(TenantSettings::default().weight),
+        })
+    }
+}
+
+fn told(tenant: &str, settings: TenantSettings) -> String {
+    let TenantSettings { max_running, runs_per_minute, max_waiting, weight } = settings;
+    let shown = |limit: Option<u32>| limit.map_or("none".to_owned(), |limit| limit.to_string());
+    format!(
+        "tenant {tenant}: max-running {}, runs-per-minute {}, max-waiting {}, weight {weight}",
+        shown(max_running),
+        shown(runs_per_minute),
+        shown(max_waiting)
+    )
+}
+
+fn name(text: &str) -> Result<String, String> {
+    config::check_name(text).map_err(str::to_owned)?;
+    Ok(text.to_owned())
+}
