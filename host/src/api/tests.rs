@@ -19,7 +19,7 @@ use super::*;
 use crate::clock;
 use crate::config::HostInfo;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
-use crate::history::{LogLevel, LogLine, Outcome, RunRecord};
+use crate::history::{KEPT_RUNS, LogLevel, LogLine, Outcome, RunRecord};
 use crate::registry::{Limits, Names, OnReturn, ScheduleSpec, TermRules, Trigger};
 use crate::scheduler::plan::{JobState, Paused};
 
@@ -193,7 +193,7 @@ impl Host {
     async fn ran(&self, job: &JobId, tick: &str, said: &[&str]) {
         let record = begun(job, tick, &self.fake.host);
         let (run, started) = (record.run.clone(), record.started);
-        let handle = self.history.begin(job, record);
+        let handle = self.history.begin(job, record, KEPT_RUNS);
         for message in said {
             handle.log_sink()(LogLine {
                 time: started,
@@ -266,7 +266,7 @@ async fn any_store_tells_of_a_host_that_is_gone_and_a_live_host_has_the_last_wor
     for (tick, gone) in [(lost, "gone"), (mistaken, "b")] {
         let mut record = begun(&job, tick, gone);
         (record.ended, record.outcome) = (Some(record.started), Some(Outcome::Unknown));
-        a.history.close_abandoned(&job, record);
+        a.history.close_abandoned(&job, record, KEPT_RUNS);
     }
     assert!(a.history.settle(PATIENCE).await);
     b.ran(&job, mistaken, &[]).await;

@@ -15,7 +15,7 @@ use super::term_book::{Begun, TermBook};
 use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::config::Layout;
-use crate::history::{History, Outcome, RunRecord};
+use crate::history::{History, KEPT_RUNS, Outcome, RunRecord};
 use crate::registry::{JobId, JobSpec, Trigger};
 use crate::runtime::{End, Interrupt, Prepared, RunEnd, RunRequest, Runtime, StateMode};
 
@@ -70,7 +70,7 @@ impl LeaderJob {
     /// Runs the guest to its end. Where the term's beginning is not written yet, it is while the guest already runs: without a
     /// lock delay a term needs no durable beginning to be safe, and a handover is shorter by a round trip.
     async fn lead(&self, gate: &Arc<Gate>, record: RunRecord, begun: Option<Begun>, waited: Option<String>) -> Served {
-        let kept = self.history.begin(&self.spec.id, record.clone());
+        let kept = self.history.begin(&self.spec.id, record.clone(), KEPT_RUNS);
         let run = self.runtime.start(&self.component, self.request(gate, &record, kept.log_sink()));
         let beginning = async {
             match begun {
@@ -114,7 +114,8 @@ impl LeaderJob {
         info!(job = %self.spec.id, token = gate.token(), detail, "a term's guest was not started");
         let record = self.record(gate);
         let ended = Some(record.started);
-        self.history.record(&self.spec.id, RunRecord { ended, outcome: Some(outcome), detail, ..record });
+        let record = RunRecord { ended, outcome: Some(outcome), detail, ..record };
+        self.history.record(&self.spec.id, record, KEPT_RUNS);
         report
     }
 

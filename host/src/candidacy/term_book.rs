@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, repeat, settled};
-use crate::history::{History, RunRecord, RunState, Running};
+use crate::history::{History, KEPT_RUNS, RunRecord, RunState, Running};
 use crate::registry::JobId;
 
 /// How often a term's beginning is written again where somebody else changed the job's run state meanwhile, or the reply was
@@ -58,7 +58,7 @@ impl TermBook<'_> {
             match self.try_write_beginning(gate, record, &mut abandoned).await {
                 Ok(begun) => {
                     if let Some(abandoned) = abandoned {
-                        self.history.close_abandoned(self.job, abandoned);
+                        self.history.close_abandoned(self.job, abandoned, KEPT_RUNS);
                     }
                     return Some(begun);
                 }

@@ -29,13 +29,14 @@ use crate::registry::JobId;
 use memory::Memory;
 use shelf::Shelf;
 
-/// How many runs of a job are kept, of each host.
+/// How many runs of a job are kept, of each host, where the job says nothing.
 pub const KEPT_RUNS: usize = 200;
 /// How much of a run's log is kept, in bytes: its newest lines.
 pub const KEPT_LOG_BYTES: usize = 256 * 1024;
 
-/// Old runs of a job are looked for once in so many of its runs.
-const PRUNE_EVERY: u32 = 20;
+/// Old runs of a job are looked for once in so many of its runs, or sooner: there are never more than a tenth too many of what
+/// is kept.
+const PRUNE_EVERY: usize = 20;
 /// How often a record is offered to a store that fails, and how long between the first two tries.
 const STORE_ATTEMPTS: u32 = 4;
 const STORE_RETRY: Duration = Duration::from_millis(200);
@@ -52,7 +53,7 @@ pub(crate) struct Inner {
     memory: Memory,
     /// This host's records that the store may not have yet, by job and name on the shelf.
     unsaved: Mutex<BTreeMap<(JobId, String), RunRecord>>,
-    runs_since_pruned: Mutex<HashMap<JobId, u32>>,
+    runs_since_pruned: Mutex<HashMap<JobId, usize>>,
     failed_writes: AtomicU64,
     /// How many background tasks are under way.
     busy: watch::Sender<usize>,
@@ -75,30 +76,30 @@ impl History {
         }))
     }
 
-    // ---- writing: called within a tokio runtime ----
+    // ---- writing: called within a tokio runtime. `keep` is how many runs of the job are kept, of each host, at least 1 ----
 
     /// A run begins: its record, with no end yet, is stored in the background.
-    pub fn begin(&self, job: &JobId, record: RunRecord) -> RunHandle {
-        RunHandle::begin(self.0.clone(), job.clone(), record)
+    pub fn begin(&self, job: &JobId, record: RunRecord, keep: usize) -> RunHandle {
+        RunHandle::begin(self.0.clone(), job.clone(), record, keep)
     }
 
     /// Stores a record as it is, in the background: what was skipped, or ended elsewhere.
-    pub fn record(&self, job: &JobId, record: RunRecord) {
+    pub fn record(&self, job: &JobId, record: RunRecord, keep: usize) {
         let (inner, job) = (self.0.clone(), job.clone());
         inner.remember(&job, &record);
-        inner.clone().in_background(async move { inner.save_last(&job, record).await });
+        inner.clone().in_background(async move { inner.save_last(&job, record, keep).await });
     }
 
     /// Stores how a run ended whose host did not say so, in the background. Where the store has that host's own word by now,
     /// it stands.
-    pub fn close_abandoned(&self, job: &JobId, record: RunRecord) {
+    pub fn close_abandoned(&self, job: &JobId, record: RunRecord, keep: usize) {
         let (inner, job) = (self.0.clone(), job.clone());
         inner.clone().in_background(async move {
-            let stored = inner.shelf.runs(&job, &record.host, KEPT_RUNS).await;
+            let stored = inner.shelf.runs(&job, &record.host, KEPT_RUNS.max(keep)).await;
             let same =
                 |run: &RunRecord| (&run.run, run.attempt) == (&record.run, record.attempt) && run.ended.is_some();
             if !stored.is_ok_and(|runs| runs.iter().any(|(_, run)| same(run))) {
-                inner.save_last(&job, record).await;
+                inner.save_last(&job, record, keep).await;
             }
         });
     }
@@ -232,7 +233,7 @@ impl Inner {
     }
 
     /// Stores a record that changes no more, and looks for old ones that may go.
-    async fn save_last(&self, job: &JobId, record: RunRecord) {
+    async fn save_last(&self, job: &JobId, record: RunRecord, keep: usize) {
         let mut pause = STORE_RETRY;
         for attempt in 1..=STORE_ATTEMPTS {
             match self.shelf.put_run(job, &record).await {
@@ -245,18 +246,23 @@ impl Inner {
             }
         }
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).remove(&(job.clone(), shelf::name(&record)));
-        if self.due_for_pruning(job)
-            && let Err(error) = self.shelf.prune(job, &record.host, KEPT_RUNS).await
+        if self.due_for_pruning(job, keep)
+            && let Err(error) = self.shelf.prune(job, &record.host, keep.max(1)).await
         {
             self.write_failed(job, &error);
         }
     }
 
-    fn due_for_pruning(&self, job: &JobId) -> bool {
+    fn due_for_pruning(&self, job: &JobId, keep: usize) -> bool {
         let mut runs = self.runs_since_pruned.lock().unwrap_or_else(PoisonError::into_inner);
-        let runs = runs.entry(job.clone()).or_insert(PRUNE_EVERY - 1);
-        *runs = (*runs + 1) % PRUNE_EVERY;
-        *runs == 0
+        // The first of this host's runs looks, for what it left before it was started.
+        let runs = runs.entry(job.clone()).or_insert(PRUNE_EVERY);
+        *runs += 1;
+        let due = *runs >= (keep / 10).clamp(1, PRUNE_EVERY);
+        if due {
+            *runs = 0;
+        }
+        due
     }
 
     fn write_failed(&self, job: &JobId, error: &object_store::Error) {

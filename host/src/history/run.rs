@@ -31,6 +31,8 @@ struct Recording {
     history: Arc<Inner>,
     job: Arc<JobId>,
     record: RunRecord,
+    /// How many runs of the job are kept.
+    keep: usize,
     waiting: Mutex<Waiting>,
     said: Notify,
 }
@@ -44,9 +46,9 @@ struct Waiting {
 }
 
 impl RunHandle {
-    pub(super) fn begin(history: Arc<Inner>, job: JobId, record: RunRecord) -> Self {
+    pub(super) fn begin(history: Arc<Inner>, job: JobId, record: RunRecord, keep: usize) -> Self {
         history.remember(&job, &record);
-        let run = Arc::new(Recording::new(history.clone(), job, record));
+        let run = Arc::new(Recording::new(history.clone(), job, record, keep));
         let (end, ended) = oneshot::channel();
         let (done, stored) = oneshot::channel();
         let keeper = run.clone();
@@ -87,8 +89,8 @@ impl RunHandle {
 }
 
 impl Recording {
-    fn new(history: Arc<Inner>, job: JobId, record: RunRecord) -> Self {
-        Recording { history, job: Arc::new(job), record, waiting: Mutex::default(), said: Notify::new() }
+    fn new(history: Arc<Inner>, job: JobId, record: RunRecord, keep: usize) -> Self {
+        Recording { history, job: Arc::new(job), record, keep, waiting: Mutex::default(), said: Notify::new() }
     }
 
     fn say(&self, line: LogLine) {
@@ -134,7 +136,7 @@ impl Recording {
             record.given_up("its host let go of it before it ended");
             record
         });
-        self.history.save_last(&self.job, last).await;
+        self.history.save_last(&self.job, last, self.keep).await;
     }
 
     /// Stores the log of a run that lasts, until its end.
@@ -248,6 +250,7 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use super::super::KEPT_RUNS;
     use super::super::tests::{Place, said};
     use super::*;
 
@@ -255,7 +258,7 @@ mod tests {
     async fn a_long_run_keeps_its_newest_lines_and_says_how_many_went() {
         let place = Place::new();
         let history = place.host("a");
-        let run = Recording::new(history.0.clone(), place.job.clone(), place.run("a", "t"));
+        let run = Recording::new(history.0.clone(), place.job.clone(), place.run("a", "t"), KEPT_RUNS);
         let mut log = Log::default();
         for batch in 0..20 {
             place.pass(1000);
@@ -280,7 +283,7 @@ mod tests {
     async fn lines_that_a_failing_store_refused_are_there_when_it_is_mended() {
         let place = Place::new();
         let history = place.host("a");
-        let run = Recording::new(history.0.clone(), place.job.clone(), place.run("a", "t"));
+        let run = Recording::new(history.0.clone(), place.job.clone(), place.run("a", "t"), KEPT_RUNS);
         let mut log = Log::default();
         let in_the_way = place.path().join("logs");
         std::fs::write(&in_the_way, b"").unwrap();

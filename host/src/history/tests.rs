@@ -86,9 +86,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn runs_are_listed_newest_first_while_they_run_and_after_a_restart() {
     let place = Place::new();
     let history = place.host("a");
-    let first = history.begin(&place.job, place.run("a", "2026-01-01T00:00:00Z"));
+    let first = history.begin(&place.job, place.run("a", "2026-01-01T00:00:00Z"), KEPT_RUNS);
     place.pass(10);
-    let second = history.begin(&place.job, place.run("a", "2026-01-01T00:00:01Z"));
+    let second = history.begin(&place.job, place.run("a", "2026-01-01T00:00:01Z"), KEPT_RUNS);
     first.finish(Outcome::Succeeded, "3 rows", place.clock.wall()).await;
 
     let ran = [("2026-01-01T00:00:01Z", None), ("2026-01-01T00:00:00Z", Some(Outcome::Succeeded))];
@@ -113,7 +113,7 @@ async fn a_run_whose_host_was_killed_is_unknown_once_the_host_is_back_and_never_
     assert_eq!(names(&runs), [("t", Some(Outcome::Unknown))]);
 
     let dropped = place.host("b");
-    drop(dropped.begin(&place.job, place.run("b", "u")));
+    drop(dropped.begin(&place.job, place.run("b", "u"), KEPT_RUNS));
     assert!(dropped.settle(PATIENCE).await);
     assert_eq!(names(&dropped.own_runs(&place.job, 10).await.unwrap()), [("u", Some(Outcome::Unknown))]);
 }
@@ -122,7 +122,7 @@ async fn a_run_whose_host_was_killed_is_unknown_once_the_host_is_back_and_never_
 async fn lines_are_followed_live_and_read_back_by_another_host() {
     let place = Place::new();
     let history = place.host("a");
-    let run = history.begin(&place.job, place.run("a", "t"));
+    let run = history.begin(&place.job, place.run("a", "t"), KEPT_RUNS);
     let sink = run.log_sink();
     let start = history.now();
     let (told, _) = tokio::join!(history.line_after(&place.job, start), async {
@@ -151,7 +151,7 @@ async fn lines_are_followed_live_and_read_back_by_another_host() {
 async fn a_flood_is_cut_counted_and_marked() {
     let place = Place::new();
     let history = place.host("a");
-    let run = history.begin(&place.job, place.run("a", "t"));
+    let run = history.begin(&place.job, place.run("a", "t"), KEPT_RUNS);
     let sink = run.log_sink();
     let message = "x".repeat(1024);
     for _ in 0..1000 {
@@ -171,20 +171,54 @@ async fn only_the_newest_runs_of_a_host_are_kept_with_their_logs() {
     let place = Place::new();
     let history = place.host("a");
     let other = place.host("b");
-    other.record(&place.job, place.run("b", "t"));
+    other.record(&place.job, place.run("b", "t"), KEPT_RUNS);
     for tick in 0..KEPT_RUNS + 41 {
         place.pass(1000);
-        let run = history.begin(&place.job, place.run("a", &format!("t{tick}")));
+        let run = history.begin(&place.job, place.run("a", &format!("t{tick}")), KEPT_RUNS);
         run.log_sink()(place.line(&format!("line {tick}")));
         run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
     }
     assert!(history.settle(PATIENCE).await && other.settle(PATIENCE).await);
     let runs = history.own_runs(&place.job, 1000).await.unwrap();
     assert_eq!(names(&runs)[0].0, format!("t{}", KEPT_RUNS + 40));
-    assert!((KEPT_RUNS..KEPT_RUNS + PRUNE_EVERY as usize).contains(&runs.len()), "{} runs are kept", runs.len());
+    assert!((KEPT_RUNS..KEPT_RUNS + PRUNE_EVERY).contains(&runs.len()), "{} runs are kept", runs.len());
     let lines = place.host("c").stored_lines(&place.job, "a", None, 1000).await.unwrap();
     assert_eq!(lines.len(), runs.len(), "each kept run has its log, and no other");
     assert_eq!(history.stored_runs(&place.job, "b", 10).await.unwrap().len(), 1, "another host's are its own");
+}
+
+#[tokio::test]
+async fn a_job_keeps_as_many_runs_as_it_says() {
+    for keep in [1, 5, 30] {
+        let place = Place::new();
+        let history = place.host("a");
+        for tick in 0..40 {
+            place.pass(1000);
+            let record = place.run("a", &format!("t{tick}"));
+            match tick % 3 {
+                0 => history.begin(&place.job, record, keep).finish(Outcome::Succeeded, "", place.clock.wall()).await,
+                1 => history.record(&place.job, record, keep),
+                _ => history.close_abandoned(&place.job, record, keep),
+            }
+            assert!(history.settle(PATIENCE).await);
+        }
+        let runs = history.own_runs(&place.job, 1000).await.unwrap();
+        assert_eq!(names(&runs)[0].0, "t39", "the newest stay");
+        assert!((keep..=keep + keep / 10).contains(&runs.len()), "{} runs are kept, not {keep}", runs.len());
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_comes_to_keep_less_loses_the_oldest() {
+    let place = Place::new();
+    let history = place.host("a");
+    for (tick, keep) in (0..30).map(|tick| (tick, if tick < 29 { 200 } else { 3 })) {
+        place.pass(1000);
+        history.record(&place.job, place.run("a", &format!("t{tick}")), keep);
+        assert!(history.settle(PATIENCE).await);
+    }
+    let runs = history.own_runs(&place.job, 1000).await.unwrap();
+    assert_eq!(names(&runs).iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["t29", "t28", "t27"]);
 }
 
 #[tokio::test]
@@ -194,7 +228,7 @@ async fn a_store_that_fails_costs_the_record_and_not_the_run() {
     // A file where the store needs a folder.
     std::fs::write(place.folder.path().join("history"), b"in the way").unwrap();
     std::fs::write(place.folder.path().join("logs"), b"in the way").unwrap();
-    let run = history.begin(&place.job, place.run("a", "t"));
+    let run = history.begin(&place.job, place.run("a", "t"), KEPT_RUNS);
     run.log_sink()(place.line("lost"));
     run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
     assert!(history.settle(PATIENCE).await, "it gives up in bounded time");

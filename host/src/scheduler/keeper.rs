@@ -291,6 +291,11 @@ impl Keeper {
         &self.job.spec.id
     }
 
+    /// How many whole records of its runs are kept.
+    fn kept_runs(&self) -> usize {
+        self.policies.history as usize
+    }
+
     fn rules(&self) -> Rules<'_> {
         let run_time = self.job.spec.limits.time().unwrap_or(Duration::MAX);
         Rules { schedule: &self.schedule, policies: &self.policies, run_time }

@@ -55,7 +55,7 @@ pub struct Policies {
     pub delivery: Delivery,
     /// After so many runs in a row that failed for good the job is paused.
     pub pause_after_failures: Option<u32>,
-    /// How many whole records of runs are kept.
+    /// How many whole records of runs each host keeps.
     pub history: u32,
 }
 

@@ -36,7 +36,7 @@ pub struct PolicySpec {
     /// After how many failures in a row the job is paused. None: it never is.
     #[serde(default)]
     pub pause_after_failures: Option<u32>,
-    /// How many whole records of runs are kept. None: as many as the host keeps.
+    /// How many whole records of runs each host keeps. None: as many as it keeps of any job.
     #[serde(default)]
     pub history: Option<u32>,
 }

@@ -46,7 +46,7 @@ impl Keeper {
         });
         let record = self.scribe(desk).begun(&begin.of, begin.attempt, at);
         let run = record.run.clone();
-        let kept = desk.scheduling.history.begin(self.id(), record.clone());
+        let kept = desk.scheduling.history.begin(self.id(), record.clone(), self.kept_runs());
         let interrupt = Interrupt::default();
         let ended = start(self.request(record, &kept, interrupt.clone(), desk));
         let nonce = begin.nonce;

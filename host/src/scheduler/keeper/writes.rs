@@ -94,7 +94,7 @@ impl Keeper {
                 let now = desk.now();
                 for found in abandoned {
                     let record = self.scribe(desk).abandoned(&found, now);
-                    desk.scheduling.history.close_abandoned(self.id(), record);
+                    desk.scheduling.history.close_abandoned(self.id(), record, self.kept_runs());
                 }
                 self.settle(desk);
             }
@@ -134,7 +134,7 @@ impl Keeper {
         for skip in skips {
             let record = self.scribe(desk).skipped(skip, why, now);
             debug!(job = %self.id(), run = record.run, detail = record.detail, "a tick is skipped");
-            desk.scheduling.history.record(self.id(), record);
+            desk.scheduling.history.record(self.id(), record, self.kept_runs());
         }
     }
 }
