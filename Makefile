@@ -38,7 +38,8 @@ bench: prepare guests
 	$(CARGO) build --release --workspace --bins --bench bench
 	$(CARGO) bench --workspace --bench bench
 
-# Tools that only the tests and the bench need: ZooKeeper and Curator with Java, Python with venv, setpriv.
+# Tools that only the tests and the bench need: ZooKeeper and Curator with Java, Python with venv, libfaketime,
+# setpriv.
 .PHONY: prepare
 prepare:
 	@sh tests/prepare.sh

@@ -11,6 +11,7 @@ missing() {
     [ -e /usr/share/java/slf4j-nop.jar ] || echo libslf4j-java
     command -v python3 >/dev/null || echo python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+    ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || echo faketime
     command -v setpriv >/dev/null || echo util-linux
 }
 

@@ -104,6 +104,10 @@ pub struct HostRow {
     pub started: Timestamp,
     /// Whether an operator has drained it.
     pub drained: bool,
+    /// By how many milliseconds its clock is ahead of the ensemble's; None before that is known.
+    pub clock_offset_ms: Option<i64>,
+    /// Whether it leads no groups for that.
+    pub clock_wrong: bool,
     /// How many elections it leads.
     pub elections_led: u32,
     /// Its session's id.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::cli::{Cli, ContenderRow, RunRow};
+use crate::fake_clock::FakeClock;
 use crate::host::{Host, HostSettings, ROOT};
 use crate::wait::await_value;
 
@@ -98,14 +99,31 @@ impl Cluster {
     /// Where it doesn't become ready.
     #[track_caller]
     pub fn join_through(&mut self, name: &str, zookeeper: Option<String>) {
-        let settings = HostSettings {
+        let settings = HostSettings { zookeeper, ..self.settings(name) };
+        self.hosts.push(Host::start(settings, self.dir.path()));
+    }
+
+    /// Starts one more host with a wall clock of its own, and gives that: right, until it is set otherwise.
+    ///
+    /// # Panics
+    /// Where it doesn't become ready.
+    #[track_caller]
+    pub fn join_with_clock(&mut self, name: &str) -> FakeClock {
+        let clock = FakeClock::right(self.dir.path().join(format!("{name}.clock")));
+        let settings = HostSettings { clock: Some(clock.clone()), ..self.settings(name) };
+        self.hosts.push(Host::start(settings, self.dir.path()));
+        clock
+    }
+
+    fn settings(&self, name: &str) -> HostSettings {
+        HostSettings {
             name: name.to_owned(),
-            zookeeper,
+            zookeeper: self.zookeeper.clone(),
             root: self.root.clone(),
             session_timeout: self.session_timeout,
             store: self.shared_store.then(|| self.dir.path().join("store")),
-        };
-        self.hosts.push(Host::start(settings, self.dir.path()));
+            clock: None,
+        }
     }
 
     /// The folder of this cluster: shared store in `store`, each host's data in a folder of its name.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::cli::Cli;
+use crate::fake_clock::FakeClock;
 use crate::place;
 use crate::port::free_port;
 use crate::process::Process;
@@ -33,6 +34,8 @@ pub struct HostSettings {
     pub session_timeout: Duration,
     /// The folder of components and history that the hosts of a cluster share; None: its own.
     pub store: Option<PathBuf>,
+    /// Its wall clock; None: the machine's.
+    pub clock: Option<FakeClock>,
 }
 
 impl HostSettings {
@@ -44,6 +47,7 @@ impl HostSettings {
             root: ROOT.to_owned(),
             session_timeout: Duration::from_secs(4),
             store: None,
+            clock: None,
         }
     }
 }
@@ -186,5 +190,9 @@ fn launch(settings: &HostSettings, address: &str, dir: &Path) -> Process {
     if let Some(store) = &settings.store {
         option("store", &store.display().to_string());
     }
-    Process::start(&settings.name, &place::silverback(), &args, dir)
+    let (program, args) = match &settings.clock {
+        Some(clock) => clock.run(&place::silverback(), args),
+        None => (place::silverback(), args),
+    };
+    Process::start(&settings.name, &program, &args, dir)
 }

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod cluster;
 pub mod curator;
 pub mod end_session;
+pub mod fake_clock;
 pub mod figure;
 pub mod history_checker;
 pub mod host;

@@ -118,6 +118,8 @@ pub(crate) async fn host(name: &str, sessions: &Sessions) -> Host {
         version: "0.1.0".to_owned(),
         started: clock.wall(),
         drained: false,
+        clock_offset_ms: None,
+        clock_wrong: false,
         elections_led: 1,
         session: HostInfo::session_text(session.id()),
     };

@@ -7,12 +7,28 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
+use super::clock_check::Answer;
 use crate::capability::Lease;
 use crate::clock::Clock;
 use crate::coordinator::{CreateMode, Error, Session, ensure_path, settled};
 
-/// What the host's node says, made anew for each heartbeat.
-pub type PresenceValue = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
+/// A host, as its heartbeats see it. A function that gives the value is one that hears nothing.
+pub trait Presence: Send + Sync {
+    /// What the host's node says, made anew for each heartbeat.
+    fn value(&self) -> Vec<u8>;
+
+    /// A heartbeat was answered.
+    fn hear(&self, _answer: Answer) {}
+}
+
+impl<F: Fn() -> Vec<u8> + Send + Sync> Presence for F {
+    fn value(&self) -> Vec<u8> {
+        self()
+    }
+}
+
+/// Shared by all sessions of a host.
+pub type PresenceValue = Arc<dyn Presence>;
 
 /// Why a host can't be a member.
 #[derive(Debug, Error)]
@@ -90,7 +106,7 @@ async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValu
     let name = || path.rsplit('/').next().unwrap_or(path).to_owned();
     let created = tokio::time::timeout(patience, async {
         loop {
-            match session.create(path, &value(), CreateMode::Ephemeral).await {
+            match session.create(path, &value.value(), CreateMode::Ephemeral).await {
                 Ok(_) => return Ok(()),
                 Err(Error::NodeExists { .. }) => {}
                 Err(Error::NoNode { .. }) => {
@@ -146,16 +162,19 @@ async fn beat(
         interval.tick().await;
         // Before the request is handed over, and never later: what counts is when the ensemble can have seen it.
         let sent = clock.boot();
-        match session.set(&path, &value(), None).await {
+        let wall = clock.wall();
+        match session.set(&path, &value.value(), None).await {
             Ok(stat) if stat.ephemeral_owner == session.id() => {
-                beats.acknowledged(sent, clock.boot());
+                let received = clock.boot();
+                beats.acknowledged(sent, received);
                 lease.extend(beats.stop_at());
+                value.hear(Answer { wall, sent, received, stamp_ms: stat.mtime_ms });
             }
             // Our node went with our session, or by somebody's hand, and another host of our name made its own.
             Ok(_) => error!("another host has this host's name; a heartbeat proves nothing"),
             Err(Error::NoNode { .. }) => {
                 warn!("this host's node was deleted by somebody, it is made again");
-                if let Err(error) = session.create(&path, &value(), CreateMode::Ephemeral).await {
+                if let Err(error) = session.create(&path, &value.value(), CreateMode::Ephemeral).await {
                     debug!(%error, "this host's node was not made again");
                 }
             }

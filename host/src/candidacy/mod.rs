@@ -3,6 +3,7 @@
 //! It waits; the machine decides. It knows what a term is for only as a [`Duty`].
 
 mod candidate;
+mod clock_check;
 mod duty;
 mod heartbeat;
 mod heirs;
@@ -18,8 +19,9 @@ mod term_book;
 mod tests;
 
 pub use candidate::{Candidacy, Candidate, Ended, Standing};
+pub use clock_check::{Answer, ClockCheck, ClockState};
 pub use duty::{Duty, Served};
-pub use heartbeat::{JoinError, Membership, PresenceValue};
+pub use heartbeat::{JoinError, Membership, Presence, PresenceValue};
 pub use leader_job::{LeaderJob, leader_run_id};
 pub use preference::Preference;
 pub use queue::{QueueEntry, contenders, for_guests};

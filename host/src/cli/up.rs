@@ -1,7 +1,9 @@
 //! `up`: runs a host.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -13,6 +15,8 @@ use crate::telemetry::{self, LogFormat};
 
 /// The longest root, in bytes: with the longest names and key below it a path stays within the coordinator's limit.
 const MAX_ROOT_BYTES: usize = 64;
+/// Less is below what heartbeats on a busy machine can tell; more is no bound.
+const CLOCK_OFFSETS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 
 #[derive(Debug, Args)]
 pub(super) struct Up {
@@ -51,6 +55,10 @@ pub(super) struct Up {
     /// How late this machine's threads and timers may be. A lease is shorter by that
     #[arg(long, default_value_t = DurationText(LeaseRule::MARGIN), value_name = "DURATION")]
     lease_margin: DurationText,
+    /// By how much this machine's wall clock and the ensemble's may differ, from 100ms to 1h. Beyond it the host says so and
+    /// leads no groups of scheduled jobs, until the clocks differ by less than half of this
+    #[arg(long, default_value = "2s", value_parser = clock_offset, value_name = "DURATION")]
+    max_clock_offset: DurationText,
     /// How long guests may take to return when the host drains; also the most that a job's `grace` gives
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     drain_grace: DurationText,
@@ -82,6 +90,7 @@ impl Up {
             clock_drift_per_mille: self.clock_drift,
             stop_budget: self.stop_budget.0,
             lease_margin: self.lease_margin.0,
+            max_clock_offset: self.max_clock_offset.0,
             drain_grace: self.drain_grace.0,
         }
     }
@@ -90,6 +99,11 @@ impl Up {
 fn name(text: &str) -> Result<String, String> {
     config::check_name(text).map_err(str::to_owned)?;
     Ok(text.to_owned())
+}
+
+fn clock_offset(text: &str) -> Result<DurationText, String> {
+    let offset: DurationText = text.parse()?;
+    if CLOCK_OFFSETS.contains(&offset.0) { Ok(offset) } else { Err("it must be from 100ms to 1h".to_owned()) }
 }
 
 fn root(text: &str) -> Result<String, String> {

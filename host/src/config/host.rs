@@ -17,6 +17,13 @@ pub struct HostInfo {
     /// Whether an operator has drained it: it stands in no election until it is undrained.
     #[serde(default)]
     pub drained: bool,
+    /// By how many milliseconds its wall clock is ahead of the ensemble's, as well as its heartbeats tell; negative where it is
+    /// behind. None before it is known.
+    #[serde(default)]
+    pub clock_offset_ms: Option<i64>,
+    /// Whether that is beyond the bound: it leads no groups until the clocks agree again.
+    #[serde(default)]
+    pub clock_wrong: bool,
     /// How many elections it leads; it says so anew with its heartbeats.
     pub elections_led: u32,
     /// Its session with the coordinator, in hexadecimal as ZooKeeper's own tools write it: `0x100a3c5e2d10000`.

@@ -33,6 +33,8 @@ pub struct UpSettings {
     pub stop_budget: Duration,
     /// What the lease leaves for late threads and timers.
     pub lease_margin: Duration,
+    /// By how much this machine's wall clock and the ensemble's may differ before the host leads no groups.
+    pub max_clock_offset: Duration,
     /// How long guests that were asked to stop are waited for before they are stopped.
     pub drain_grace: Duration,
 }

@@ -23,7 +23,7 @@ use self::allotment::Allotment;
 use self::berth::Berth;
 pub(super) use self::standings::Standings;
 use super::withdrawal::Withdrawal;
-use crate::candidacy::{JoinError, PresenceValue};
+use crate::candidacy::{ClockState, JoinError, PresenceValue};
 use crate::coordinator::{Coordinator, MAX_WATCHED_BYTES, Sessions};
 use crate::registry::{Job, JobId, JobSpec, Jobs, Trigger};
 use crate::runtime::Components;
@@ -78,6 +78,8 @@ pub(super) struct Elections {
     /// [`ELECTIONS_SHARE`].
     pub share: usize,
     pub withdrawal: Arc<Withdrawal>,
+    /// How this host's wall clock does: groups are led by the time on the wall.
+    pub clock: watch::Receiver<ClockState>,
 }
 
 /// The path of the election whose leader runs the job.
@@ -99,12 +101,14 @@ impl Elections {
         let elections = Arc::new(self);
         let mut jobs = elections.scheduling.jobs.clone();
         let mut withdrawal = elections.withdrawal.follow();
+        let mut clock = elections.clock.clone();
         let mut allotment = Allotment::new(elections.share);
         let mut berths: Vec<watch::Sender<Wanted>> = Vec::new();
         let mut tasks = JoinSet::new();
         loop {
             let withdrawn = *withdrawal.borrow_and_update();
-            let shares = allotment.share(elections.wanted(&jobs.borrow_and_update(), withdrawn));
+            let in_time = *clock.borrow_and_update() == ClockState::Right;
+            let shares = allotment.share(elections.wanted(&jobs.borrow_and_update(), withdrawn, in_time));
             for (index, wanted) in shares.into_iter().enumerate() {
                 match berths.get(index) {
                     Some(berth) => tell(berth, wanted),
@@ -126,6 +130,7 @@ impl Elections {
                 },
                 Ok(()) = jobs.changed() => {}
                 Ok(()) = withdrawal.changed() => {}
+                Ok(()) = clock.changed() => {}
             }
         }
     }
@@ -168,9 +173,10 @@ impl Elections {
         }
     }
 
-    /// What there is to stand for: nothing where the host is withdrawn.
-    fn wanted(&self, jobs: &Jobs, withdrawn: bool) -> Wanted {
-        let live = jobs.values().filter(|job| job.spec.paused.is_none() && !withdrawn);
+    /// What there is to stand for: nothing where the host is withdrawn, and no groups where its clock isn't known to be right.
+    fn wanted(&self, jobs: &Jobs, withdrawn: bool, in_time: bool) -> Wanted {
+        let waits_for_time = |job: &Job| !in_time && matches!(job.spec.trigger, Trigger::Schedule { .. });
+        let live = jobs.values().filter(|job| job.spec.paused.is_none() && !withdrawn && !waits_for_time(job));
         let posts = live.map(|job| {
             let election = election_of(&job.spec, &self.scheduling);
             match job.spec.trigger {

@@ -25,7 +25,7 @@ use tracing::{info, warn};
 
 use crate::api::{Api, ApiParts, Peers};
 use crate::artifact::Artifacts;
-use crate::candidacy::{JoinError, PresenceValue};
+use crate::candidacy::{ClockCheck, ClockState, JoinError, PresenceValue};
 use crate::clock::{self, Clock};
 use crate::config::{HostInfo, Layout, UpSettings};
 use crate::coordinator::{Coordinator, Embedded, Sessions, ZooKeeper};
@@ -117,17 +117,27 @@ async fn up(
     let withdrawal = Arc::new(Withdrawal::default());
     let (drain, draining) = watch::channel(false);
     let (joined, mut has_joined) = watch::channel(false);
+    let clock_check = Arc::new(ClockCheck::new(settings.max_clock_offset));
     let elections = Elections {
         coordinator,
         sessions: sessions.clone(),
         components,
         scheduling: scheduling.clone(),
-        presence: presence(&settings, address, clock.clone(), &sessions, standing.clone(), withdrawal.clone()),
+        presence: presence(
+            &settings,
+            address,
+            clock.clone(),
+            &clock_check,
+            &sessions,
+            standing.clone(),
+            withdrawal.clone(),
+        ),
         lease,
         grace: settings.drain_grace,
         standing: standing.clone(),
         share: ELECTIONS_SHARE,
         withdrawal: withdrawal.clone(),
+        clock: clock_check.follow(),
     };
     let mut holding = session_threads.spawn(elections.hold(draining, joined));
 
@@ -233,12 +243,14 @@ fn presence(
     settings: &UpSettings,
     address: std::net::SocketAddr,
     clock: Arc<dyn Clock>,
+    clock_check: &Arc<ClockCheck>,
     sessions: &Sessions,
     standing: Arc<Standings>,
     withdrawal: Arc<Withdrawal>,
 ) -> PresenceValue {
     let (name, started, sessions) = (settings.name.clone(), clock.wall(), sessions.clone());
-    Arc::new(move || {
+    let checked = clock_check.clone();
+    clock_check.told_by(move || {
         let session = sessions.now().map_or(0, |session| session.id());
         let info = HostInfo {
             host: name.clone(),
@@ -246,6 +258,8 @@ fn presence(
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
             drained: withdrawal.is_asked(),
+            clock_offset_ms: checked.offset_ms(),
+            clock_wrong: checked.state() == ClockState::Wrong,
             elections_led: standing.led(),
             session: HostInfo::session_text(session),
         };

@@ -5,6 +5,7 @@ mod apart;
 mod black_hole;
 mod bugs;
 mod chaos;
+mod clock;
 mod company;
 mod embedded;
 mod ensemble;

@@ -1,5 +1,6 @@
 //! Candidates on a coordinator in memory, with duties that say when they start and stop.
 
+mod clock_check;
 mod ends;
 mod faults;
 mod leader_job;

@@ -44,6 +44,7 @@ struct Place {
     jobs: watch::Receiver<Jobs>,
     standing: Arc<Standings>,
     withdrawal: Arc<Withdrawal>,
+    clock: watch::Sender<ClockState>,
     artifacts: Artifacts,
     drain: watch::Sender<bool>,
     joined: watch::Receiver<bool>,
@@ -93,6 +94,7 @@ impl Place {
         let withdrawal = Arc::new(Withdrawal::default());
         let (drain, draining) = watch::channel(false);
         let (tell, joined) = watch::channel(false);
+        let clock = watch::Sender::new(ClockState::Right);
         let elections = Elections {
             coordinator,
             sessions: sessions.clone(),
@@ -104,6 +106,7 @@ impl Place {
             standing: standing.clone(),
             share,
             withdrawal: withdrawal.clone(),
+            clock: clock.subscribe(),
         };
         let holding = tokio::spawn(elections.hold(draining, tell));
         Place {
@@ -115,6 +118,7 @@ impl Place {
             jobs,
             standing,
             withdrawal,
+            clock,
             artifacts,
             drain,
             joined,
@@ -356,6 +360,27 @@ async fn a_host_without_the_component_does_not_stand_until_it_has_it() {
     assert_eq!(contenders(place.onlooker.as_ref(), &place.election()).await, Ok(Vec::new()));
     place.artifacts.put(component.into()).await.unwrap();
     place.token_above(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_are_led_only_while_the_clock_is_right_and_leader_jobs_in_any_case() {
+    let place = Place::standing().await;
+    let times = ScheduleSpec::new("@every 1h");
+    let scheduled = Trigger::Schedule { times, policies: PolicySpec::default() };
+    let component = place.artifacts.put(patient().into()).await.unwrap();
+    place.apply_as("tick", scheduled, component.clone()).await;
+    let job = place.apply_digest(leader(OnReturn::Requeue), component).await;
+    let token = place.token_above(0).await;
+    place.until_leading(&job, token).await;
+    let group = place.layout.group(0);
+    for clock in [ClockState::Wrong, ClockState::Unknown] {
+        place.until(&group, |queue| queue.len() == 1).await;
+        place.clock.send_replace(clock);
+        place.until(&group, <[QueueEntry]>::is_empty).await;
+        place.clock.send_replace(ClockState::Right);
+    }
+    place.until(&group, |queue| queue.len() == 1).await;
+    assert_eq!(place.token_above(0).await, token, "the leader job's term went on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
