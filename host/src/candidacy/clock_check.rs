@@ -284,6 +284,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_heard_before_the_clock_was_set_does_not_count_when_it_is_set_back() {
+        let mut place = Place::new();
+        place.hear(500, 300, 300);
+        place.hear(1900, 5, 5);
+        place.hear(0, 300, 300);
+        assert!((-5..=5).contains(&place.check.offset_ms().unwrap()), "{:?}", place.check.offset_ms());
+    }
+
+    #[test]
     fn what_was_heard_long_ago_counts_no_more() {
         let mut place = Place::new();
         place.hear(300, 5, 5);
