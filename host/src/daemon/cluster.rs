@@ -14,10 +14,10 @@ use crate::api::{ApiError, Cluster, ContenderRow};
 use crate::artifact::Artifacts;
 use crate::candidacy::contenders;
 use crate::coordinator::Sessions;
-use crate::registry::{Digest, JobId, JobSpec, Registry, Trigger};
+use crate::registry::{Digest, JobId, JobSpec, Registry, Trigger, group_of};
 use crate::runtime::Runtime;
 use crate::scheduler::plan::BackfillError;
-use crate::scheduler::{Scheduling, TriggerError, group_of};
+use crate::scheduler::{Scheduling, TriggerError};
 
 /// How long a request waits for a session.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -25,9 +25,9 @@ pub(super) use self::standings::Standings;
 use super::withdrawal::Withdrawal;
 use crate::candidacy::{ClockState, JoinError, PresenceValue};
 use crate::coordinator::{Coordinator, MAX_WATCHED_BYTES, Sessions};
-use crate::registry::{Job, JobId, JobSpec, Jobs, Trigger};
+use crate::registry::{Job, JobId, JobSpec, Jobs, Trigger, group_of};
 use crate::runtime::Components;
-use crate::scheduler::{Scheduling, group_of};
+use crate::scheduler::Scheduling;
 
 /// Between two tries of what failed for a reason that may pass.
 const RETRY: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::config::Layout;
 use crate::coordinator::{CreateMode, Error, Session, ensure_path, repeat};
-use crate::scheduler::DEFAULT_GROUPS;
+use crate::registry::DEFAULT_GROUPS;
 
 /// Makes the cluster's own nodes where they are missing, and gives the number of groups it was made with. All of it may be
 /// done twice, so it is repeated where a reply was lost.

@@ -1,15 +1,14 @@
 //! What hosts know of all jobs and of what tenants were set: maps kept up to date by one watch on the registry's own node.
 
-use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::news::{self, Changed};
 use super::tenant_store::Known;
-use super::tenants::{Tenants, check_tenant};
-use super::{JobId, JobSpec, Registry, RegistryError};
+use super::tenants::Tenants;
+use super::{JobMap, JobSpec, Registry, RegistryError};
 use crate::coordinator::{Session, Stat, Watch};
 
 /// How long a look waits for a session, and between two looks that failed.
@@ -30,7 +29,7 @@ pub struct Job {
 }
 
 /// All jobs at one moment.
-pub type Jobs = Arc<BTreeMap<JobId, Arc<Job>>>;
+pub type Jobs = Arc<JobMap>;
 
 /// All that a host follows.
 #[derive(Clone)]
@@ -52,7 +51,7 @@ impl Registry {
     /// receivers and their clones are dropped.
     pub async fn follow_all(&self) -> Followed {
         let mut follower =
-            Follower { registry: self.clone(), seen: None, jobs: BTreeMap::new(), tenants: Known::default() };
+            Follower { registry: self.clone(), seen: None, jobs: JobMap::default(), tenants: Known::default() };
         let mut watch = follower.look().await;
         let jobs = watch::Sender::new(Arc::new(follower.jobs.clone()));
         let tenants = watch::Sender::new(Arc::new(follower.tenants.all().clone()));
@@ -69,8 +68,8 @@ impl Registry {
                     _ = nobody_follows => return,
                     next = look => watch = next,
                 }
-                tell(&jobs, &follower.jobs);
-                tell(&tenants, follower.tenants.all());
+                tell(&jobs, &follower.jobs, JobMap::is_same);
+                tell(&tenants, follower.tenants.all(), PartialEq::eq);
             }
         });
         followed
@@ -78,9 +77,9 @@ impl Registry {
 }
 
 /// Says how things are, where that is something new.
-fn tell<T: Clone + PartialEq>(known: &watch::Sender<Arc<T>>, now: &T) {
+fn tell<T: Clone>(known: &watch::Sender<Arc<T>>, now: &T, is_same: impl Fn(&T, &T) -> bool) {
     known.send_if_modified(|known| {
-        let modified = **known != *now;
+        let modified = !is_same(known, now);
         if modified {
             *known = Arc::new(now.clone());
         }
@@ -100,27 +99,10 @@ impl Generation {
         Generation { czxid: stat.czxid, version: stat.version }
     }
 
-    /// True when exactly one change lies between.
-    fn directly_follows(self, earlier: Generation) -> bool {
-        self.czxid == earlier.czxid && self.version == earlier.version.wrapping_add(1)
-    }
-}
-
-/// What the registry's own node says: what was changed last.
-enum Changed {
-    Job(JobId),
-    /// What a tenant of this name was set.
-    Tenant(String),
-}
-
-impl Changed {
-    /// `TENANT/JOB`, or the name of a tenant. None for what is neither: another program's hand.
-    fn parse(value: &[u8]) -> Option<Self> {
-        let name = std::str::from_utf8(value).ok()?;
-        if name.contains('/') {
-            return JobId::from_str(name).ok().map(Changed::Job);
-        }
-        check_tenant(name).ok().map(|()| Changed::Tenant(name.to_owned()))
+    /// How many changes lie between; None where it can't be told.
+    fn since(self, earlier: Generation) -> Option<usize> {
+        let changes = self.version.wrapping_sub(earlier.version);
+        usize::try_from(changes).ok().filter(|_| self.czxid == earlier.czxid)
     }
 }
 
@@ -128,7 +110,7 @@ struct Follower {
     registry: Registry,
     /// None: never read, or there was no registry.
     seen: Option<Generation>,
-    jobs: BTreeMap<JobId, Arc<super::Job>>,
+    jobs: JobMap,
     tenants: Known,
 }
 
@@ -151,16 +133,20 @@ impl Follower {
         // The watch is set before anything is read: what changes meanwhile makes it fire.
         let (node, watch) = session.get_and_watch(&self.registry.node()).await?;
         let Some((value, stat)) = node else {
-            (self.seen, self.jobs) = (None, BTreeMap::new());
+            (self.seen, self.jobs) = (None, JobMap::default());
             self.tenants.forget();
             return Ok(watch);
         };
         let now = Generation::of(&stat);
-        match (self.seen, Changed::parse(&value)) {
-            (Some(seen), _) if seen == now => {}
-            (Some(seen), Some(changed)) if now.directly_follows(seen) => self.look_at(&*session, changed).await?,
-            (Some(_) | None, Some(_) | None) => {
-                self.jobs = BTreeMap::clone(&*self.registry.read_all(&*session).await?);
+        let changes = self.seen.and_then(|seen| now.since(seen));
+        match changes.and_then(|changes| news::last(&value, changes)) {
+            Some(changed) => {
+                for changed in changed {
+                    self.look_at(&*session, changed).await?;
+                }
+            }
+            None => {
+                self.jobs.replace(self.registry.read_all(&*session).await?.into_values());
                 self.tenants.look(&self.registry, &*session).await?;
             }
         }
@@ -172,8 +158,8 @@ impl Follower {
     async fn look_at(&mut self, session: &dyn Session, changed: Changed) -> Result<(), RegistryError> {
         match changed {
             Changed::Job(id) => match self.registry.read_or_log(session, &id).await? {
-                Some(job) => drop(self.jobs.insert(id, job)),
-                None => drop(self.jobs.remove(&id)),
+                Some(job) => self.jobs.insert(job),
+                None => self.jobs.remove(&id),
             },
             Changed::Tenant(name) => self.tenants.look_at(&self.registry, session, &name).await?,
         }

@@ -1,8 +1,11 @@
 //! Tenants and their jobs: what they are, whether they are valid, and their place in the coordinator.
 
 mod follow;
+mod group_of;
 mod http;
+mod job_map;
 mod job_toml;
+mod news;
 mod pause;
 mod policies;
 mod schedule;
@@ -14,7 +17,9 @@ mod term_rules;
 mod validate;
 
 pub use follow::{Followed, Job, Jobs};
+pub use group_of::{DEFAULT_GROUPS, group_of};
 pub use http::{HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Scheme, TokenHeader, TokenHeaderError};
+pub use job_map::{GroupJobs, JobMap};
 pub use job_toml::JobFile;
 pub use pause::{MAX_BY_BYTES, MAX_NOTE_BYTES, Pause, PauseOrder};
 pub use policies::{

@@ -9,7 +9,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Job, JobId, JobSpec, Jobs, Pause};
+use super::{Job, JobId, JobSpec, Pause, news};
 use crate::config::Layout;
 use crate::coordinator::{
     CreateMode, Error, MAX_CHILDREN, MultiError, Op, OpResult, Session, Sessions, Stat, ensure_path,
@@ -18,7 +18,7 @@ use crate::coordinator::{
 /// How long a request waits for a session.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a change is tried that others get in the way of, or whose reply is lost.
-pub(super) const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 20;
 /// How many requests are under way at once while many jobs are read.
 pub(super) const PIPELINE: usize = 64;
 /// How many keys are deleted in one multi: at the longest keys still below the coordinator's size limit.
@@ -151,7 +151,7 @@ impl Registry {
     ///
     /// # Errors
     /// What the coordinator says.
-    pub async fn list(&self) -> Result<Jobs, RegistryError> {
+    pub async fn list(&self) -> Result<BTreeMap<JobId, Arc<Job>>, RegistryError> {
         let session = self.session().await?;
         session.sync(&self.layout.registry()).await?;
         self.read_all(&*session).await
@@ -220,7 +220,7 @@ impl Registry {
         }
     }
 
-    pub(super) async fn read_all(&self, session: &dyn Session) -> Result<Jobs, RegistryError> {
+    pub(super) async fn read_all(&self, session: &dyn Session) -> Result<BTreeMap<JobId, Arc<Job>>, RegistryError> {
         let mut ids = Vec::new();
         for tenant in children(session, &self.layout.tenants()).await? {
             for name in children(session, &self.layout.jobs(&tenant)).await? {
@@ -233,8 +233,7 @@ impl Registry {
             .buffered(PIPELINE)
             .try_collect()
             .await?;
-        let jobs: BTreeMap<_, _> = found.into_iter().flatten().map(|job| (job.spec.id.clone(), job)).collect();
-        Ok(Arc::new(jobs))
+        Ok(found.into_iter().flatten().map(|job| (job.spec.id.clone(), job)).collect())
     }
 
     /// As [`Self::read`]; what is no job is logged and counts as none.
@@ -292,7 +291,7 @@ impl Registry {
         Op::Set { path: self.path(id), data: data.to_vec(), version }
     }
 
-    /// One change of a job or of a tenant's settings, and the registry's own node with it, which says the name of what changed.
+    /// One change of a job or of a tenant's settings, and the registry's own node with it, which says what changed last.
     pub(super) async fn commit(
         &self,
         session: &dyn Session,
@@ -300,7 +299,15 @@ impl Registry {
         op: Op,
     ) -> Result<Committed, RegistryError> {
         let deletes = matches!(op, Op::Delete { .. });
-        let tell = Op::Set { path: self.layout.registry(), data: changed.as_bytes().to_vec(), version: None };
+        let (said, stat) = match session.get(&self.layout.registry()).await {
+            Ok(found) => found,
+            Err(error @ Error::NoNode { .. }) => return self.make_way(session, error).await,
+            // Nothing was written: look again, if need be on the next session.
+            Err(Error::Lost | Error::OutcomeUnknown { .. }) => return Ok(Committed::No),
+            Err(error) => return Err(error.into()),
+        };
+        let data = news::after(&said, changed);
+        let tell = Op::Set { path: self.layout.registry(), data, version: Some(stat.version) };
         match session.multi(vec![op, tell]).await {
             Ok(results) => Ok(Committed::Yes(match results.first() {
                 Some(OpResult::Set(stat)) => stat.version,
@@ -341,10 +348,11 @@ impl Registry {
 
     /// The directories above a job's nodes. Another job of the tenant has made some of them, never all.
     async fn make_parents(&self, session: &dyn Session, id: &JobId) -> Result<(), Error> {
-        for parent in self.layout.parents(&id.tenant, &id.name) {
-            ensure_path(session, &parent).await?;
-        }
-        Ok(())
+        let make = async |parent: String| match session.stat(&parent).await? {
+            Some(_) => Ok(()),
+            None => ensure_path(session, &parent).await,
+        };
+        futures::future::try_join_all(self.layout.parents(&id.tenant, &id.name).map(make)).await.map(drop)
     }
 
     /// Deletes what a job without a spec left.

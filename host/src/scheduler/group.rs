@@ -9,7 +9,6 @@ use silverback_election::Report;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::group_of::group_of;
 use super::order::{Order, TriggerError};
 use super::runner::Runner;
 use super::term::Term;
@@ -19,7 +18,7 @@ use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::history::History;
-use crate::registry::{JobId, Jobs};
+use crate::registry::{JobId, Jobs, group_of};
 
 /// How many orders may wait for a group to hear them.
 const ORDERS: usize = 16;

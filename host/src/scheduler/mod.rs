@@ -10,7 +10,6 @@ mod commit;
 mod desk;
 mod due;
 mod group;
-mod group_of;
 mod keeper;
 mod order;
 mod pipeline;
@@ -23,7 +22,6 @@ mod tests;
 mod turns;
 
 pub use group::{GroupDuty, Led, Scheduling};
-pub use group_of::{DEFAULT_GROUPS, group_of};
 pub use order::TriggerError;
 pub use runner::{Runner, Start};
 pub use turns::Turns;

@@ -12,12 +12,11 @@ use tokio::sync::{mpsc, watch};
 use super::change::{Setback, Written};
 use super::desk::{Desk, Event, Key};
 use super::group::{Scheduling, Told};
-use super::group_of::group_of;
 use super::keeper::{Keeper, Retire, Under};
 use super::order::TriggerError;
 use super::turns::Turn;
 use crate::capability::Gate;
-use crate::registry::{JobId, Jobs, Trigger};
+use crate::registry::{GroupJobs, JobId, Jobs, Trigger};
 
 /// How much is heard before what follows from it is sent.
 const EARFUL: usize = 512;
@@ -26,6 +25,8 @@ pub(super) struct Term {
     group: u32,
     desk: Desk,
     jobs: watch::Receiver<Jobs>,
+    /// The jobs of the group, as they were followed last.
+    seen: GroupJobs,
     keepers: HashMap<Key, Keeper>,
     by_job: HashMap<JobId, Key>,
     turns: mpsc::UnboundedReceiver<(Key, Turn)>,
@@ -49,7 +50,17 @@ impl Term {
         let (turned, turns) = mpsc::unbounded_channel();
         let jobs = scheduling.jobs.clone();
         let desk = Desk::new(scheduling, gate, turned);
-        Term { group, desk, jobs, keepers: HashMap::new(), by_job: HashMap::new(), turns, orders, next_key: 0 }
+        Term {
+            group,
+            desk,
+            jobs,
+            seen: GroupJobs::default(),
+            keepers: HashMap::new(),
+            by_job: HashMap::new(),
+            turns,
+            orders,
+            next_key: 0,
+        }
     }
 
     /// Until the group is led no more and nothing of it runs here.
@@ -156,11 +167,15 @@ impl Term {
     // ---- jobs ----
 
     fn follow_jobs(&mut self) {
-        let all = self.jobs.borrow_and_update().clone();
+        let ours = self.jobs.borrow_and_update().group(self.group, self.desk.scheduling.groups);
+        if Arc::ptr_eq(&ours, &self.seen) {
+            return;
+        }
+        self.seen = ours.clone();
         for key in self.keys() {
             let Some(keeper) = self.keepers.get(&key) else { continue };
             let (known, id) = (keeper.job.mzxid, &keeper.job.spec.id);
-            match all.get(id) {
+            match ours.get(id) {
                 None => self.with(key, |keeper, _| keeper.retire(Retire::Now)),
                 Some(job) if job.mzxid == known => {}
                 Some(job) => {
@@ -169,9 +184,7 @@ impl Term {
                 }
             }
         }
-        let groups = self.desk.scheduling.groups;
-        let ours: Vec<JobId> = all.keys().filter(|id| group_of(id, groups) == self.group).cloned().collect();
-        ours.iter().for_each(|id| self.start(id));
+        ours.keys().for_each(|id| self.start(id));
     }
 
     /// Keeps a job, where it is to be kept and isn't.
@@ -180,7 +193,7 @@ impl Term {
         if self.desk.closing || self.desk.gate.is_over() || self.by_job.contains_key(id) {
             return;
         }
-        let job = self.jobs.borrow().get(id).cloned();
+        let job = self.seen.get(id).cloned();
         let is_scheduled = |job: &crate::registry::Job| matches!(job.spec.trigger, Trigger::Schedule { .. });
         let Some(job) = job.filter(|job| is_scheduled(job) && job.spec.paused.is_none()) else { return };
         self.next_key += 1;

@@ -12,9 +12,9 @@ use tracing::{error, warn};
 
 use super::{Post, RETRY, Standings, told};
 use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, Membership, Preference};
-use crate::registry::{Job, Names, OnReturn, TermRules, Trigger};
+use crate::registry::{Job, Names, OnReturn, TermRules, Trigger, group_of};
 use crate::runtime::{ComponentError, Components};
-use crate::scheduler::{GroupDuty, Scheduling, group_of};
+use crate::scheduler::{GroupDuty, Scheduling};
 
 /// What holds one post.
 pub(super) struct Holder {

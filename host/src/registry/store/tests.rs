@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::clock;
 use crate::coordinator::{Coordinator, Embedded};
+use crate::registry::Jobs;
 use crate::registry::{
     Digest, Followed, Limits, Names, OnReturn, PauseOrder, TenantSettings, Tenants, TermRules, Trigger,
 };

@@ -1,7 +1,7 @@
 //! Which group a scheduled job belongs to. An election for each job doesn't scale, one for all of them neither; a fixed
 //! number of groups does.
 
-use crate::registry::JobId;
+use super::JobId;
 
 /// How many groups a cluster is made with. Fixed from then on: every host must compute the same group.
 pub const DEFAULT_GROUPS: u32 = 256;
