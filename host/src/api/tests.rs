@@ -1,6 +1,8 @@
 //! Two hosts over one coordinator, each with its own store: what one knows, the other answers too.
 
 mod next;
+mod pause;
+mod tenants;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -20,8 +22,7 @@ use crate::clock;
 use crate::config::HostInfo;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
 use crate::history::{KEPT_RUNS, LogLevel, LogLine, Outcome, RunRecord};
-use crate::registry::{Limits, Names, OnReturn, ScheduleSpec, TermRules, Trigger};
-use crate::scheduler::plan::{JobState, Paused};
+use crate::registry::{Limits, Names, OnReturn, TermRules, Trigger};
 
 /// Host `a` leads everything.
 struct Fake {
@@ -332,82 +333,6 @@ async fn what_only_the_leader_can_do_is_handed_on_to_it_once() {
     let (status, refused) = b.ask(Method::POST, "/v1/jobs/acme/publisher/trigger?local=true", b"").await;
     let error = json!({"error": "host `b` doesn't lead job `acme/publisher`"});
     assert_eq!((status, refused), (StatusCode::CONFLICT, error));
-}
-
-#[tokio::test]
-async fn of_a_paused_job_it_is_said_that_it_is_paused() {
-    let sessions = sessions().await;
-    let a = host("a", &sessions).await;
-    a.apply("acme", "publisher").await;
-    assert_eq!(a.ask(Method::POST, "/v1/jobs/acme/publisher/pause", b"").await.0, StatusCode::OK);
-    for what in ["resign", "trigger"] {
-        let (status, refused) = a.ask(Method::POST, &format!("/v1/jobs/acme/publisher/{what}"), b"").await;
-        let error = json!({"error": "job `acme/publisher` is paused: nobody leads it until it is resumed"});
-        assert_eq!((status, refused), (StatusCode::CONFLICT, error));
-    }
-}
-
-#[tokio::test]
-async fn a_pause_is_listed_with_who_when_and_why_until_the_job_is_resumed() {
-    let a = host("a", &sessions().await).await;
-    a.apply("acme", "publisher").await;
-    let order = json!({"by": "ada", "note": "the table moves"}).to_string();
-    let (status, applied) = a.ask(Method::POST, "/v1/jobs/acme/publisher/pause", order.as_bytes()).await;
-    assert_eq!((status, applied), (StatusCode::OK, json!({"version": 1, "change": "updated"})));
-    let row = a.get("/v1/jobs").await[0].clone();
-    assert_eq!((&row["paused"], &row["pause"]["by"]), (&json!(true), &json!("ada")));
-    assert_eq!(row["pause"]["note"], "the table moves");
-    assert!(row["pause"]["at"].as_str().unwrap().parse::<Timestamp>().is_ok(), "{row}");
-    assert_eq!(a.ask(Method::POST, "/v1/jobs/acme/publisher/pause", b"").await.0, StatusCode::OK);
-    assert_eq!(a.get("/v1/jobs").await[0]["pause"]["by"], "unknown");
-    assert_eq!(a.ask(Method::POST, "/v1/jobs/acme/publisher/resume", b"").await.0, StatusCode::OK);
-    let row = a.get("/v1/jobs").await[0].clone();
-    assert_eq!((&row["paused"], row.get("pause")), (&json!(false), None));
-}
-
-#[tokio::test]
-async fn a_job_that_paused_itself_is_listed_so_until_it_is_resumed() {
-    let sessions = sessions().await;
-    let a = host("a", &sessions).await;
-    let leader = a.apply("acme", "publisher").await;
-    let job = next::scheduled(&leader, ScheduleSpec::new("@hourly"));
-    let (status, _) = a.ask(Method::PUT, "/v1/jobs/acme/nightly", &serde_json::to_vec(&job).unwrap()).await;
-    assert_eq!(status, StatusCode::OK);
-    assert!(a.get("/v1/jobs").await[0]["next_tick"].is_string());
-    let paused =
-        Paused { at: clock::system().wall() + Duration::from_millis(1), why: "3 failures in a row".to_owned() };
-    let state = JobState { paused: Some(paused), ..JobState::default() }.to_bytes();
-    let session = sessions.get(PATIENCE).await.unwrap();
-    session.create("/zoo/runs/acme/nightly", &state, CreateMode::Persistent).await.unwrap();
-    let row = a.get("/v1/jobs").await[0].clone();
-    assert_eq!((&row["paused"], &row["next_tick"]), (&json!(true), &Value::Null));
-    assert_eq!((&row["pause"]["by"], &row["pause"]["note"]), (&Value::Null, &json!("3 failures in a row")));
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(a.ask(Method::POST, "/v1/jobs/acme/nightly/resume", b"").await.0, StatusCode::OK);
-    let row = a.get("/v1/jobs").await[0].clone();
-    assert_eq!((&row["paused"], row.get("pause")), (&json!(false), None));
-}
-
-#[tokio::test]
-async fn a_tenant_is_set_limits_and_weight_and_listed_with_its_jobs() {
-    let sessions = sessions().await;
-    let (a, b) = (host("a", &sessions).await, host("b", &sessions).await);
-    let defaults = json!({"max_running": null, "runs_per_minute": null, "max_waiting": null, "weight": 1});
-    assert_eq!(a.get("/v1/tenants").await, json!([]));
-    assert_eq!(a.get("/v1/tenants/zoo").await, defaults);
-    a.apply("acme", "publisher").await;
-    let set = json!({"max_running": 3, "runs_per_minute": null, "max_waiting": null, "weight": 7});
-    let (status, answer) = a.ask(Method::PUT, "/v1/tenants/zoo", br#"{"max_running": 3, "weight": 7}"#).await;
-    assert_eq!((status, &answer), (StatusCode::OK, &set));
-    assert_eq!(b.get("/v1/tenants/zoo").await, set);
-    let row = |tenant: &str, jobs: u32, settings: &Value| {
-        let mut row = settings.clone();
-        (row["tenant"], row["jobs"]) = (tenant.into(), jobs.into());
-        row
-    };
-    assert_eq!(b.get("/v1/tenants").await, json!([row("acme", 1, &defaults), row("zoo", 0, &set)]));
-    assert_eq!(b.ask(Method::DELETE, "/v1/tenants/zoo", b"").await.0, StatusCode::NO_CONTENT);
-    assert_eq!(a.get("/v1/tenants").await, json!([row("acme", 1, &defaults)]));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Schedules through the API: the coming ticks, and what must hold of a schedule when it is stored.
 
 use super::*;
-use crate::registry::PolicySpec;
+use crate::registry::{PolicySpec, ScheduleSpec};
 
 pub(super) fn scheduled(leader: &JobSpec, times: ScheduleSpec) -> JobSpec {
     let id = JobId::new("acme", "nightly").unwrap();
