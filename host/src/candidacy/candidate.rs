@@ -9,14 +9,14 @@ use silverback_election::{Action, Election, Event, How, Names, OnReturn, Report,
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
+use super::courtesy::{Courtesy, MakesWay, Manners};
 use super::duty::Duty;
 use super::heartbeat::Membership;
-use super::heirs::Heirs;
 use super::pause;
-use super::preference::{Preference, Trust};
 use super::queue::child;
+use super::rear::Rear;
 use super::requests::Requests;
-use super::term::{Passing, Past, Term, ending};
+use super::term::{Past, Term, ending};
 use crate::capability::{Ending, Gate, Lease};
 use crate::coordinator::{Op, SessionState};
 
@@ -35,8 +35,8 @@ pub struct Candidacy {
     pub grace: Duration,
     /// How long a term lasts before it is given up; None: as long as it can.
     pub max_term: Option<Duration>,
-    /// Whom this host makes way for; None where no host should lead rather than this one.
-    pub preference: Option<Preference>,
+    /// Whom this host makes way for.
+    pub makes_way: MakesWay,
 }
 
 /// Where a candidate stands, for whoever shows it.
@@ -69,6 +69,7 @@ pub enum Ended {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Command {
     Resign,
+    Withdraw,
     Leave,
 }
 
@@ -93,6 +94,11 @@ impl Candidate {
     /// Gives up the term, if there is one, and stands again at the end of the queue.
     pub fn resign(&self) {
         let _ = self.commands.send(Command::Resign);
+    }
+
+    /// Stands no more, unless it leads: then it goes on.
+    pub fn withdraw(&self) {
+        let _ = self.commands.send(Command::Withdraw);
     }
 
     /// Stands no more: stops the duty, then releases.
@@ -148,11 +154,7 @@ struct Driver {
     /// Whom to make way for, once there is somebody.
     heir: Option<BoxFuture<'static, String>>,
     term: Option<Term>,
-    /// The queue as it was last listed; kept where there is a preference.
-    queue: Vec<String>,
-    /// The heir that this term is given up for.
-    makes_way_for: Option<String>,
-    trust: Trust,
+    courtesy: Courtesy,
     last_words: Vec<Op>,
     /// Kept until the last term is released.
     unreleased: Option<oneshot::Sender<()>>,
@@ -182,6 +184,7 @@ impl Driver {
                 election: candidacy.election.as_str().into(),
                 identifier: candidacy.identifier.as_str().into(),
             },
+            courtesy: Courtesy::new(candidacy.makes_way.clone()),
             candidacy,
             member,
             duty,
@@ -195,9 +198,6 @@ impl Driver {
             term_end: None,
             heir: None,
             term: None,
-            queue: Vec::new(),
-            makes_way_for: None,
-            trust: Trust::default(),
             last_words: Vec::new(),
             unreleased: None,
             last_term: None,
@@ -232,9 +232,7 @@ impl Driver {
 
     fn note(&mut self, event: &Event) {
         self.session_lost |= *event == Event::SessionLost;
-        if let (Some(_), Event::Listed { children, .. }) = (&self.candidacy.preference, event) {
-            self.queue.clone_from(children);
-        }
+        self.courtesy.note(event);
     }
 
     /// Waits for whatever comes first. What ends a term comes before what keeps it going.
@@ -247,7 +245,7 @@ impl Driver {
                 Err(_) => Event::SessionLost,
             }),
             command = self.commands.recv(), if !self.told_to_leave => {
-                Some(self.commanded(command.unwrap_or(Command::Leave)))
+                self.commanded(command.unwrap_or(Command::Leave))
             }
             past = past(&mut self.term) => Some(self.served(past)),
             () = wait(&mut self.grace_end) => {
@@ -265,12 +263,13 @@ impl Driver {
         }
     }
 
-    fn commanded(&mut self, command: Command) -> Event {
+    fn commanded(&mut self, command: Command) -> Option<Event> {
         match command {
-            Command::Resign => Event::Resign,
-            Command::Leave => {
+            Command::Resign => Some(Event::Resign),
+            Command::Withdraw if matches!(self.machine.state(), State::Leading { .. }) => None,
+            Command::Withdraw | Command::Leave => {
                 self.told_to_leave = true;
-                Event::Leave
+                Some(Event::Leave)
             }
         }
     }
@@ -278,15 +277,15 @@ impl Driver {
     fn make_way(&mut self, heir: String) -> Event {
         info!(election = self.candidacy.election, heir, "makes way for a preferred host");
         self.on_gate(|gate| gate.because(Ending::Preferred));
-        self.makes_way_for = Some(heir);
+        self.courtesy.gives_up_for(heir);
         Event::Resign
     }
 
     fn served(&mut self, Past { served, passed_to }: Past) -> Event {
-        if let Some(heir) = self.makes_way_for.take().or(passed_to) {
-            self.trust.made_way(heir, self.member.clock().boot());
-        }
-        self.last_term = self.term.take().map(|term| term.granted_at);
+        self.last_term = self.term.take().map(|term| {
+            self.courtesy.served(&term.gate, passed_to, self.member.clock().boot());
+            term.granted_at
+        });
         self.returned = matches!(self.machine.state(), State::Leading { .. })
             && self.candidacy.on_return == OnReturn::Stop
             && served.report != Report::Stopped;
@@ -344,27 +343,22 @@ impl Driver {
             gate.close();
         }
         let granted_at = self.member.clock().boot();
-        let heirs = self.heirs(name, granted_at);
-        let queue = std::mem::take(&mut self.queue);
-        let passing = heirs.clone().map(|heirs| Passing { heirs, queue });
+        let manners = self.courtesy.of_term(self.rear(name), &gate, granted_at);
+        let (passing, heir) = manners.map(|Manners { passing, heir }| (passing, heir)).unzip();
         self.term = Some(Term::begin(self.duty.clone(), gate, granted_at, passing));
         self.lease_end = Some(Box::pin(lease_end(lease)));
         self.term_end = self.candidacy.max_term.map(|max_term| Box::pin(tokio::time::sleep(max_term)) as BoxFuture<_>);
-        self.heir = heirs.map(|heirs| Box::pin(heirs.in_time()) as BoxFuture<_>);
+        self.heir = heir;
     }
 
-    /// For a term under our contender `me`; None where no host should lead rather than this one.
-    fn heirs(&mut self, me: &str, now: Duration) -> Option<Heirs> {
-        let preference = self.candidacy.preference.clone()?;
-        self.trust.leads_again(now, preference.after);
-        Some(Heirs {
+    /// Those behind our contender `me`.
+    fn rear(&self, me: &str) -> Rear {
+        Rear {
             session: self.member.session().clone(),
             clock: self.member.clock().clone(),
             election: self.candidacy.election.clone(),
             me: me.to_owned(),
-            preference,
-            trust: self.trust.clone(),
-        })
+        }
     }
 
     /// Not where the connection broke again since our contender was seen: the next reconnect looks anew.

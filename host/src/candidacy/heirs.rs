@@ -1,35 +1,20 @@
 //! Looks whether a more preferred host stands behind this one in the queue.
 //!
-//! It reads, and decides with [`Preference`]; what follows is the driver's. A contender's value is read when it is first
-//! seen; while nobody comes or goes, a term costs one watch on the election's path.
+//! It decides with [`Preference`]; what follows is the driver's.
 
 use std::future::pending;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::try_join_all;
-use silverback_election::in_order;
 use tracing::warn;
 
 use super::preference::{Behind, Preference, Trust};
-use super::queue;
-use crate::clock::Clock;
-use crate::coordinator::{Error, Session, Watch, settled};
-
-/// How often is looked for what can't be watched: the queue where the session watches all that it may already, and hosts
-/// of the cluster that may come back into sight. Also between two tries of what is refused.
-const POLL: Duration = Duration::from_secs(10);
-/// The shortest time between two looks: whoever sees many come at once reads the queue once for all of them.
-const LOOK_GAP: Duration = Duration::from_millis(200);
+use super::rear::{self, LOOK_GAP, POLL, Rear};
+use crate::coordinator::{Error, Watch, settled};
 
 /// What one term of a host that is not the most preferred needs, to see who is.
 #[derive(Clone)]
 pub(super) struct Heirs {
-    pub session: Arc<dyn Session>,
-    pub clock: Arc<dyn Clock>,
-    pub election: String,
-    /// Our contender's name.
-    pub me: String,
+    pub rear: Rear,
     pub preference: Preference,
     pub trust: Trust,
 }
@@ -46,12 +31,12 @@ impl Heirs {
     /// Whom to pass leadership on to before the term begins: a host that stood behind this one in the `queue` in which this
     /// one was first, and still stands. None too where that can't be read.
     pub(super) async fn at_once(self, queue: Vec<String>) -> Option<String> {
-        let behind = self.read(&queue, &[]).await.ok()?;
+        let behind = self.rear.read(&queue, &[]).await.ok()?;
         let may = |one: &Behind| self.trust.is_whole(&one.identifier);
         if !behind.iter().any(|one| self.preference.has(&one.identifier) && may(one)) {
             return None;
         }
-        let live = self.session.list(&self.preference.live).await.ok()?;
+        let live = self.rear.session.list(&self.preference.live).await.ok()?;
         self.preference.heir(&behind, &live, may).map(str::to_owned)
     }
 
@@ -66,15 +51,15 @@ impl Heirs {
                 Ok(Look::Nobody { watch, again_in }) => {
                     tokio::select! {
                         biased;
-                        () = fired(watch) => tokio::time::sleep(LOOK_GAP).await,
-                        () = passed(again_in) => {}
+                        () = rear::fired(watch) => tokio::time::sleep(LOOK_GAP).await,
+                        () = rear::passed(again_in) => {}
                     }
                 }
                 // The driver hears of it too.
                 Err(Error::Lost) => return pending().await,
-                Err(error) if error.is_unknown() => settled(self.session.as_ref()).await,
+                Err(error) if error.is_unknown() => settled(self.rear.session.as_ref()).await,
                 Err(error) => {
-                    warn!(election = self.election, %error, "can't see who stands in the election");
+                    warn!(election = self.rear.election, %error, "can't see who stands in the election");
                     tokio::time::sleep(POLL).await;
                 }
             }
@@ -83,20 +68,15 @@ impl Heirs {
 
     /// `behind`: those of the look before.
     async fn look(&self, behind: &mut Vec<Behind>) -> Result<Look, Error> {
-        let (children, watch) = match self.session.list_and_watch(&self.election).await {
-            Ok((children, watch)) => (children, Some(watch)),
-            Err(Error::TooManyWatches { .. }) => (self.session.list(&self.election).await?, None),
-            Err(error) => return Err(error),
-        };
-        *behind = self.read(&children, behind).await?;
-        let now = self.clock.boot();
+        let watch = self.rear.look(behind).await?;
+        let now = self.rear.clock.boot();
         let left = |one: &Behind| {
             let patience = self.trust.patience(&one.identifier, self.preference.after);
             one.since.saturating_add(patience).saturating_sub(now)
         };
         let preferred = || behind.iter().filter(|one| self.preference.has(&one.identifier));
         if preferred().any(|one| left(one).is_zero()) {
-            let live = self.session.list(&self.preference.live).await?;
+            let live = self.rear.session.list(&self.preference.live).await?;
             if let Some(heir) = self.preference.heir(behind, &live, |one| left(one).is_zero()) {
                 return Ok(Look::Heir(heir.to_owned()));
             }
@@ -106,43 +86,16 @@ impl Heirs {
         let again_in = if watch.is_none() { Some(next.map_or(POLL, |next| next.min(POLL))) } else { next };
         Ok(Look::Nobody { watch, again_in })
     }
-
-    /// Those behind this host, in order. Who is `known` is not read again.
-    async fn read(&self, children: &[String], known: &[Behind]) -> Result<Vec<Behind>, Error> {
-        let queue = in_order(children);
-        let behind = queue.iter().skip_while(|contender| contender.name() != self.me).skip(1);
-        let now = self.clock.boot();
-        let reads = behind.map(|contender| async move {
-            if let Some(known) = known.iter().find(|one| one.znode == contender.name()) {
-                return Ok(Some(known.clone()));
-            }
-            let entry = queue::read(self.session.as_ref(), &self.election, contender).await?;
-            Ok(entry.map(|entry| Behind { znode: entry.znode, identifier: entry.identifier, since: now }))
-        });
-        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
-    }
-}
-
-async fn fired(watch: Option<Watch>) {
-    match watch {
-        Some(mut watch) => watch.changed().await,
-        None => pending().await,
-    }
-}
-
-async fn passed(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => pending().await,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::sync::Arc;
 
     use super::*;
     use crate::capability::fakes::{CONTENDER, FakeClock, FakeSession, term};
+    use crate::clock::Clock;
 
     const AFTER: Duration = Duration::from_secs(30);
     const LIVE: &str = "/zoo/hosts";
@@ -156,10 +109,12 @@ mod tests {
         session.put(&format!("{election}/{}", contender(0)), b"c");
         session.put(&format!("{LIVE}/c"), b"");
         let heirs = Heirs {
-            session: session.clone(),
-            clock: clock.clone(),
-            election: election.to_owned(),
-            me: contender(0),
+            rear: Rear {
+                session: session.clone(),
+                clock: clock.clone(),
+                election: election.to_owned(),
+                me: contender(0),
+            },
             preference: Preference { hosts: vec!["a".to_owned()], after: AFTER, live: LIVE.to_owned() },
             trust: Trust::default(),
         };

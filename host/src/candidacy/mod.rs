@@ -4,7 +4,9 @@
 
 mod candidate;
 mod clock_check;
+mod courtesy;
 mod duty;
+mod hand_back;
 mod heartbeat;
 mod heirs;
 mod leader_job;
@@ -13,7 +15,9 @@ mod pause;
 mod placement;
 mod preference;
 mod queue;
+mod rear;
 mod requests;
+mod seats;
 mod term;
 mod term_book;
 #[cfg(test)]
@@ -21,9 +25,11 @@ mod tests;
 
 pub use candidate::{Candidacy, Candidate, Ended, Standing};
 pub use clock_check::{Answer, ClockCheck, ClockState};
+pub use courtesy::MakesWay;
 pub use duty::{Duty, Served};
 pub use heartbeat::{JoinError, Membership, Presence, PresenceValue};
 pub use leader_job::{LeaderJob, leader_run_id};
 pub use placement::{CONTENDERS, Placement};
 pub use preference::Preference;
 pub use queue::{QueueEntry, contenders, for_guests};
+pub use seats::{LiveHosts, Seat, Seats, surplus};

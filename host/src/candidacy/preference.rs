@@ -40,19 +40,24 @@ impl Preference {
         self.hosts.iter().any(|preferred| preferred == host)
     }
 
-    /// Whom to make way for among those `behind`, in queue order: the most preferred of those that `may` lead now. Only as
-    /// far as hosts of the cluster stand there: whoever follows first leads first, and leadership is not given to another
-    /// library's contender for the sake of a host behind it.
+    /// Whom to make way for among those `behind`, in queue order: the most preferred of those that `may` lead now, as far
+    /// as there is nobody but [hosts](among_hosts).
     pub(super) fn heir<'a>(
         &self,
         behind: &'a [Behind],
         live: &[String],
         may: impl Fn(&Behind) -> bool,
     ) -> Option<&'a str> {
-        let hosts = behind.iter().take_while(|one| live.contains(&one.identifier)).filter(|one| may(one));
+        let hosts = among_hosts(behind, |host| live.iter().any(|live| live == host)).filter(|one| may(one));
         let rank = |one: &'a Behind| Some((self.hosts.iter().position(|host| *host == one.identifier)?, one));
         hosts.filter_map(rank).min_by_key(|(rank, _)| *rank).map(|(_, one)| one.identifier.as_str())
     }
+}
+
+/// Those `behind`, in queue order, only as far as hosts of the cluster stand there: whoever follows first leads first, and
+/// leadership is not given to another library's contender for the sake of a host behind it.
+pub(super) fn among_hosts(behind: &[Behind], is_live: impl Fn(&str) -> bool) -> impl Iterator<Item = &Behind> {
+    behind.iter().take_while(move |one| is_live(&one.identifier))
 }
 
 /// What became of the leadership that this host gave to more preferred ones.

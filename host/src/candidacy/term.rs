@@ -9,8 +9,8 @@ use silverback_election::{Event, Report};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
+use super::courtesy::Successor;
 use super::duty::{Duty, Served};
-use super::heirs::Heirs;
 use crate::capability::{Ending, Gate};
 
 /// How long a term's beginning waits for word of those that stand behind its host. A host that can't be seen is no reason
@@ -34,13 +34,13 @@ impl Drop for Term {
 /// A term that is over.
 pub(super) struct Past {
     pub served: Served,
-    /// The preferred host that it was passed on to before it began.
+    /// The host that it was passed on to before it began.
     pub passed_to: Option<String>,
 }
 
 /// What it takes to pass a term on before it begins.
 pub(super) struct Passing {
-    pub heirs: Heirs,
+    pub successor: Successor,
     /// The queue in which this host found itself first.
     pub queue: Vec<String>,
 }
@@ -76,7 +76,7 @@ async fn serve(duty: Arc<dyn Duty>, gate: Arc<Gate>, passing: Option<Passing>) -
         match &course {
             Course::Begins => return duty.serve(gate.clone()).await,
             Course::PassedTo(heir) => {
-                info!(token = gate.token(), heir, "a term is passed on to a preferred host before it begins");
+                info!(token = gate.token(), heir, "a term is passed on before it begins");
                 gate.because(Ending::Preferred);
             }
             Course::Ended => {}
@@ -107,12 +107,12 @@ enum Course {
     Ended,
 }
 
-async fn course(gate: &Gate, Passing { heirs, queue }: Passing) -> Course {
+async fn course(gate: &Gate, Passing { successor, queue }: Passing) -> Course {
     let mut asked = gate.stop_asked();
     let heir = tokio::select! {
         biased;
         _ = asked.wait_for(|asked| *asked) => return Course::Ended,
-        heir = tokio::time::timeout(HEIR_PATIENCE, heirs.at_once(queue)) => heir.ok().flatten(),
+        heir = tokio::time::timeout(HEIR_PATIENCE, successor.at_once(queue)) => heir.ok().flatten(),
     };
     match heir {
         _ if gate.is_over() => Course::Ended,

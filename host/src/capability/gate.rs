@@ -115,6 +115,7 @@ pub struct Gate {
     lease: Arc<Lease>,
     state: watch::Sender<GateState>,
     stop_asked: watch::Sender<bool>,
+    way_asked: watch::Sender<bool>,
     inside: watch::Sender<usize>,
     ending: OnceLock<Ending>,
 }
@@ -139,9 +140,10 @@ impl Gate {
     ) -> Arc<Self> {
         let (state, _) = watch::channel(GateState::Open);
         let (stop_asked, _) = watch::channel(false);
+        let (way_asked, _) = watch::channel(false);
         let (inside, _) = watch::channel(0);
         let ending = OnceLock::new();
-        Arc::new(Gate { session, contender, token, identifier, lease, state, stop_asked, inside, ending })
+        Arc::new(Gate { session, contender, token, identifier, lease, state, stop_asked, way_asked, inside, ending })
     }
 
     // ---- for candidacy ----
@@ -175,6 +177,17 @@ impl Gate {
     /// Asks the guests of this term to return: `should-stop` becomes true and their waits end.
     pub fn ask_stop(&self) {
         self.stop_asked.send_replace(true);
+    }
+
+    /// Asks the duty of this term to return where that costs nothing: another host should lead, and stands ready. Nobody is
+    /// stopped for it.
+    pub fn ask_way(&self) {
+        self.way_asked.send_if_modified(|asked| !std::mem::replace(asked, true));
+    }
+
+    /// Takes it back: nobody stands ready any more.
+    pub fn ask_way_no_more(&self) {
+        self.way_asked.send_if_modified(|asked| std::mem::replace(asked, false));
     }
 
     /// Says why the guests are about to be asked to stop, or stopped. What is said first stands.
@@ -246,6 +259,12 @@ impl Gate {
     /// Follows whether the guests were asked to stop.
     pub fn stop_asked(&self) -> watch::Receiver<bool> {
         self.stop_asked.subscribe()
+    }
+
+    /// Follows whether the duty is asked to make way: to begin nothing more, and to return by itself once nothing of it runs.
+    /// It may be taken back until then. A duty that doesn't heed it goes on leading.
+    pub fn way_asked(&self) -> watch::Receiver<bool> {
+        self.way_asked.subscribe()
     }
 
     /// The session the term belongs to.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
-use silverback::candidacy::{Candidacy, Candidate, Duty, Ended, Membership, Served};
+use silverback::candidacy::{Candidacy, Candidate, Duty, Ended, MakesWay, Membership, Served};
 use silverback::capability::Gate;
 use silverback::clock;
 use silverback::coordinator::{Coordinator as _, ZooKeeper, ensure_path};
@@ -76,7 +76,7 @@ impl Candidates {
                 identifier: "bench".to_owned(),
                 on_return: OnReturn::Stop,
                 max_term: None,
-                preference: None,
+                makes_way: MakesWay::ForNobody,
                 grace: SESSION_TIMEOUT,
             };
             let begin = Instant::now();

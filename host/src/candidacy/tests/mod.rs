@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use silverback_election::{LeaseRule, OnReturn, Report};
 use tokio::sync::{Notify, mpsc};
 
-use super::{Candidacy, Candidate, Duty, Membership, Preference, Served, Standing, contenders};
+use super::{Candidacy, Candidate, Duty, MakesWay, Membership, Preference, Served, Standing, contenders};
 use crate::capability::{Ending, Gate, GateState};
 use crate::clock;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Op, Session, ensure_path};
@@ -120,20 +120,24 @@ impl Host {
             on_return: OnReturn::Requeue,
             grace: self.timeout,
             max_term: None,
-            preference: None,
+            makes_way: MakesWay::ForNobody,
         }
     }
 
     /// Makes way for these hosts, once they have stood behind it for `after`.
     fn preferring(&self, hosts: &[&str], after: Duration) -> Candidacy {
-        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let preference = Preference { hosts, after, live: "/zoo/hosts".to_owned() };
-        Candidacy { preference: Some(preference), ..self.candidacy() }
+        let preference = preference(hosts, after);
+        Candidacy { makes_way: MakesWay::ForPreferred(preference), ..self.candidacy() }
     }
 
     fn stand(&self, duty: &Arc<FakeDuty>) -> Candidate {
         Candidate::stand(self.member.clone(), self.candidacy(), duty.clone())
     }
+}
+
+fn preference(hosts: &[&str], after: Duration) -> Preference {
+    let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+    Preference { hosts, after, live: "/zoo/hosts".to_owned() }
 }
 
 /// Returns when the candidate stands so.

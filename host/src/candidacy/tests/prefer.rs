@@ -1,8 +1,10 @@
 //! Hosts that make way for more preferred ones.
 
 use super::*;
+use crate::candidacy::courtesy::Successor;
 use crate::candidacy::heirs::Heirs;
 use crate::candidacy::preference::Trust;
+use crate::candidacy::rear::Rear;
 use crate::candidacy::term::{Passing, Term};
 
 /// How long a preferred host has to stand behind a leader. Some tests wait for it.
@@ -103,14 +105,16 @@ async fn a_term_begins_though_nobody_can_say_who_stands_behind_unless_it_was_to_
     let contenders = [place.foreign_as(KAZOO, "c").await.1, place.foreign_as(KAZOO, "a").await.1];
     let queue = contenders.iter().map(|path| path[ELECTION.len() + 1..].to_owned()).collect::<Vec<_>>();
     let heirs = Heirs {
-        session: session.clone(),
-        clock: clock::system(),
-        election: ELECTION.to_owned(),
-        me: queue[0].clone(),
-        preference: host.preferring(&["a"], LONG).preference.unwrap(),
+        rear: Rear {
+            session: session.clone(),
+            clock: clock::system(),
+            election: ELECTION.to_owned(),
+            me: queue[0].clone(),
+        },
+        preference: preference(&["a"], LONG),
         trust: Trust::default(),
     };
-    let passing = || Some(Passing { heirs: heirs.clone(), queue: queue.clone() });
+    let passing = || Some(Passing { successor: Successor::Preferred(heirs.clone()), queue: queue.clone() });
     let gate = || Gate::new(session.clone(), contenders[0].clone(), 1, "c".to_owned(), lease.clone());
     let (duty, mut ear) = FakeDuty::new(&place, Manner::Obeys);
     place.embedded.disconnect(host.session()).await.unwrap();

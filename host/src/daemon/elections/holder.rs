@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::{Post, RETRY, Standings, told};
-use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, Membership, Preference};
+use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, MakesWay, Membership, Preference};
 use crate::registry::{Job, Names, OnReturn, TermRules, Trigger, group_of};
 use crate::runtime::{ComponentError, Components};
 use crate::scheduler::{GroupDuty, Scheduling};
@@ -118,8 +118,8 @@ impl Holder {
             Names::Kazoo => Form::Kazoo,
             Names::Curator => Form::Curator,
         };
-        let (grace, max_term, preference) = (rules.grace(self.grace), rules.max_term(), self.preference(rules));
-        let candidacy = Candidacy { names, grace, max_term, preference, ..self.candidacy(on_return) };
+        let (grace, max_term, makes_way) = (rules.grace(self.grace), rules.max_term(), self.makes_way(rules));
+        let candidacy = Candidacy { names, grace, max_term, makes_way, ..self.candidacy(on_return) };
         let duty = LeaderJob {
             spec: spec.clone(),
             component,
@@ -133,11 +133,17 @@ impl Holder {
         Some((candidacy, Arc::new(duty)))
     }
 
-    /// None where this host is the one that should lead, or no host is.
-    fn preference(&self, rules: &TermRules) -> Option<Preference> {
+    /// For the hosts that the job prefers to this one.
+    fn makes_way(&self, rules: &TermRules) -> MakesWay {
         let Scheduling { host, layout, .. } = self.scheduling.as_ref();
-        let hosts = rules.preferred_to(host).to_vec();
-        (!hosts.is_empty()).then(|| Preference { hosts, after: rules.prefer_after(), live: layout.hosts() })
+        match rules.preferred_to(host) {
+            [] => MakesWay::ForNobody,
+            hosts => MakesWay::ForPreferred(Preference {
+                hosts: hosts.to_vec(),
+                after: rules.prefer_after(),
+                live: layout.hosts(),
+            }),
+        }
     }
 
     fn candidacy(&self, on_return: Return) -> Candidacy {
@@ -149,7 +155,7 @@ impl Holder {
             on_return,
             grace: self.grace,
             max_term: None,
-            preference: None,
+            makes_way: MakesWay::ForNobody,
         }
     }
 }

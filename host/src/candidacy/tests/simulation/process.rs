@@ -17,7 +17,7 @@ use super::network::Opening;
 use super::session::RemoteSession;
 use super::terms::Terms;
 use super::{ELECTION, HOSTS};
-use crate::candidacy::{Candidacy, Candidate, Ended, JoinError, Membership, Preference};
+use crate::candidacy::{Candidacy, Candidate, Ended, JoinError, MakesWay, Membership, Preference};
 use crate::clock::Clock;
 use crate::coordinator::Error;
 
@@ -133,11 +133,15 @@ async fn stand(
         on_return: OnReturn::Requeue,
         grace: shared.grace(),
         max_term: (host % 2 == 1).then_some(shared.rule.timeout * 3),
-        preference: (shared.prefers && host > 0).then(|| Preference {
-            hosts: (0..host).map(|host| host.to_string()).collect(),
-            after: shared.rule.timeout / 2,
-            live: HOSTS.to_owned(),
-        }),
+        makes_way: if shared.prefers && host > 0 {
+            MakesWay::ForPreferred(Preference {
+                hosts: (0..host).map(|host| host.to_string()).collect(),
+                after: shared.rule.timeout / 2,
+                live: HOSTS.to_owned(),
+            })
+        } else {
+            MakesWay::ForNobody
+        },
     };
     let duty = Guests { host, terms, dice, mutation };
     let mut candidate = Some(Candidate::stand(member.clone(), candidacy, Arc::new(duty)));
