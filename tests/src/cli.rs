@@ -110,6 +110,12 @@ pub struct HostRow {
     pub clock_wrong: bool,
     /// How many elections it leads.
     pub elections_led: u32,
+    /// How many groups of scheduled jobs it leads.
+    pub groups_led: u32,
+    /// How many groups it stands for.
+    pub groups: u32,
+    /// How many leader jobs it leads.
+    pub jobs_led: u32,
     /// Its session's id.
     pub session: String,
 }

@@ -122,6 +122,9 @@ pub(crate) async fn host(name: &str, sessions: &Sessions) -> Host {
         clock_offset_ms: None,
         clock_wrong: false,
         elections_led: 1,
+        groups_led: 1,
+        groups: 3,
+        jobs_led: 0,
         session: HostInfo::session_text(session.id()),
     };
     let info = serde_json::to_vec(&info).unwrap();

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use silverback_election::{Heartbeats, LeaseRule, RuleError};
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use super::clock_check::Answer;
 use crate::capability::Lease;
 use crate::clock::Clock;
-use crate::coordinator::{CreateMode, Error, Session, ensure_path, settled};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, ensure_path, settled};
 
 /// A host, as its heartbeats see it. A function that gives the value is one that hears nothing.
 pub trait Presence: Send + Sync {
@@ -52,6 +53,7 @@ pub struct Membership {
     session: Arc<dyn Session>,
     lease: Arc<Lease>,
     clock: Arc<dyn Clock>,
+    anew: Arc<Notify>,
     beating: JoinHandle<()>,
 }
 
@@ -75,8 +77,16 @@ impl Membership {
         let lease = Lease::new(clock.clone());
         let beats = Heartbeats::new(rule, session.opening());
         lease.extend(beats.stop_at());
-        let beating = tokio::spawn(beat(session.clone(), lease.clone(), clock.clone(), beats, rule, path, value));
-        Ok(Arc::new(Membership { session, lease, clock, beating }))
+        let anew = Arc::new(Notify::new());
+        let node = Node { session: session.clone(), path, value };
+        let beating = tokio::spawn(beat(node, lease.clone(), clock.clone(), beats, rule, anew.clone()));
+        Ok(Arc::new(Membership { session, lease, clock, anew, beating }))
+    }
+
+    /// Has the host's node made anew, at one moment with what it says now: who watches the hosts sees it at once, and it
+    /// counts as one that has just come.
+    pub fn announce(&self) {
+        self.anew.notify_one();
     }
 
     /// The session.
@@ -146,24 +156,34 @@ async fn make_parent(session: &dyn Session, path: &str) -> Result<(), Error> {
     }
 }
 
+/// The host's node on one session.
+struct Node {
+    session: Arc<dyn Session>,
+    path: String,
+    value: PresenceValue,
+}
+
 /// A quorum write every sixth of the time-out. One at a time: while one is not answered another would prove nothing.
 async fn beat(
-    session: Arc<dyn Session>,
+    node: Node,
     lease: Arc<Lease>,
     clock: Arc<dyn Clock>,
     mut beats: Heartbeats,
     rule: LeaseRule,
-    path: String,
-    value: PresenceValue,
+    anew: Arc<Notify>,
 ) {
+    let Node { session, path, value } = &node;
     let mut interval = tokio::time::interval(rule.interval());
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        interval.tick().await;
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = anew.notified() => node.make_anew().await,
+        }
         // Before the request is handed over, and never later: what counts is when the ensemble can have seen it.
         let sent = clock.boot();
         let wall = clock.wall();
-        match session.set(&path, &value.value(), None).await {
+        match session.set(path, &value.value(), None).await {
             Ok(stat) if stat.ephemeral_owner == session.id() => {
                 let received = clock.boot();
                 beats.acknowledged(sent, received);
@@ -174,7 +194,7 @@ async fn beat(
             Ok(_) => error!("another host has this host's name; a heartbeat proves nothing"),
             Err(Error::NoNode { .. }) => {
                 warn!("this host's node was deleted by somebody, it is made again");
-                if let Err(error) = session.create(&path, &value.value(), CreateMode::Ephemeral).await {
+                if let Err(error) = session.create(path, &value.value(), CreateMode::Ephemeral).await {
                     debug!(%error, "this host's node was not made again");
                 }
             }
@@ -182,6 +202,32 @@ async fn beat(
             Err(error) => {
                 debug!(%error, "a heartbeat was not acknowledged");
                 settled(session.as_ref()).await;
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Deletes and creates it in one multi, so that nobody sees it gone. Done twice it is only newer; where it is somebody
+    /// else's, or gone, the next heartbeat says so.
+    async fn make_anew(&self) {
+        let Node { session, path, value } = self;
+        loop {
+            match session.stat(path).await {
+                Ok(Some(stat)) if stat.ephemeral_owner == session.id() => {}
+                Ok(_) => return,
+                Err(error) if error.is_unknown() => {
+                    settled(session.as_ref()).await;
+                    continue;
+                }
+                Err(_) => return,
+            }
+            let delete = Op::Delete { path: path.clone(), version: None };
+            let create = Op::Create { path: path.clone(), data: value.value(), mode: CreateMode::Ephemeral };
+            match session.multi(vec![delete, create]).await.map_err(MultiError::into_error) {
+                Err(error) if error.is_unknown() => settled(session.as_ref()).await,
+                Err(error) => return warn!(%error, "this host's node can't be made anew"),
+                Ok(_) => return,
             }
         }
     }

@@ -17,8 +17,19 @@ pub(super) const JOBS: [&str; 9] = [
     "last_outcome",
     "next_tick",
 ];
-pub(super) const HOSTS: [&str; 9] =
-    ["host", "address", "version", "started", "drained", "clock_offset_ms", "clock_wrong", "elections_led", "session"];
+pub(super) const HOSTS: [&str; 11] = [
+    "host",
+    "address",
+    "version",
+    "started",
+    "drained",
+    "clock_offset_ms",
+    "clock_wrong",
+    "groups_led",
+    "groups",
+    "jobs_led",
+    "session",
+];
 pub(super) const CONTENDERS: [&str; 5] = ["identifier", "host", "znode", "token", "leader"];
 pub(super) const RUNS: [&str; 9] = ["run", "attempt", "tick", "host", "token", "started", "ended", "outcome", "detail"];
 

@@ -95,6 +95,7 @@ fn what_up_refuses() {
         "up --drain-grace 0s",
         "up --clock-drift fast",
         "up --stop-budget 0s",
+        "up --group-hold 500ms",
         "up --max-clock-offset 99ms",
         "up --max-clock-offset 61m",
         "drain a/b",

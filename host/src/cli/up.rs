@@ -18,6 +18,9 @@ const MAX_ROOT_BYTES: usize = 64;
 /// Less is below what heartbeats on a busy machine can tell; more is no bound.
 const CLOCK_OFFSETS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 
+/// A host that has just come back may go again; nobody waits for a hand-back.
+const GROUP_HOLD: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+
 #[derive(Debug, Args)]
 pub(super) struct Up {
     /// The host's name, unique in the cluster
@@ -62,6 +65,10 @@ pub(super) struct Up {
     /// How long guests may take to return when the host drains; also the most that a job's `grace` gives
     #[arg(long, default_value = "5s", value_name = "DURATION")]
     drain_grace: DurationText,
+    /// How long the host leads a group of scheduled jobs at the least before it gives it to the host that should lead it, which
+    /// came or came back meanwhile
+    #[arg(long, default_value = "30s", value_parser = group_hold, value_name = "DURATION")]
+    group_hold: DurationText,
     /// How the host's own log looks, on stderr; SILVERBACK_LOG says what is in it
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -92,6 +99,7 @@ impl Up {
             lease_margin: self.lease_margin.0,
             max_clock_offset: self.max_clock_offset.0,
             drain_grace: self.drain_grace.0,
+            group_hold: self.group_hold.0,
         }
     }
 }
@@ -119,6 +127,11 @@ fn root(text: &str) -> Result<String, String> {
         return Err(format!("it has {} bytes, over the limit of {MAX_ROOT_BYTES}", text.len()));
     }
     Ok(text.to_owned())
+}
+
+fn group_hold(text: &str) -> Result<DurationText, String> {
+    let hold: DurationText = text.parse()?;
+    if GROUP_HOLD.contains(&hold.0) { Ok(hold) } else { Err("it must be from 1s to 24h".to_owned()) }
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

@@ -26,6 +26,15 @@ pub struct HostInfo {
     pub clock_wrong: bool,
     /// How many elections it leads; it says so anew with its heartbeats.
     pub elections_led: u32,
+    /// How many of them are groups of scheduled jobs.
+    #[serde(default)]
+    pub groups_led: u32,
+    /// How many groups it stands for, with those that it leads.
+    #[serde(default)]
+    pub groups: u32,
+    /// How many of the elections that it leads are those of leader jobs.
+    #[serde(default)]
+    pub jobs_led: u32,
     /// Its session with the coordinator, in hexadecimal as ZooKeeper's own tools write it: `0x100a3c5e2d10000`.
     pub session: String,
 }

@@ -37,6 +37,8 @@ pub struct UpSettings {
     pub max_clock_offset: Duration,
     /// How long guests that were asked to stop are waited for before they are stopped.
     pub drain_grace: Duration,
+    /// How long this host leads a group at the least before it makes way for the host that should lead it.
+    pub group_hold: Duration,
 }
 
 /// A duration as people write it: `6s`, `500ms`, `1h30m`. Positive.

@@ -1,29 +1,33 @@
 //! Which elections this host stands in, and on which of its sessions.
 //!
-//! Follows the registry: stands for every leader job that it can run and for every group that has jobs. One session is the
-//! rule; a host that stands in more elections than one session may watch spreads them over further ones.
+//! Follows the registry and the live hosts: stands for every leader job that it can run, and for the groups with jobs in
+//! which it has a place. One session is the rule; a host that stands in more elections than one session may watch spreads
+//! them over further ones.
 
 mod allotment;
 mod berth;
 mod holder;
+mod roster;
 mod standings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use silverback_election::LeaseRule;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use self::allotment::Allotment;
 use self::berth::Berth;
+use self::roster::Roster;
 pub(super) use self::standings::Standings;
 use super::withdrawal::Withdrawal;
-use crate::candidacy::{ClockState, JoinError, PresenceValue};
+use crate::candidacy::{ClockState, JoinError, PresenceValue, Seats, follow_hosts};
 use crate::coordinator::{Coordinator, MAX_WATCHED_BYTES, Sessions};
 use crate::registry::{Job, JobId, JobSpec, Jobs, Trigger, group_of};
 use crate::runtime::Components;
@@ -33,6 +37,10 @@ use crate::scheduler::Scheduling;
 const RETRY: Duration = Duration::from_secs(2);
 /// How long one attempt to open a further session waits for a server.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often is looked for places that are to be left, and for groups that are led beyond this host's part.
+const LOOK: Duration = Duration::from_millis(500);
+/// How many session timeouts a host stays in the queue of a group where it has no place any more.
+const LINGER_TIMEOUTS: u32 = 2;
 /// How many bytes the watches of elections may take of one session; the rest is for the registry's, and for keys that
 /// guests wait for.
 pub(super) const ELECTIONS_SHARE: usize = MAX_WATCHED_BYTES * 15 / 16;
@@ -49,10 +57,20 @@ pub(super) enum Post {
 /// A change of the job makes its post another one; a group's never changes.
 type Edition = i64;
 
+/// How a post is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// This host is to stand.
+    Stand,
+    /// This host has no place there any more: it goes on only while it leads.
+    GoOnLeading,
+}
+
 /// A post that there is to stand for.
 #[derive(Clone, Debug)]
 struct Want {
     edition: Edition,
+    wish: Wish,
     /// A leader job; None for a group.
     job: Option<Arc<Job>>,
     /// The path of its election.
@@ -61,6 +79,14 @@ struct Want {
 
 /// All of them, or those of one session.
 type Wanted = BTreeMap<Post, Want>;
+
+/// The posts that there are, whoever stands for them.
+struct Posts {
+    /// Every leader job.
+    jobs: Wanted,
+    /// Every group with scheduled jobs.
+    groups: BTreeSet<u32>,
+}
 
 /// The elections of this host.
 pub(super) struct Elections {
@@ -78,6 +104,10 @@ pub(super) struct Elections {
     /// [`ELECTIONS_SHARE`].
     pub share: usize,
     pub withdrawal: Arc<Withdrawal>,
+    /// How long a group is led at the least before way is made for the host that should lead it.
+    pub group_hold: Duration,
+    /// For the leaders of groups: who stands where.
+    pub seats: watch::Sender<Arc<Seats>>,
     /// How this host's wall clock does: groups are led by the time on the wall.
     pub clock: watch::Receiver<ClockState>,
 }
@@ -99,39 +129,56 @@ impl Elections {
     /// Where the host can't become a member at all: its name is taken, or its settings leave no lease.
     pub(super) async fn hold(self, drain: watch::Receiver<bool>, joined: watch::Sender<bool>) -> Result<(), JoinError> {
         let elections = Arc::new(self);
+        let Scheduling { host, groups, layout, clock, .. } = elections.scheduling.as_ref();
         let mut jobs = elections.scheduling.jobs.clone();
         let mut withdrawal = elections.withdrawal.follow();
-        let mut clock = elections.clock.clone();
+        let mut live = follow_hosts(elections.sessions.clone(), layout.clone());
+        let mut roster = Roster::new(host, *groups, elections.lease.timeout * LINGER_TIMEOUTS);
+        let mut posts = elections.posts(&jobs.borrow_and_update());
+        let mut wall = elections.clock.clone();
         let mut allotment = Allotment::new(elections.share);
         let mut berths: Vec<watch::Sender<Wanted>> = Vec::new();
         let mut tasks = JoinSet::new();
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut leaving = false;
+        let mut stale = true;
         loop {
             let withdrawn = *withdrawal.borrow_and_update();
-            let in_time = *clock.borrow_and_update() == ClockState::Right;
-            let shares = allotment.share(elections.wanted(&jobs.borrow_and_update(), withdrawn, in_time));
-            for (index, wanted) in shares.into_iter().enumerate() {
-                match berths.get(index) {
-                    Some(berth) => tell(berth, wanted),
-                    None => {
-                        let berth = watch::Sender::new(wanted);
-                        let (wanted, drain, joined) = (berth.subscribe(), drain.clone(), joined.clone());
-                        tasks.spawn(elections.clone().stand(index, wanted, drain, joined));
-                        berths.push(berth);
+            let in_time = *wall.borrow_and_update() == ClockState::Right;
+            if stale {
+                let wanted = if withdrawn { Wanted::new() } else { elections.wanted(&posts, &roster, in_time) };
+                leaving = wanted.values().any(|want| want.wish == Wish::GoOnLeading);
+                for (index, wanted) in allotment.share(wanted).into_iter().enumerate() {
+                    match berths.get(index) {
+                        Some(berth) => tell(berth, wanted),
+                        None => {
+                            let berth = watch::Sender::new(wanted);
+                            let (wanted, drain, joined) = (berth.subscribe(), drain.clone(), joined.clone());
+                            tasks.spawn(elections.clone().stand(index, wanted, drain, joined));
+                            berths.push(berth);
+                        }
                     }
                 }
             }
             elections.withdrawal.told(withdrawn);
-            tokio::select! {
+            elections.seat(roster.seats(&elections.standing.groups_led(), posts.groups.len()));
+            stale = tokio::select! {
                 ended = tasks.join_next() => match ended {
-                    Some(Ok(ended)) => ended?,
+                    Some(Ok(ended)) => ended.map(|()| true)?,
                     Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                    Some(Err(_)) => {}
+                    Some(Err(_)) => true,
                     None => return Ok(()),
                 },
-                Ok(()) = jobs.changed() => {}
-                Ok(()) = withdrawal.changed() => {}
-                Ok(()) = clock.changed() => {}
-            }
+                Ok(()) = jobs.changed() => {
+                    posts = elections.posts(&jobs.borrow_and_update());
+                    true
+                }
+                Ok(()) = withdrawal.changed() => true,
+                Ok(()) = wall.changed() => true,
+                Ok(()) = live.changed() => roster.see(live.borrow_and_update().clone(), clock.boot()),
+                _ = looks.tick() => roster.pass(clock.boot()) || leaving,
+            };
         }
     }
 
@@ -146,7 +193,7 @@ impl Elections {
         let (layout, host) = (&self.scheduling.layout, &self.scheduling.host);
         if index == 0 {
             let (sessions, node) = (self.sessions.clone(), layout.host(host));
-            return Berth { elections: self.clone(), sessions, node }.hold(wanted, drain, joined).await;
+            return Berth { elections: self.clone(), sessions, node, is_first: true }.hold(wanted, drain, joined).await;
         }
         let node = layout.further_session(host, index);
         let opened = tokio::select! {
@@ -157,7 +204,7 @@ impl Elections {
         info!(session = index, "a further session is opened: one may not watch all elections of this host");
         // This host is a member already: what keeps the further session from it may pass.
         let member = watch::Sender::new(true);
-        let berth = Berth { elections: self.clone(), sessions: sessions.clone(), node };
+        let berth = Berth { elections: self.clone(), sessions: sessions.clone(), node, is_first: false };
         let ended = berth.hold(wanted, drain, member).await;
         sessions.close().await;
         ended
@@ -173,34 +220,56 @@ impl Elections {
         }
     }
 
-    /// What there is to stand for: nothing where the host is withdrawn, and no groups where its clock isn't known to be right.
-    fn wanted(&self, jobs: &Jobs, withdrawn: bool, in_time: bool) -> Wanted {
-        let waits_for_time = |job: &Job| !in_time && matches!(job.spec.trigger, Trigger::Schedule { .. });
-        let live = jobs.values().filter(|job| job.spec.paused.is_none() && !withdrawn && !waits_for_time(job));
-        let posts = live.map(|job| {
-            let election = election_of(&job.spec, &self.scheduling);
+    /// What there is to stand for in the cluster.
+    fn posts(&self, jobs: &Jobs) -> Posts {
+        let mut posts = Posts { jobs: Wanted::new(), groups: BTreeSet::new() };
+        for job in jobs.values().filter(|job| job.spec.paused.is_none()) {
             match job.spec.trigger {
                 Trigger::Leader { .. } => {
-                    let want = Want { edition: job.mzxid, job: Some(job.clone()), election };
-                    (Post::Job(job.spec.id.clone()), want)
+                    let election = election_of(&job.spec, &self.scheduling);
+                    let want = Want { edition: job.mzxid, wish: Wish::Stand, job: Some(job.clone()), election };
+                    posts.jobs.insert(Post::Job(job.spec.id.clone()), want);
                 }
                 Trigger::Schedule { .. } => {
-                    let group = group_of(&job.spec.id, self.scheduling.groups);
-                    (Post::Group(group), Want { edition: 0, job: None, election })
+                    posts.groups.insert(group_of(&job.spec.id, self.scheduling.groups));
                 }
             }
+        }
+        posts
+    }
+
+    /// What this host stands for of it: no groups where its clock isn't known to be right.
+    fn wanted(&self, posts: &Posts, roster: &Roster, in_time: bool) -> Wanted {
+        let standing = self.standing.lock();
+        let wish = |group: u32| match roster.stands(group) {
+            true => Some(Wish::Stand),
+            false => standing.contains_key(&Post::Group(group)).then_some(Wish::GoOnLeading),
+        };
+        let groups = posts.groups.iter().filter(|_| in_time).filter_map(|group| {
+            let (wish, election) = (wish(*group)?, self.scheduling.layout.group(*group));
+            Some((Post::Group(*group), Want { edition: 0, wish, job: None, election }))
         });
-        posts.collect()
+        posts.jobs.clone().into_iter().chain(groups).collect()
+    }
+
+    fn seat(&self, seats: Seats) {
+        self.seats.send_if_modified(|now| {
+            let modified = **now != seats;
+            if modified {
+                *now = Arc::new(seats);
+            }
+            modified
+        });
     }
 }
 
 /// Says what is wanted, where that is something new.
 fn tell(berth: &watch::Sender<Wanted>, wanted: Wanted) {
     berth.send_if_modified(|now| {
-        let editions = |wanted: &Wanted| -> Vec<(Post, Edition)> {
-            wanted.iter().map(|(post, want)| (post.clone(), want.edition)).collect()
+        let same = |(one, other): ((&Post, &Want), (&Post, &Want))| {
+            one.0 == other.0 && one.1.edition == other.1.edition && one.1.wish == other.1.wish
         };
-        let changed = editions(now) != editions(&wanted);
+        let changed = now.len() != wanted.len() || !now.iter().zip(&wanted).all(same);
         *now = wanted;
         changed
     });

@@ -137,6 +137,8 @@ async fn up(
         standing: standing.clone(),
         share: ELECTIONS_SHARE,
         withdrawal: withdrawal.clone(),
+        group_hold: settings.group_hold,
+        seats: watch::Sender::default(),
         clock: clock_check.follow(),
     };
     let mut holding = session_threads.spawn(elections.hold(draining, joined));
@@ -252,15 +254,19 @@ fn presence(
     let checked = clock_check.clone();
     clock_check.told_by(move || {
         let session = sessions.now().map_or(0, |session| session.id());
+        let counts = standing.counts();
         let info = HostInfo {
             host: name.clone(),
             address: address.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
             drained: withdrawal.is_asked(),
+            elections_led: counts.groups_led + counts.jobs_led,
+            groups_led: counts.groups_led,
+            groups: counts.groups,
+            jobs_led: counts.jobs_led,
             clock_offset_ms: checked.offset_ms(),
             clock_wrong: checked.state() == ClockState::Wrong,
-            elections_led: standing.led(),
             session: HostInfo::session_text(session),
         };
         serde_json::to_vec(&info).expect("a host's own description is plain data")

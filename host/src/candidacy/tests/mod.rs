@@ -3,6 +3,7 @@
 mod clock_check;
 mod ends;
 mod faults;
+mod hand_back;
 mod leader_job;
 mod prefer;
 mod queue;
@@ -155,6 +156,8 @@ fn waits(standing: &Standing) -> bool {
 enum Manner {
     /// Soon after it is asked.
     Obeys,
+    /// As [`Manner::Obeys`], and by itself when way is asked for.
+    MakesWay,
     /// When its term has ended, whatever it is asked.
     Ignores,
     /// At once.
@@ -222,6 +225,14 @@ impl Duty for FakeDuty {
                     _ = state.wait_for(|state| *state == GateState::Over) => Report::Stopped,
                 };
                 self.stopped(&gate, report).await
+            }
+            Manner::MakesWay => {
+                let (mut asked, mut way) = (gate.stop_asked(), gate.way_asked());
+                tokio::select! {
+                    stop = asked.wait_for(|asked| *asked) => drop(stop),
+                    way = way.wait_for(|asked| *asked) => drop(way),
+                }
+                self.stopped(&gate, Report::Done).await
             }
             Manner::Ignores => {
                 gate.state().wait_for(|state| *state == GateState::Over).await.unwrap();

@@ -1,7 +1,7 @@
 //! Which post stands on which of the host's sessions.
 //!
-//! A candidate watches one node at a time, a contender of its election, and where its job prefers hosts the election itself
-//! too, while it leads. What the paths of a session's watches may have
+//! A candidate watches one node at a time, a contender of its election, and the election itself too while it leads and other
+//! hosts should, as its job prefers them or as groups are placed. What the paths of a session's watches may have
 //! together is bounded (see [`MAX_WATCHED_BYTES`](crate::coordinator::MAX_WATCHED_BYTES)), so each session takes the posts
 //! whose watches fit. A post stays where it is for as long as it is wanted: moving it would end its term.
 
@@ -73,23 +73,24 @@ impl Allotment {
 fn watched_bytes(want: &Want) -> usize {
     let contender = want.election.len() + CONTENDER_BYTES;
     let trigger = want.job.as_ref().map(|job| &job.spec.trigger);
-    let prefers = trigger.is_some_and(|trigger| match trigger {
+    let makes_way = trigger.is_none_or(|trigger| match trigger {
         Trigger::Leader { rules, .. } => !rules.prefer.is_empty(),
-        Trigger::Schedule { .. } => false,
+        Trigger::Schedule { .. } => true,
     });
-    if prefers { contender + want.election.len() } else { contender }
+    if makes_way { contender + want.election.len() } else { contender }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use super::super::Wish;
     use super::*;
     use crate::registry::{Digest, Job, JobId, JobSpec, Limits, Names, OnReturn, TermRules};
 
     fn wanted(groups: &[u32]) -> Wanted {
-        let want = |_| Want { edition: 0, job: None, election: "/e".repeat(22) };
-        groups.iter().map(|group| (Post::Group(*group), want(group))).collect()
+        let want = || Want { edition: 0, wish: Wish::Stand, job: None, election: "/e".repeat(11) };
+        groups.iter().map(|group| (Post::Group(*group), want())).collect()
     }
 
     fn groups(shares: &[Wanted]) -> Vec<Vec<u32>> {
@@ -121,7 +122,7 @@ mod tests {
         assert_eq!(groups(&allotment.share(wanted(&[6]))), [vec![], vec![], vec![6]]);
     }
 
-    /// A leader job whose election's path is as long as a group's.
+    /// A leader job whose watches take as much as a group's.
     fn job(prefer: &[&str]) -> (Post, Want) {
         let id = JobId::new("acme", "job").unwrap();
         let rules =
@@ -136,7 +137,7 @@ mod tests {
             paused: None,
         };
         let job = Some(Arc::new(Job { spec, version: 0, mzxid: 0, mtime_ms: 0 }));
-        (Post::Job(id), Want { edition: 0, job, election: "/e".repeat(22) })
+        (Post::Job(id), Want { edition: 0, wish: Wish::Stand, job, election: "/e".repeat(22) })
     }
 
     #[test]

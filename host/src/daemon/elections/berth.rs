@@ -1,14 +1,15 @@
 //! One of the host's sessions, and the posts that stand on it. Stands anew when a post changes or the session is lost.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::holder::Holder;
-use super::{Edition, Elections, Post, RETRY, Want, Wanted, told};
+use super::holder::{Holder, Leave};
+use super::{Edition, Elections, Post, RETRY, Want, Wanted, Wish, told};
 use crate::candidacy::{Ended, JoinError, Membership};
 use crate::coordinator::{Error, Session, SessionState, Sessions};
 
@@ -18,17 +19,21 @@ pub(super) struct Berth {
     pub sessions: Sessions,
     /// The path of the host's node on this session, which its heartbeats go to.
     pub node: String,
+    /// Whether the host is known by this session.
+    pub is_first: bool,
 }
 
 /// A post that is held, or on its way.
 struct Held {
     edition: Edition,
-    leave: watch::Sender<bool>,
+    leave: watch::Sender<Leave>,
 }
 
 /// All posts on one session.
 struct Term<'a> {
     elections: &'a Elections,
+    /// Where the host is known by this session: others see by its node whether it is withdrawn.
+    shown: Option<watch::Receiver<bool>>,
     member: Arc<Membership>,
     held: BTreeMap<Post, Held>,
     tasks: JoinSet<(Post, Edition, Ended)>,
@@ -54,6 +59,7 @@ impl Berth {
         let drained = async move { told(&mut draining).await };
         tokio::pin!(drained);
         loop {
+            let shown = self.is_first.then(|| self.elections.withdrawal.follow());
             let member = tokio::select! {
                 biased;
                 () = &mut drained => return Ok(()),
@@ -64,6 +70,7 @@ impl Berth {
             let lost = member.session().id();
             let term = Term {
                 elections: &self.elections,
+                shown,
                 member,
                 held: BTreeMap::new(),
                 tasks: JoinSet::new(),
@@ -113,6 +120,7 @@ enum Over {
 impl Term<'_> {
     async fn hold(mut self, mut wanted: watch::Receiver<Wanted>, mut drain: watch::Receiver<bool>) -> Over {
         let mut session = self.member.session().state();
+        let mut shown = self.shown.take();
         let over = loop {
             // Counted from before it is read what is wanted: a withdrawal is complete when nothing is.
             let looking = self.elections.withdrawal.count();
@@ -125,11 +133,12 @@ impl Term<'_> {
                 _ = drain.wait_for(|drain| *drain) => break Over::Drained,
                 _ = session.wait_for(|state| *state == SessionState::Lost) => break Over::SessionLost,
                 Some(ended) = self.tasks.join_next() => self.left(ended),
+                () = turned(&mut shown) => self.member.announce(),
                 changed = wanted.changed() => if changed.is_err() { break Over::Drained },
             }
         };
         self.held.values().for_each(|held| {
-            held.leave.send_replace(true);
+            held.leave.send_replace(Leave::Now);
         });
         while let Some(ended) = self.tasks.join_next().await {
             self.left(ended);
@@ -139,18 +148,22 @@ impl Term<'_> {
 
     fn leave_unwanted(&self, wanted: &Wanted) {
         for (post, held) in &self.held {
-            if wanted.get(post).is_none_or(|want| want.edition != held.edition) {
-                held.leave.send_replace(true);
-            }
+            let leave = match wanted.get(post).filter(|want| want.edition == held.edition).map(|want| want.wish) {
+                Some(Wish::Stand) => Leave::No,
+                Some(Wish::GoOnLeading) => Leave::UnlessLeading,
+                None => Leave::Now,
+            };
+            held.leave.send_if_modified(|now| *now != Leave::Now && std::mem::replace(now, leave) != leave);
         }
     }
 
     fn stand_for_missing(&mut self, wanted: Wanted) {
-        for (post, Want { edition, job, election }) in wanted {
-            if self.held.contains_key(&post) || self.returned.get(&post) == Some(&edition) {
+        for (post, Want { edition, wish, job, election }) in wanted {
+            let returned = self.returned.get(&post) == Some(&edition);
+            if wish != Wish::Stand || self.held.contains_key(&post) || returned {
                 continue;
             }
-            let (leave, left) = watch::channel(false);
+            let (leave, left) = watch::channel(Leave::No);
             self.held.insert(post.clone(), Held { edition, leave });
             let holder = Holder {
                 member: self.member.clone(),
@@ -158,6 +171,8 @@ impl Term<'_> {
                 scheduling: self.elections.scheduling.clone(),
                 standing: self.elections.standing.clone(),
                 grace: self.elections.grace,
+                group_hold: self.elections.group_hold,
+                seats: self.elections.seats.subscribe(),
                 post: post.clone(),
                 election,
             };
@@ -184,5 +199,13 @@ impl Term<'_> {
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => {}
         }
+    }
+}
+
+/// Returns when the flag has changed; never where there is none.
+async fn turned(flag: &mut Option<watch::Receiver<bool>>) {
+    let Some(flag) = flag else { return pending().await };
+    if flag.changed().await.is_err() {
+        pending().await
     }
 }

@@ -10,11 +10,23 @@ use silverback_election::{Names as Form, OnReturn as Return};
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use super::{Post, RETRY, Standings, told};
-use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, MakesWay, Membership, Preference};
+use super::{Post, RETRY, Standings};
+use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, MakesWay, Membership, Preference, Seat, Seats};
 use crate::registry::{Job, Names, OnReturn, TermRules, Trigger, group_of};
 use crate::runtime::{ComponentError, Components};
 use crate::scheduler::{GroupDuty, Scheduling};
+
+/// How long the others leave the first host of a group to be the first in its queue.
+const FIRST_COMES: Duration = Duration::from_millis(200);
+
+/// Whether a post is to be left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    No,
+    /// As soon as this host doesn't lead it.
+    UnlessLeading,
+    Now,
+}
 
 /// What holds one post.
 pub(super) struct Holder {
@@ -23,6 +35,9 @@ pub(super) struct Holder {
     pub scheduling: Arc<Scheduling>,
     pub standing: Arc<Standings>,
     pub grace: Duration,
+    pub group_hold: Duration,
+    /// Who stands where, for groups.
+    pub seats: watch::Receiver<Arc<Seats>>,
     pub post: Post,
     /// The path of its election.
     pub election: String,
@@ -30,17 +45,17 @@ pub(super) struct Holder {
 
 impl Holder {
     /// Stands until it is told to leave, or there is nothing to stand for any more.
-    pub(super) async fn hold(self, job: Option<Arc<Job>>, mut leave: watch::Receiver<bool>) -> Ended {
+    pub(super) async fn hold(self, job: Option<Arc<Job>>, mut leave: watch::Receiver<Leave>) -> Ended {
         let prepared = async {
             match (&self.post, job) {
-                (Post::Group(group), _) => Some(self.group(*group)),
+                (Post::Group(group), _) => Some(self.group(*group).await),
                 (Post::Job(_), Some(job)) => self.leader(&job).await,
                 (Post::Job(_), None) => None,
             }
         };
         let prepared = tokio::select! {
             prepared = prepared => prepared,
-            () = told(&mut leave) => None,
+            _ = leave.wait_for(|leave| *leave != Leave::No) => None,
         };
         let Some((candidacy, duty)) = prepared else { return Ended::Left };
         let candidate = Arc::new(Candidate::stand(self.member.clone(), candidacy, duty));
@@ -48,7 +63,7 @@ impl Holder {
         let ended = tokio::select! {
             ended = candidate.ended() => ended,
             never = self.keep_components() => match never {},
-            () = told(&mut leave) => {
+            () = told_to_leave(&candidate, leave) => {
                 candidate.leave();
                 candidate.ended().await
             }
@@ -57,8 +72,15 @@ impl Holder {
         ended
     }
 
-    fn group(&self, group: u32) -> (Candidacy, Arc<dyn Duty>) {
-        (self.candidacy(Return::Requeue), Arc::new(GroupDuty { group, scheduling: self.scheduling.clone() }))
+    /// Whoever is not the group's first comes a moment later: leadership of a group that nobody led begins where it should.
+    async fn group(&self, group: u32) -> (Candidacy, Arc<dyn Duty>) {
+        let host = self.scheduling.host.clone();
+        if self.seats.borrow().first_but(&host, group).is_some() {
+            tokio::time::sleep(FIRST_COMES).await;
+        }
+        let seat = Seat { group, host, hold: self.group_hold, seats: self.seats.clone() };
+        let candidacy = Candidacy { makes_way: MakesWay::ForFirst(seat), ..self.candidacy(Return::Requeue) };
+        (candidacy, Arc::new(GroupDuty { group, scheduling: self.scheduling.clone() }))
     }
 
     /// Holds the components of the group's jobs, for when the host that they were handed to is gone. A leader job's was had
@@ -156,6 +178,23 @@ impl Holder {
             grace: self.grace,
             max_term: None,
             makes_way: MakesWay::ForNobody,
+        }
+    }
+}
+
+/// Returns when the candidate is to leave whatever it does; lets it withdraw where that is enough.
+async fn told_to_leave(candidate: &Candidate, mut leave: watch::Receiver<Leave>) {
+    let mut standing = candidate.follow();
+    loop {
+        let wish = *leave.borrow_and_update();
+        match wish {
+            Leave::No => {}
+            Leave::UnlessLeading => candidate.withdraw(),
+            Leave::Now => return,
+        }
+        tokio::select! {
+            changed = leave.changed() => if changed.is_err() { return },
+            Ok(()) = standing.changed() => {}
         }
     }
 }

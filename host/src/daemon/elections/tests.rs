@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::artifact::Artifacts;
-use crate::candidacy::{QueueEntry, Standing, contenders};
+use crate::candidacy::{Placement, QueueEntry, Standing, contenders};
 use crate::clock;
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, ensure_path};
@@ -23,6 +23,9 @@ use crate::scheduler::{Led, Turns};
 const HANGS: Duration = Duration::from_secs(20);
 /// Long beside what a guest takes that does as it is asked.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How long a group is led before way is made.
+const HOLD: Duration = Duration::from_secs(30);
 
 /// Fails the test where what is awaited does not come.
 async fn soon<T>(what: &str, awaited: impl Future<Output = T>) -> T {
@@ -44,6 +47,7 @@ struct Place {
     jobs: watch::Receiver<Jobs>,
     standing: Arc<Standings>,
     withdrawal: Arc<Withdrawal>,
+    seats: watch::Sender<Arc<Seats>>,
     clock: watch::Sender<ClockState>,
     artifacts: Artifacts,
     drain: watch::Sender<bool>,
@@ -92,6 +96,7 @@ impl Place {
         });
         let standing = Arc::new(Standings::default());
         let withdrawal = Arc::new(Withdrawal::default());
+        let seats = watch::Sender::default();
         let (drain, draining) = watch::channel(false);
         let (tell, joined) = watch::channel(false);
         let clock = watch::Sender::new(ClockState::Right);
@@ -106,6 +111,8 @@ impl Place {
             standing: standing.clone(),
             share,
             withdrawal: withdrawal.clone(),
+            group_hold: HOLD,
+            seats: seats.clone(),
             clock: clock.subscribe(),
         };
         let holding = tokio::spawn(elections.hold(draining, tell));
@@ -118,6 +125,7 @@ impl Place {
             jobs,
             standing,
             withdrawal,
+            seats,
             clock,
             artifacts,
             drain,
@@ -255,7 +263,7 @@ async fn a_job_is_led_led_anew_after_an_edit_and_left_after_its_deletion() {
     let job = place.apply(leader(OnReturn::Requeue), patient()).await;
     let first = place.token_above(0).await;
     place.until_leading(&job, first).await;
-    assert_eq!(place.standing.led(), 1);
+    assert_eq!(place.standing.counts().jobs_led, 1);
     place.apply(leader(OnReturn::Stop), patient()).await;
     let second = place.token_above(first).await;
     place.until_leading(&job, second).await;
@@ -349,6 +357,39 @@ async fn a_group_is_stood_for_while_it_has_a_job() {
     place.until(&group, |queue| queue.len() == 1).await;
     place.registry.delete(&job).await.unwrap();
     place.until(&group, <[QueueEntry]>::is_empty).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_led_on_without_a_place_in_it_and_left_after_the_lead() {
+    let place = Place::new(Duration::from_secs(1), false).await;
+    let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: PolicySpec::default() };
+    place.apply(trigger, guest(OK)).await;
+    let group = place.layout.group(0);
+    let token = place.until(&group, |queue| queue.len() == 1).await[0].token;
+
+    // Three that have the places, and one that stands for the group now.
+    let hosts: Vec<String> =
+        (0..).map(|at| format!("host-{at}")).filter(|host| host_ranks_above_a(host)).take(3).collect();
+    for host in &hosts {
+        place.onlooker.create(&place.layout.host(host), b"{}", CreateMode::Ephemeral).await.unwrap();
+    }
+    let other = format!("{group}/0f__lock__");
+    place.onlooker.create(&other, hosts[0].as_bytes(), CreateMode::EphemeralSequential).await.unwrap();
+    let seats = place.seats.clone();
+    soon("the placement", seats.subscribe().wait_for(|seats| seats.placement.hosts().len() == 4)).await.unwrap();
+    assert!(!seats.borrow().placement.has(0, "a"));
+    tokio::time::sleep(Duration::from_secs(1) * LINGER_TIMEOUTS + LOOK * 3).await;
+    assert_eq!(place.until(&group, |_| true).await[0].token, token, "it leads, and nobody took it over");
+
+    assert!(soon("the resignation", place.standing.resign(&Post::Group(0))).await);
+    let queue = place.until(&group, |queue| queue.len() == 1 && queue[0].identifier == hosts[0]).await;
+    assert_eq!(queue.len(), 1);
+    place.until_nothing().await;
+}
+
+/// For the only group that there is.
+fn host_ranks_above_a(host: &str) -> bool {
+    Placement::of(1, ["a", host]).first(0) == Some(host)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
