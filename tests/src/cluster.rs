@@ -22,6 +22,7 @@ pub struct Cluster {
     root: String,
     session_timeout: Duration,
     shared_store: bool,
+    group_hold: Option<Duration>,
     dir: TempDir,
 }
 
@@ -33,6 +34,20 @@ impl Cluster {
     #[track_caller]
     pub fn start(zookeeper: &str, session_timeout: Duration, names: &[&str]) -> Self {
         let mut cluster = Cluster::empty(Some(zookeeper.to_owned()), session_timeout);
+        for name in names {
+            cluster.join(name);
+        }
+        cluster
+    }
+
+    /// The same with hosts that hold a group for no longer than this before they make way.
+    ///
+    /// # Panics
+    /// Where one doesn't become ready.
+    #[track_caller]
+    pub fn start_holding(zookeeper: &str, session_timeout: Duration, group_hold: Duration, names: &[&str]) -> Self {
+        let mut cluster = Cluster::empty(Some(zookeeper.to_owned()), session_timeout);
+        cluster.group_hold = Some(group_hold);
         for name in names {
             cluster.join(name);
         }
@@ -81,7 +96,15 @@ impl Cluster {
 
     fn empty(zookeeper: Option<String>, session_timeout: Duration) -> Self {
         let dir = tempfile::Builder::new().prefix("silverback-hosts-").tempdir().expect("a temporary folder");
-        Cluster { hosts: Vec::new(), zookeeper, root: ROOT.to_owned(), session_timeout, shared_store: true, dir }
+        Cluster {
+            hosts: Vec::new(),
+            zookeeper,
+            root: ROOT.to_owned(),
+            session_timeout,
+            shared_store: true,
+            group_hold: None,
+            dir,
+        }
     }
 
     /// Starts one more host.
@@ -122,6 +145,7 @@ impl Cluster {
             root: self.root.clone(),
             session_timeout: self.session_timeout,
             store: self.shared_store.then(|| self.dir.path().join("store")),
+            group_hold: self.group_hold,
             clock: None,
         }
     }
@@ -165,6 +189,22 @@ impl Cluster {
         let file = self.dir.path().join("job.toml");
         fs::write(&file, job_toml).expect("the folder can be written");
         self.cli().ok(&["apply", &file.display().to_string()]);
+    }
+
+    /// Registers many jobs at once.
+    ///
+    /// # Panics
+    /// Where one is refused.
+    #[track_caller]
+    pub fn apply_all(&mut self, job_tomls: &[String]) {
+        let files = job_tomls.iter().enumerate().map(|(at, text)| {
+            let file = self.dir.path().join(format!("job-{at}.toml"));
+            fs::write(&file, text).expect("the folder can be written");
+            file.display().to_string()
+        });
+        let files: Vec<String> = files.collect();
+        let args: Vec<&str> = ["apply"].into_iter().chain(files.iter().map(String::as_str)).collect();
+        self.cli().ok(&args);
     }
 
     /// Waits for a contender of `job` that leads and satisfies `holds`.

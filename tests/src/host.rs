@@ -34,6 +34,8 @@ pub struct HostSettings {
     pub session_timeout: Duration,
     /// The folder of components and history that the hosts of a cluster share; None: its own.
     pub store: Option<PathBuf>,
+    /// How long it leads a group before it makes way; None: the default.
+    pub group_hold: Option<Duration>,
     /// Its wall clock; None: the machine's.
     pub clock: Option<FakeClock>,
 }
@@ -47,6 +49,7 @@ impl HostSettings {
             root: ROOT.to_owned(),
             session_timeout: Duration::from_secs(4),
             store: None,
+            group_hold: None,
             clock: None,
         }
     }
@@ -189,6 +192,9 @@ fn launch(settings: &HostSettings, address: &str, dir: &Path) -> Process {
     }
     if let Some(store) = &settings.store {
         option("store", &store.display().to_string());
+    }
+    if let Some(hold) = settings.group_hold {
+        option("group-hold", &format!("{}ms", hold.as_millis()));
     }
     let (program, args) = match &settings.clock {
         Some(clock) => clock.run(&place::silverback(), args),

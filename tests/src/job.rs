@@ -31,6 +31,11 @@ pub fn ticking_witness(schedule: &str) -> String {
     job("acme", "ticker", "witness", &format!("trigger = \"schedule\"\nschedule = \"{schedule}\"\n"))
 }
 
+/// The guest `witness` as job `acme/NAME`, every second.
+pub fn ticking(name: &str) -> String {
+    job("acme", name, "witness", "trigger = \"schedule\"\nschedule = \"@every 1s\"\n")
+}
+
 /// The guest `misbehave` as a job of tenant `rogue`, named as it behaves, that runs when it is triggered; `limits` are
 /// lines of that table.
 pub fn misbehaving(behave: &str, limits: &str) -> String {

@@ -18,6 +18,7 @@ pub mod place;
 pub mod port;
 pub mod process;
 pub mod proxy;
+pub mod queues;
 pub mod scribe;
 pub mod soak;
 pub mod target;

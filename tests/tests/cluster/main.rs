@@ -16,5 +16,6 @@ mod http;
 mod kazoo;
 mod lost_reply;
 mod operator;
+mod placement;
 mod prefer;
 mod ticks;
