@@ -89,7 +89,12 @@ async fn read(session: &dyn Session, layout: &Layout, name: String) -> Result<Op
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use silverback_election::LeaseRule;
+
     use super::*;
+    use crate::candidacy::Membership;
     use crate::clock;
     use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
 
@@ -122,5 +127,26 @@ mod tests {
         host.delete(&layout.host("c"), None).await.unwrap();
         come("c", b"{\"drained\": false, \"mood\": \"calm\"}").await;
         until(&mut live, &["b", "c"]).await;
+    }
+
+    #[tokio::test]
+    async fn a_host_that_announces_itself_is_seen_at_once_as_one_that_has_just_come() {
+        let timeout = Duration::from_secs(60);
+        let embedded = Arc::new(Embedded::in_memory(clock::system(), timeout));
+        let (session, layout) = (embedded.connect(HANGS).await.unwrap(), Layout::new("/zoo"));
+        let drained = Arc::new(AtomicBool::new(false));
+        let says = drained.clone();
+        let value = Arc::new(move || format!("{{\"drained\": {}}}", says.load(Ordering::SeqCst)).into_bytes());
+        let rule = LeaseRule::new(timeout, Duration::ZERO).unwrap();
+        let member = Membership::join(session, rule, clock::system(), layout.host("a"), value).await.unwrap();
+        let sessions = Sessions::open(embedded.clone(), HANGS).await.unwrap();
+        let mut live = follow_hosts(sessions, layout);
+        let before = until(&mut live, &["a"]).await["a"];
+        for is_drained in [true, false] {
+            drained.store(is_drained, Ordering::SeqCst);
+            member.announce();
+            until(&mut live, if is_drained { &[] } else { &["a"] }).await;
+        }
+        assert!(live.borrow()["a"] > before && !member.lease().is_over());
     }
 }

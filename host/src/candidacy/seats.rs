@@ -77,11 +77,11 @@ mod tests {
 
     const GROUPS: u32 = 256;
 
-    /// A cluster whose terms begin and end at once, all contenders as old as their hosts' last terms.
+    /// A cluster where leadership goes where it should at once, each time under a new contender.
     struct Cluster {
         live: BTreeMap<String, i64>,
         zxid: i64,
-        /// Who leads each group, and with which token; the longest term of a host is the one with the least `since`.
+        /// Who leads each group, with which token, and since when.
         leads: BTreeMap<u32, (String, i64, i64)>,
     }
 
