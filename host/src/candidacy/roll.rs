@@ -30,6 +30,14 @@ const PIPELINE: usize = 64;
 struct Presence {
     #[serde(default)]
     drained: bool,
+    #[serde(default)]
+    clock_wrong: bool,
+}
+
+impl Presence {
+    fn stands(&self) -> bool {
+        !self.drained && !self.clock_wrong
+    }
 }
 
 /// Follows the hosts that live and stand: nobody at first, and what was last seen while there is no session. Ends when the
@@ -79,7 +87,7 @@ async fn look(sessions: &Sessions, layout: &Layout) -> Result<(BTreeMap<String, 
 async fn read(session: &dyn Session, layout: &Layout, name: String) -> Result<Option<(String, i64)>, Error> {
     match session.get(&layout.host(&name)).await {
         Ok((value, stat)) => {
-            let stands = serde_json::from_slice::<Presence>(&value).map_or(true, |presence| !presence.drained);
+            let stands = serde_json::from_slice::<Presence>(&value).map_or(true, |presence| presence.stands());
             Ok(stands.then_some((name, stat.czxid)))
         }
         Err(Error::NoNode { .. }) => Ok(None),

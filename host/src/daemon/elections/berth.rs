@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::holder::{Holder, Leave};
 use super::{Edition, Elections, Post, RETRY, Want, Wanted, Wish, told};
-use crate::candidacy::{Ended, JoinError, Membership};
+use crate::candidacy::{ClockState, Ended, JoinError, Membership};
 use crate::coordinator::{Error, Session, SessionState, Sessions};
 
 /// A session, whichever it is at the moment.
@@ -32,8 +32,8 @@ struct Held {
 /// All posts on one session.
 struct Term<'a> {
     elections: &'a Elections,
-    /// Where the host is known by this session: others see by its node whether it is withdrawn.
-    shown: Option<watch::Receiver<bool>>,
+    /// Where the host is known by this session: others see by its node whether it is withdrawn, and how its clock does.
+    shown: Option<(watch::Receiver<bool>, watch::Receiver<ClockState>)>,
     member: Arc<Membership>,
     held: BTreeMap<Post, Held>,
     tasks: JoinSet<(Post, Edition, Ended)>,
@@ -59,7 +59,7 @@ impl Berth {
         let drained = async move { told(&mut draining).await };
         tokio::pin!(drained);
         loop {
-            let shown = self.is_first.then(|| self.elections.withdrawal.follow());
+            let shown = self.is_first.then(|| (self.elections.withdrawal.follow(), self.elections.clock.clone()));
             let member = tokio::select! {
                 biased;
                 () = &mut drained => return Ok(()),
@@ -202,10 +202,12 @@ impl Term<'_> {
     }
 }
 
-/// Returns when the flag has changed; never where there is none.
-async fn turned(flag: &mut Option<watch::Receiver<bool>>) {
-    let Some(flag) = flag else { return pending().await };
-    if flag.changed().await.is_err() {
-        pending().await
+/// Returns when what the host's node shows has changed; never where it is shown by another session's.
+async fn turned(shown: &mut Option<(watch::Receiver<bool>, watch::Receiver<ClockState>)>) {
+    let Some((withdrawn, clock)) = shown else { return pending().await };
+    tokio::select! {
+        Ok(()) = withdrawn.changed() => {}
+        Ok(()) = clock.changed() => {}
+        else => pending().await,
     }
 }
