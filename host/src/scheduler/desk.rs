@@ -46,6 +46,8 @@ pub(super) struct Desk {
     pub(super) turns: mpsc::UnboundedSender<(Key, Turn)>,
     /// Nothing more is begun.
     pub(super) closing: bool,
+    /// Nothing is begun for the moment.
+    pub(super) held_back: bool,
     alarms: BTreeSet<(Timestamp, Key)>,
     nonce: u32,
 }
@@ -61,6 +63,7 @@ impl Desk {
             under_way: FuturesUnordered::new(),
             turns,
             closing: false,
+            held_back: false,
             alarms: BTreeSet::new(),
             nonce: nonce as u32,
         }
@@ -101,6 +104,12 @@ impl Desk {
             self.alarms.remove(&(at, key));
             key
         })
+    }
+
+    /// How far off the next alarm is.
+    pub(super) fn until_next(&self) -> Duration {
+        let next = self.alarms.first().map(|(at, _)| at.duration_since(self.now()));
+        next.map_or(Duration::MAX, |next| Duration::try_from(next).unwrap_or(Duration::ZERO))
     }
 
     /// How long nothing rings.

@@ -180,6 +180,8 @@ impl Keeper {
                 self.write_end(ended, desk);
             } else if self.retire != Retire::No || desk.closing {
                 break;
+            } else if desk.held_back {
+                return;
             } else if self.stale {
                 self.load(desk);
             } else if !self.carry_out_order(desk) && !self.take_step(desk) {

@@ -20,6 +20,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod way;
 
 pub use group::{GroupDuty, Led, Scheduling};
 pub use order::TriggerError;

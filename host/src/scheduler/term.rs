@@ -15,6 +15,7 @@ use super::group::{Scheduling, Told};
 use super::keeper::{Keeper, Retire, Under};
 use super::order::TriggerError;
 use super::turns::Turn;
+use super::way::Way;
 use crate::capability::Gate;
 use crate::registry::{GroupJobs, JobId, Jobs, Trigger};
 
@@ -31,12 +32,15 @@ pub(super) struct Term {
     by_job: HashMap<JobId, Key>,
     turns: mpsc::UnboundedReceiver<(Key, Turn)>,
     orders: mpsc::Receiver<Told>,
+    way: Way,
     next_key: Key,
 }
 
 /// What a term hears.
 enum Heard {
     Stop,
+    /// Whether another host should lead, and stands ready.
+    Way(bool),
     Jobs,
     Settled(Vec<((Key, Under), Result<Written, Setback>)>),
     Event(Key, Event),
@@ -59,17 +63,18 @@ impl Term {
             by_job: HashMap::new(),
             turns,
             orders,
+            way: Way::Kept,
             next_key: 0,
         }
     }
 
     /// Until the group is led no more and nothing of it runs here.
     pub(super) async fn serve(mut self) {
-        let mut stop = self.desk.gate.stop_asked();
+        let (mut stop, mut way) = (self.desk.gate.stop_asked(), self.desk.gate.way_asked());
         self.follow_jobs();
         while !(self.desk.closing && self.keepers.is_empty()) {
             self.desk.pipeline.flush();
-            let heard = self.hear(&mut stop).await;
+            let heard = self.hear(&mut stop, &mut way).await;
             self.take_in(heard);
             for _ in 0..EARFUL {
                 match self.overhear() {
@@ -80,17 +85,20 @@ impl Term {
             while let Some(key) = self.desk.ring() {
                 self.with(key, |keeper, _| keeper.rung());
             }
+            self.make_way();
         }
     }
 
     /// Waits for the next thing that happens.
-    async fn hear(&mut self, stop: &mut watch::Receiver<bool>) -> Heard {
-        let nap = self.desk.nap();
+    async fn hear(&mut self, stop: &mut watch::Receiver<bool>, way: &mut watch::Receiver<bool>) -> Heard {
+        let lasts = self.way.lasts(self.desk.scheduling.clock.boot());
+        let nap = lasts.map_or(self.desk.nap(), |lasts| lasts.min(self.desk.nap()));
         let Term { desk, jobs, turns, orders, .. } = self;
         let has_events = !desk.under_way.is_empty();
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop), if !desk.closing => Heard::Stop,
+            Ok(()) = way.changed() => Heard::Way(*way.borrow_and_update()),
             settled = desk.pipeline.settled() => Heard::Settled(settled),
             Some((key, event)) = desk.under_way.next(), if has_events => Heard::Event(key, event),
             Some((key, turn)) = turns.recv() => Heard::Turn(key, turn),
@@ -114,6 +122,7 @@ impl Term {
     fn take_in(&mut self, heard: Heard) {
         match heard {
             Heard::Stop => self.close(),
+            Heard::Way(asked) => self.way = self.way.asked(asked, self.desk.scheduling.clock.boot()),
             Heard::Jobs => self.follow_jobs(),
             Heard::Settled(settled) => {
                 for ((key, under), result) in settled {
@@ -157,6 +166,19 @@ impl Term {
         self.orders.close();
         for key in self.keys() {
             self.with(key, |_, _| {});
+        }
+    }
+
+    /// Ends the term by itself, where another host should lead and it is the moment.
+    fn make_way(&mut self) {
+        self.way = self.way.at(self.desk.scheduling.clock.boot());
+        let held_back = std::mem::replace(&mut self.desk.held_back, self.way.holds_back());
+        if held_back && !self.desk.held_back {
+            self.keys().into_iter().for_each(|key| self.with(key, |_, _| {}));
+        }
+        let is_quiet = |term: &Self| term.keepers.values().all(Keeper::is_idle);
+        if !self.desk.closing && self.way.gives_up(self.desk.until_next()) && is_quiet(self) {
+            self.close();
         }
     }
 

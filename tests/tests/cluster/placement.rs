@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use silverback::candidacy::{CONTENDERS, Placement};
-use silverback::registry::JobId;
-use silverback::scheduler::{DEFAULT_GROUPS, group_of};
-use silverback_tests::cli::HostRow;
+use silverback::registry::{DEFAULT_GROUPS, JobId, group_of};
+use silverback_tests::cli::{HostRow, RunRow};
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
 use silverback_tests::queues::{Queues, Stander};
@@ -105,4 +105,43 @@ fn three_hosts_stand_for_each_group_and_a_host_that_dies_moves_its_own_groups_al
     let after = troop.await_queues(&left);
     assert_eq!(others(&after, &its_own), others(&before, &its_own), "a group that was not its own has another leader");
     troop.await_told(&after);
+}
+
+#[test]
+fn a_host_that_is_back_gets_its_groups_again_and_no_tick_is_lost_or_doubled_by_it() {
+    let mut troop = Troop::start();
+    let before = troop.await_queues(&HOSTS);
+    let back = HOSTS[2];
+    let its_own = before.led_by(back);
+    troop.cluster.host(back).kill9();
+    let left: Vec<&str> = HOSTS.into_iter().filter(|host| *host != back).collect();
+    let without = troop.await_queues(&left);
+
+    let started = Timestamp::now();
+    troop.cluster.host(back).restart();
+    let led_again = |queues: &Queues| queues.led_by(back) == its_own;
+    await_that("it to lead its groups again", SOON, || troop.queues(), led_again);
+    let again = troop.await_queues(&HOSTS);
+    assert_eq!(again.led_by(back), its_own);
+    assert_eq!(others(&again, &its_own), others(&without, &its_own), "a group that was not its own has another leader");
+    let settled = Timestamp::now();
+    for name in names() {
+        let job = format!("acme/{name}");
+        let runs = await_value("a run of the time after", SOON, || {
+            let runs = troop.cluster.cli().runs(&job)?;
+            let over = |run: &RunRow| run.tick.is_some_and(|tick| tick > settled) && run.outcome.is_some();
+            if runs.iter().any(over) { Ok(runs) } else { Err(format!("{runs:#?}")) }
+        });
+        each_tick_succeeded(&runs, started, settled);
+    }
+}
+
+/// Exactly once, each second between these times.
+#[track_caller]
+fn each_tick_succeeded(runs: &[RunRow], from: Timestamp, to: Timestamp) {
+    for second in from.as_second() + 1..=to.as_second() {
+        let at = |run: &&RunRow| run.tick.is_some_and(|tick| tick.as_second() == second);
+        let outcomes: Vec<_> = runs.iter().filter(at).map(|run| (run.outcome.as_deref(), run.attempt)).collect();
+        assert_eq!(outcomes, [(Some("succeeded"), 1)], "second {second} of {runs:#?}");
+    }
 }
