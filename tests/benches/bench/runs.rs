@@ -26,8 +26,10 @@ use silverback_tests::zookeeper::ZooKeeperServer;
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long is measured.
 const SPAN: Duration = Duration::from_secs(10);
-/// Until a host has taken over all of its jobs.
-const WARM_UP: Duration = Duration::from_secs(5);
+/// From the first ticks until it is measured.
+const WARM_UP: Duration = Duration::from_secs(3);
+/// How long storing one job may take: ticks begin when all are stored.
+const APPLY: Duration = Duration::from_millis(6);
 /// More jobs that tick each second than a host can run.
 const TOO_MANY: usize = 8000;
 /// As many as it easily can.
@@ -63,8 +65,8 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
 fn throughput() -> Result<(f64, usize)> {
     let server = ZooKeeperServer::start()?;
     let mut cluster = Cluster::start(&server.connect_string(), SESSION_TIMEOUT, &["a"]);
-    apply(&mut cluster, TOO_MANY, "schedule = \"@every 1s\"\njitter = \"999ms\"\n")?;
-    let (from, to) = span();
+    let first = apply(&mut cluster, TOO_MANY, each_second)?;
+    let (from, to) = span(first);
     let states = states(&server.transactions()?);
     let measured = states.iter().filter(|seen| seen.at >= from && seen.at < to);
     let finished = measured.clone().filter(|seen| seen.finished()).count();
@@ -78,10 +80,10 @@ fn throughput() -> Result<(f64, usize)> {
 fn lateness() -> Result<Times> {
     let server = ZooKeeperServer::start()?;
     let mut cluster = Cluster::start(&server.connect_string(), SESSION_TIMEOUT, &["a"]);
-    apply(&mut cluster, EASY, "schedule = \"@every 1s\"\njitter = \"999ms\"\n")?;
-    let (from, to) = span();
+    let first = apply(&mut cluster, EASY, each_second)?;
+    let (from, to) = span(first);
     let mut times = Times::default();
-    let spec = ScheduleSpec { jitter_ms: 999, ..ScheduleSpec::new("@every 1s") };
+    let spec = ScheduleSpec { jitter_ms: 999, ..ScheduleSpec::new(&every(first)) };
     for seen in states(&server.transactions()?).iter().filter(|seen| seen.at >= from && seen.at < to) {
         if let Some(kept) = seen.state.outcomes.front().filter(|_| seen.finished()) {
             let schedule = Schedule::parse(&spec, Some(&seen.job)).context("the schedule is valid")?;
@@ -98,14 +100,10 @@ fn lateness() -> Result<Times> {
 fn herd() -> Result<Duration> {
     let server = ZooKeeperServer::start()?;
     let mut cluster = Cluster::start(&server.connect_string(), SESSION_TIMEOUT, &["a"]);
-    apply(&mut cluster, AT_ONCE, "schedule = \"*/30 * * * * *\"\n")?;
-    let applied = Timestamp::now();
+    let tick = apply(&mut cluster, AT_ONCE, |tick| format!("at = \"{tick}\"\n"))?;
+    for_a_while(until(tick), || {});
     let took = await_value("all of a tick to be begun", HANGS, || {
         let states = states(&server.transactions().map_err(|error| error.to_string())?);
-        let mut ticks: Vec<Timestamp> = states.iter().filter_map(Seen::begun).map(|(tick, _)| tick).collect();
-        ticks.sort_unstable();
-        // The first whole tick: some jobs may have been made after the one before.
-        let tick = ticks.iter().copied().find(|tick| *tick > applied).ok_or("no tick yet")?;
         let begun: Vec<Timestamp> =
             states.iter().filter_map(Seen::begun).filter(|(of, _)| *of == tick).map(|(_, at)| at).collect();
         if begun.len() < AT_ONCE {
@@ -117,8 +115,20 @@ fn herd() -> Result<Duration> {
     Ok(took)
 }
 
-/// Jobs that do nothing, of fifty tenants, in one command.
-fn apply(cluster: &mut Cluster, count: usize, lines: &str) -> Result<()> {
+/// Each second from then on, each job at a moment of its own.
+fn each_second(first: Timestamp) -> String {
+    format!("schedule = \"{}\"\njitter = \"999ms\"\n", every(first))
+}
+
+fn every(first: Timestamp) -> String {
+    format!("@every 1s from {first}")
+}
+
+/// Jobs that do nothing, of fifty tenants, in one command. Gives when they begin to tick, which is when all are stored: a
+/// host that is busy with them would take its time.
+fn apply(cluster: &mut Cluster, count: usize, lines: impl Fn(Timestamp) -> String) -> Result<Timestamp> {
+    let first = Timestamp::from_second((Timestamp::now() + APPLY * count as u32).as_second() + 1)?;
+    let lines = lines(first);
     let dir = cluster.dir().join("jobs");
     fs::create_dir(&dir)?;
     let component = guest("nothing");
@@ -134,15 +144,19 @@ fn apply(cluster: &mut Cluster, count: usize, lines: &str) -> Result<()> {
     }
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     cluster.cli().ok(&args);
-    Ok(())
+    ensure!(Timestamp::now() < first, "storing {count} jobs took longer than {} ms each", APPLY.as_millis());
+    Ok(first)
 }
 
 /// Waits for what is measured to be over.
-fn span() -> (Timestamp, Timestamp) {
-    for_a_while(WARM_UP, || {});
-    let from = Timestamp::now();
-    for_a_while(SPAN, || {});
+fn span(first: Timestamp) -> (Timestamp, Timestamp) {
+    let from = first + WARM_UP;
+    for_a_while(until(from + SPAN), || {});
     (from, from + SPAN)
+}
+
+fn until(then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or_default()
 }
 
 /// A run state that was written.
