@@ -13,6 +13,7 @@ pub mod history_checker;
 pub mod host;
 pub mod job;
 pub mod kazoo;
+pub mod ledger;
 pub mod oracle;
 pub mod place;
 pub mod port;

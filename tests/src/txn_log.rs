@@ -44,6 +44,8 @@ pub struct Write {
     pub path: String,
     /// Its value.
     pub value: Vec<u8>,
+    /// The node's version from then on; 0 where it was created.
+    pub version: i32,
 }
 
 /// All transactions in the logs of `dir` (a server's `version-2`), in order.
@@ -51,11 +53,22 @@ pub struct Write {
 /// # Errors
 /// Where a file can't be read, or is no transaction log.
 pub fn read(dir: &Path) -> io::Result<Vec<Transaction>> {
+    read_all([dir])
+}
+
+/// The transactions in the logs of all servers of an ensemble, in order: one that was down for a while may have none of
+/// what was committed meanwhile.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_all<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> io::Result<Vec<Transaction>> {
     let mut transactions = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("log.")) {
-            transactions.extend(parse(&fs::read(path)?)?);
+    for dir in dirs {
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("log.")) {
+                transactions.extend(parse(&fs::read(path)?)?);
+            }
         }
     }
     transactions.sort_by_key(|transaction| transaction.zxid);
@@ -119,7 +132,9 @@ impl<'a> Record<'a> {
             kind::ERROR => Some(Deed::Refused),
             kind::CREATE | kind::CREATE2 | kind::CREATE_CONTAINER | kind::SET => {
                 let path = String::from_utf8(self.buffer()?.to_vec()).ok()?;
-                Some(Deed::Wrote(vec![Write { path, value: self.buffer()?.to_vec() }]))
+                let value = self.buffer()?.to_vec();
+                let version = if kind == kind::SET { self.int()? } else { 0 };
+                Some(Deed::Wrote(vec![Write { path, value, version }]))
             }
             _ => Some(Deed::Other),
         }
@@ -192,6 +207,15 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(deeds, [some("one"), some("two"), None, some("three")]);
         assert!(transactions.windows(2).all(|pair| pair[0].zxid < pair[1].zxid));
+        let (_, stat) = session.get("/node").await.unwrap();
+        let last = transactions.iter().rev().find(|transaction| told(&transaction.deed).is_some()).unwrap();
+        assert_eq!(last.time_ms, stat.mtime_ms);
+        let versions = transactions.iter().filter_map(|transaction| match &transaction.deed {
+            Deed::Wrote(writes) => writes.iter().find(|write| write.path == "/node").map(|write| write.version),
+            Deed::Refused | Deed::SessionClosed | Deed::Other => None,
+        });
+        assert_eq!(versions.collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(stat.version, 2);
     }
 
     /// The value of a write to `/node`, None inside for a refusal; None for anything else.

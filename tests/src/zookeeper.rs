@@ -85,7 +85,7 @@ impl ZooKeeperServer {
     /// # Errors
     /// Where its log can't be read.
     pub fn transactions(&self) -> Result<Vec<Transaction>> {
-        Ok(txn_log::read(&self.0.servers[0].home.join("data/version-2"))?)
+        self.0.transactions()
     }
 
     /// The answer to a four-letter word: `srvr`, `dump`, `cons`, `wchs`, `wchc`, `mntr`.
@@ -184,6 +184,15 @@ impl Ensemble {
         (0..self.servers.len())
             .find(|index| matches!(self.servers[*index].mode().as_deref(), Some("leader" | "standalone")))
             .ok_or_else(|| anyhow!("no server of {} leads", self.connect_string()))
+    }
+
+    /// All that stands in the logs of its servers, in order. What was logged last and is not committed may be among it.
+    ///
+    /// # Errors
+    /// Where a log can't be read.
+    pub fn transactions(&self) -> Result<Vec<Transaction>> {
+        let logs: Vec<PathBuf> = self.servers.iter().map(|server| server.home.join("data/version-2")).collect();
+        Ok(txn_log::read_all(logs.iter().map(PathBuf::as_path))?)
     }
 
     /// The answer of server `index` to a four-letter word.

@@ -21,7 +21,7 @@ pub(super) fn judge(promise: &Promise<'_>, seen: &[Seen], report: &mut Report) {
         chain(promise, *tick, attempts, &given_up, report);
     }
     order(&runs, report);
-    crowd(promise, &runs, report);
+    crowd(promise, &by_tick, seen, report);
 }
 
 /// It began in its time, and has its end.
@@ -62,6 +62,9 @@ fn chain(
         if run.attempt != wanted || before.is_some_and(|before| !may_follow(promise, before)) {
             report.findings.push(Finding::Extra(tick, run.attempt));
         }
+        if before.is_some_and(|before| comes_too_soon(promise, before, run)) {
+            report.findings.push(Finding::Early(tick, run.attempt));
+        }
         before = Some(run);
     }
     if let Some(last) = before
@@ -72,25 +75,51 @@ fn chain(
     }
 }
 
+/// It was begun before the attempt before it had ended, or before the shortest wait after that was over.
+fn comes_too_soon(promise: &Promise<'_>, before: &Ran, run: &Ran) -> bool {
+    let Some((ended, outcome)) = before.ended else { return false };
+    let wait_ms = match (outcome, promise.policies.retry) {
+        (Outcome::Failed | Outcome::TimedOut, Some(retry)) => {
+            let growth = u64::from(retry.factor).saturating_pow(before.attempt.saturating_sub(1));
+            retry.first_ms.saturating_mul(growth).min(retry.max_ms)
+        }
+        (
+            Outcome::Failed
+            | Outcome::TimedOut
+            | Outcome::Succeeded
+            | Outcome::Skipped
+            | Outcome::LostLeadership
+            | Outcome::Unknown,
+            _,
+        ) => 0,
+    };
+    run.began.duration_since(ended) + promise.skew < millis(wait_ms)
+}
+
 /// Whether another attempt may follow one that ended so.
 fn may_follow(promise: &Promise<'_>, run: &Ran) -> bool {
     let retry = promise.policies.retry;
     let Some((_, outcome)) = run.ended else { return false };
     match outcome {
         Outcome::Succeeded | Outcome::Skipped => false,
-        Outcome::Failed => retry.is_some_and(|retry| run.attempt <= retry.count),
+        Outcome::Failed => retry
+            .is_some_and(|retry| run.attempt <= retry.count && (retry.on == RetryOn::All || run.retryable != Some(false))),
         Outcome::TimedOut => retry.is_some_and(|retry| run.attempt <= retry.count && retry.on == RetryOn::All),
         Outcome::Unknown | Outcome::LostLeadership => promise.policies.delivery == Delivery::AtLeastOnce,
     }
 }
 
 /// Whether another attempt must follow, or be given up for a reason: after a run that was lost, at least once; after a
-/// failure, where all failures are tried again and nothing but a failure looks like one.
+/// failure that said that another try may pass; after any, where all failures are tried again and nothing but a failure
+/// looks like one.
 fn must_follow(promise: &Promise<'_>, run: &Ran) -> bool {
     let policies = promise.policies;
     let Some((at, outcome)) = run.ended else { return false };
     let wait_ms = match (outcome, policies.retry, policies.overlap) {
         (Outcome::Unknown | Outcome::LostLeadership, ..) if policies.delivery == Delivery::AtLeastOnce => 0,
+        (Outcome::Failed, Some(retry), _) if run.retryable == Some(true) && run.attempt <= retry.count => {
+            retry.max_ms + retry.jitter_ms
+        }
         (Outcome::Failed | Outcome::TimedOut, _, Overlap::CancelRunning) => return false,
         (Outcome::Failed | Outcome::TimedOut, Some(retry), _)
             if retry.on == RetryOn::All && run.attempt <= retry.count =>
@@ -104,8 +133,12 @@ fn must_follow(promise: &Promise<'_>, run: &Ran) -> bool {
 
 /// An attempt that was given up for a reason that holds.
 fn given_up(promise: &Promise<'_>, seen: &Seen) -> Option<(Timestamp, u32)> {
-    let Seen::GaveUp { tick, attempt, reason, at } = seen else { return None };
-    let holds = match reason {
+    let (tick, attempt, reason, at) = match seen {
+        Seen::GaveUp { tick, attempt, reason, at } => (tick, attempt, Some(*reason), at),
+        Seen::Untold { tick, attempt, at } => (tick, attempt, None, at),
+        Seen::Ran(_) | Seen::Skipped { .. } => return None,
+    };
+    let holds = |reason: Reason| match reason {
         // It could not have begun in time: the next try is as far off as the longest wait.
         Reason::TooLate => promise.start_deadline().is_some_and(|deadline| {
             let longest = promise.policies.retry.map_or(0, |retry| retry.max_ms + retry.jitter_ms);
@@ -122,7 +155,9 @@ fn given_up(promise: &Promise<'_>, seen: &Seen) -> Option<(Timestamp, u32)> {
         | Reason::TooManyRunning
         | Reason::QueueFull => false,
     };
-    holds.then_some((*tick, *attempt))
+    // What can be seen to have been so.
+    let any = || [Reason::TooLate, Reason::Superseded, Reason::TooManyAttempts].into_iter().any(holds);
+    reason.map_or_else(any, holds).then_some((*tick, *attempt))
 }
 
 /// Ticks are begun in their order.
@@ -136,15 +171,28 @@ fn order(runs: &[&Ran], report: &mut Report) {
     }
 }
 
-/// No more runs are under way at once than the policies allow.
-fn crowd(promise: &Promise<'_>, runs: &[&Ran], report: &mut Report) {
-    let slots = promise.policies.slots();
+/// No more ticks are under way at once than the policies allow, each with all of its attempts and the time between them.
+fn crowd(promise: &Promise<'_>, by_tick: &BTreeMap<Timestamp, Vec<&Ran>>, seen: &[Seen], report: &mut Report) {
+    let given_up: BTreeMap<Timestamp, Timestamp> = seen
+        .iter()
+        .filter_map(|seen| match seen {
+            Seen::GaveUp { tick, at, .. } | Seen::Untold { tick, at, .. } => Some((*tick, *at)),
+            Seen::Skipped { .. } | Seen::Ran(_) => None,
+        })
+        .collect();
+    let mut spans: Vec<(Timestamp, Timestamp, Timestamp)> = Vec::new();
+    for (tick, attempts) in by_tick {
+        let Some(begin) = attempts.iter().map(|run| run.began).min() else { continue };
+        let ends = attempts.iter().map(|run| run.ended.map_or(Timestamp::MAX, |(at, _)| at));
+        spans.push((begin, ends.chain(given_up.get(tick).copied()).max().unwrap_or(Timestamp::MAX), *tick));
+    }
+    spans.sort_unstable();
     let mut under_way: Vec<Timestamp> = Vec::new();
-    for run in runs {
-        under_way.retain(|end| end.duration_since(run.began) > promise.skew);
-        under_way.push(run.ended.map_or(Timestamp::MAX, |(at, _)| at));
-        if under_way.len() > slots {
-            report.findings.push(Finding::TooMany(run.tick, run.attempt));
+    for (begin, end, tick) in spans {
+        under_way.retain(|end| end.duration_since(begin) > promise.skew);
+        under_way.push(end);
+        if under_way.len() > promise.policies.slots() {
+            report.findings.push(Finding::TooMany(tick, 1));
         }
     }
 }

@@ -66,6 +66,15 @@ pub enum Seen {
         /// When it was decided.
         at: Timestamp,
     },
+    /// It is on record that an attempt was not made, and not why: whatever reason there was has to be one that holds.
+    Untold {
+        /// The nominal time.
+        tick: Timestamp,
+        /// 1 for a tick that didn't run.
+        attempt: u32,
+        /// When it was decided.
+        at: Timestamp,
+    },
 }
 
 /// An attempt at a tick that was begun.
@@ -77,8 +86,10 @@ pub struct Ran {
     pub attempt: u32,
     /// When it was begun.
     pub began: Timestamp,
-    /// When its end was written, and how it ended. None: no end is on record.
+    /// When it ended, and how. None: no end is on record.
     pub ended: Option<(Timestamp, Outcome)>,
+    /// Where it failed: whether it said that another try may pass. None: that is not on record.
+    pub retryable: Option<bool>,
 }
 
 /// A promise that was broken.
@@ -88,6 +99,8 @@ pub enum Finding {
     Missed(Timestamp),
     /// A tick was skipped for a reason that its policies don't know, or that wasn't so.
     WronglySkipped(Timestamp, Reason),
+    /// A tick was skipped for no reason that is on record, and there was none.
+    Unexplained(Timestamp),
     /// A tick was skipped twice, or skipped and run.
     DecidedTwice(Timestamp),
     /// What ran or was skipped is no tick of the schedule, or none that was to come.
@@ -96,7 +109,7 @@ pub enum Finding {
     Extra(Timestamp, u32),
     /// An attempt is lacking that had to be made.
     NotTriedAgain(Timestamp, u32),
-    /// An attempt was begun before its time.
+    /// An attempt was begun before its time: its tick's, or that of the back-off after the one before it.
     Early(Timestamp, u32),
     /// An attempt was begun after the job's start deadline, by so much.
     Late(Timestamp, u32, SignedDuration),
@@ -135,7 +148,7 @@ impl Seen {
     fn as_ran(&self) -> Option<&Ran> {
         match self {
             Seen::Ran(ran) => Some(ran),
-            Seen::Skipped { .. } | Seen::GaveUp { .. } => None,
+            Seen::Skipped { .. } | Seen::GaveUp { .. } | Seen::Untold { .. } => None,
         }
     }
 }

@@ -75,6 +75,15 @@ struct Live {
     end: End,
 }
 
+/// A run that ended, for the records.
+struct Ended {
+    /// Its tick and attempt.
+    of: (Timestamp, u32),
+    outcome: Outcome,
+    retryable: Option<bool>,
+    at: Timestamp,
+}
+
 /// A host that keeps the job.
 struct Host {
     term: Term,
@@ -194,8 +203,9 @@ impl Life<'_> {
         let now = self.now + host.skew;
         self.break_state(now);
         if let Some(found) = taken_over(&self.state(), &self.rules, &[], now) {
-            let ends = found.abandoned.iter().filter_map(|lost| Some((lost.of.tick()?, lost.attempt)));
-            let ends: Vec<_> = ends.map(|(tick, attempt)| (tick, attempt, Outcome::Unknown, now)).collect();
+            let of = found.abandoned.iter().filter_map(|lost| Some((lost.of.tick()?, lost.attempt)));
+            let ends: Vec<_> =
+                of.map(|of| Ended { of, outcome: Outcome::Unknown, retryable: None, at: now }).collect();
             self.write(&found.decision, &ends, now)?;
         }
         let made: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -264,7 +274,9 @@ impl Life<'_> {
         host.term.stopping.retain(|nonce| *nonce != run.nonce);
         let now = self.now + host.skew;
         let decision = ended(&self.state(), &self.rules, &host.term, run.nonce, run.end, "", now).expect("it runs");
-        let ends = run.begin.of.tick().map(|tick| (tick, run.begin.attempt, run.end.outcome(), now));
+        let retryable = if let End::Failed { retryable } = run.end { Some(retryable) } else { None };
+        let ended = |tick| Ended { of: (tick, run.begin.attempt), outcome: run.end.outcome(), retryable, at: now };
+        let ends = run.begin.of.tick().map(ended);
         self.write(&decision, ends.as_slice(), now)
     }
 
@@ -301,7 +313,7 @@ impl Life<'_> {
     fn write(
         &mut self,
         decision: &Decision,
-        ends: &[(Timestamp, u32, Outcome, Timestamp)],
+        ends: &[Ended],
         now: Timestamp,
     ) -> Result<(), Crash> {
         if self.crashes_now() {
@@ -310,15 +322,15 @@ impl Life<'_> {
         self.node = decision.next.to_bytes();
         assert!(self.node.len() <= MAX_STATE_BYTES);
         assert_eq!(self.state(), decision.next);
-        for (tick, attempt, outcome, at) in ends {
+        for Ended { of, outcome, retryable, at } in ends {
             self.counter += usize::from(*outcome == Outcome::Succeeded);
             let run = self.seen.iter_mut().rev().find_map(|seen| match seen {
-                Seen::Ran(ran) if (ran.tick, ran.attempt) == (*tick, *attempt) => Some(ran),
-                Seen::Ran(_) | Seen::Skipped { .. } | Seen::GaveUp { .. } => None,
+                Seen::Ran(ran) if (ran.tick, ran.attempt) == *of => Some(ran),
+                Seen::Ran(_) | Seen::Skipped { .. } | Seen::GaveUp { .. } | Seen::Untold { .. } => None,
             });
             let Some(run) = run else { continue };
             assert_eq!(run.ended, None, "a run ends once");
-            run.ended = Some((*at, *outcome));
+            (run.ended, run.retryable) = (Some((*at, *outcome)), *retryable);
         }
         let Decision { next: _, skips, mut begin } = decision.clone();
         let mut began = now;
@@ -333,7 +345,7 @@ impl Life<'_> {
         }
         self.seen.extend(skips.iter().map(|skip| seen(skip, now)));
         if let Some(Begin { of: Occasion::Tick(tick), attempt, .. }) = begin {
-            self.seen.push(Seen::Ran(Ran { tick, attempt, began, ended: None }));
+            self.seen.push(Seen::Ran(Ran { tick, attempt, began, ended: None, retryable: None }));
         }
         if self.crashes_now() { Err(Crash) } else { Ok(()) }
     }

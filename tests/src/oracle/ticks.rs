@@ -11,8 +11,8 @@ use super::{Finding, Promise, Report, Seen, millis};
 /// How many ticks that ran are looked at before one that was skipped.
 const REACH: usize = 64;
 
-/// Why a tick was skipped, and when that was decided.
-type Skip = (Reason, Timestamp);
+/// Why a tick was skipped, where that is told, and when that was decided.
+type Skip = (Option<Reason>, Timestamp);
 
 pub(super) fn judge(promise: &Promise<'_>, seen: &[Seen], report: &mut Report) {
     let next = |tick: &Timestamp| promise.schedule.next_after(*tick);
@@ -38,10 +38,32 @@ pub(super) fn judge(promise: &Promise<'_>, seen: &[Seen], report: &mut Report) {
     report.ran = owed.intersection(&ran).count();
     report.skipped = owed.iter().filter(|tick| skipped.contains_key(tick)).count();
     let ends = under_way(promise, seen);
-    for (tick, (reason, at)) in &skipped {
-        if ticks.contains(tick) && !holds(promise, &ticks, &ends, *tick, *reason, *at) {
-            report.findings.push(Finding::WronglySkipped(*tick, *reason));
+    for (tick, (reason, at)) in skipped.iter().filter(|(tick, _)| ticks.contains(tick)) {
+        let holds = |reason: Reason| holds(promise, &ticks, &ends, *tick, reason, *at);
+        match reason {
+            Some(reason) if !holds(*reason) => report.findings.push(Finding::WronglySkipped(*tick, *reason)),
+            None if !Reason::ALL.into_iter().any(|reason| shows(reason) && holds(reason)) => {
+                report.findings.push(Finding::Unexplained(*tick));
+            }
+            Some(_) | None => {}
         }
+    }
+}
+
+/// Whether it can be seen from the records that the reason was so.
+fn shows(reason: Reason) -> bool {
+    match reason {
+        Reason::Changed | Reason::Paused | Reason::Unavailable | Reason::TooManyWaiting => false,
+        Reason::Leaderless
+        | Reason::HeldUp
+        | Reason::OutOfWindow
+        | Reason::TooManyMissed
+        | Reason::Overlapped
+        | Reason::TooManyRunning
+        | Reason::Superseded
+        | Reason::QueueFull
+        | Reason::TooLate
+        | Reason::TooManyAttempts => true,
     }
 }
 
@@ -49,7 +71,7 @@ pub(super) fn judge(promise: &Promise<'_>, seen: &[Seen], report: &mut Report) {
 fn latest_of(seen: &Seen) -> Timestamp {
     match seen {
         Seen::Ran(ran) => ran.tick.max(ran.began),
-        Seen::GaveUp { tick, at, .. } => *tick.max(at),
+        Seen::GaveUp { tick, at, .. } | Seen::Untold { tick, at, .. } => *tick.max(at),
         Seen::Skipped { first, before, at, .. } => before.unwrap_or(*first).max(*at),
     }
 }
@@ -57,13 +79,16 @@ fn latest_of(seen: &Seen) -> Timestamp {
 fn skips(ticks: &BTreeSet<Timestamp>, seen: &[Seen], report: &mut Report) -> BTreeMap<Timestamp, Skip> {
     let mut skipped = BTreeMap::new();
     for seen in seen {
-        let Seen::Skipped { first, before, reason, at } = seen else { continue };
-        let these: Vec<Timestamp> = match before {
-            Some(before) => ticks.range(*first..*before).copied().collect(),
-            None => vec![*first],
+        let (these, reason, at): (Vec<Timestamp>, _, _) = match seen {
+            Seen::Skipped { first, before: Some(before), reason, at } => {
+                (ticks.range(*first..*before).copied().collect(), Some(*reason), *at)
+            }
+            Seen::Skipped { first, before: None, reason, at } => (vec![*first], Some(*reason), *at),
+            Seen::Untold { tick, attempt: 1, at } => (vec![*tick], None, *at),
+            Seen::Untold { .. } | Seen::GaveUp { .. } | Seen::Ran(_) => continue,
         };
         for tick in these {
-            if skipped.insert(tick, (*reason, *at)).is_some() {
+            if skipped.insert(tick, (reason, at)).is_some() {
                 report.findings.push(Finding::DecidedTwice(tick));
             }
         }
@@ -71,13 +96,14 @@ fn skips(ticks: &BTreeSet<Timestamp>, seen: &[Seen], report: &mut Report) -> BTr
     skipped
 }
 
-/// Until when each tick that ran was under way, with all of its attempts and the time between them.
+/// Until when each tick was under way, with all of its attempts and the time between them, or waited for its turn in vain.
 fn under_way(promise: &Promise<'_>, seen: &[Seen]) -> BTreeMap<Timestamp, Timestamp> {
     let mut ends: BTreeMap<Timestamp, Timestamp> = BTreeMap::new();
     for seen in seen {
         let (tick, end) = match seen {
             Seen::Ran(ran) => (ran.tick, ran.ended.map_or(Timestamp::MAX, |(at, _)| at)),
-            Seen::GaveUp { tick, at, .. } => (*tick, *at),
+            Seen::GaveUp { tick, at, .. } | Seen::Untold { tick, at, .. } => (*tick, *at),
+            Seen::Skipped { first, before: None, reason, at } if may_have_waited(*reason) => (*first, *at),
             Seen::Skipped { .. } => continue,
         };
         let end = end.checked_add(promise.skew).unwrap_or(end);
@@ -85,6 +111,21 @@ fn under_way(promise: &Promise<'_>, seen: &[Seen]) -> BTreeMap<Timestamp, Timest
         *latest = end.max(*latest);
     }
     ends
+}
+
+fn may_have_waited(reason: Reason) -> bool {
+    match reason {
+        Reason::Superseded | Reason::QueueFull | Reason::TooLate | Reason::Unavailable | Reason::TooManyWaiting => true,
+        Reason::Leaderless
+        | Reason::HeldUp
+        | Reason::OutOfWindow
+        | Reason::TooManyMissed
+        | Reason::Overlapped
+        | Reason::TooManyRunning
+        | Reason::Changed
+        | Reason::Paused
+        | Reason::TooManyAttempts => false,
+    }
 }
 
 /// Whether a reason is one that the policies know, and was so.
@@ -102,7 +143,9 @@ fn holds(
         ticks.range(tick..).skip(1).take(count as usize).filter(|later| come(later)).count() == count as usize
     };
     // An earlier tick that ends later was under way or waited for its turn.
-    let was_busy = || ends.range(..tick).rev().take(REACH).any(|(_, end)| *end >= begins);
+    let were_busy = |count: usize| {
+        ends.range(..tick).rev().take(REACH).filter(|(_, end)| **end >= begins).take(count).count() == count
+    };
     match (reason, policies.catch_up, policies.overlap) {
         (Reason::Leaderless, CatchUp::None, _) => true,
         // Only the latest is caught up with.
@@ -112,8 +155,8 @@ fn holds(
             at.duration_since(begins) > millis(window_ms) - promise.skew
         }
         (Reason::TooManyMissed, CatchUp::All { max, .. }, _) => later_ticks(max),
-        (Reason::Overlapped, _, Overlap::Skip) => was_busy(),
-        (Reason::TooManyRunning, _, Overlap::Allow { .. }) => was_busy(),
+        (Reason::Overlapped, _, Overlap::Skip) => were_busy(1),
+        (Reason::TooManyRunning, _, Overlap::Allow { max }) => were_busy(max as usize),
         (Reason::Superseded, _, Overlap::QueueOne | Overlap::CancelRunning) => later_ticks(1),
         (Reason::QueueFull, _, Overlap::QueueAll { max }) => later_ticks(max),
         (Reason::TooLate, _, _) => {
