@@ -3,6 +3,7 @@
 
 pub mod chance;
 pub mod child;
+pub mod chores;
 pub mod cli;
 pub mod cluster;
 pub mod curator;

@@ -100,7 +100,11 @@ impl Book<'_> {
                 1 => Seen::Skipped { first: tick, before: None, reason, at: *ended },
                 _ => Seen::GaveUp { tick, attempt: *attempt, reason, at: *ended },
             });
-            if *attempt == 1 { ticks.insert(tick) } else { attempts.insert((tick, *attempt)) };
+            if *attempt == 1 {
+                ticks.insert(tick)
+            } else {
+                attempts.insert((tick, *attempt))
+            };
         }
         for tick in self.decided(change).difference(&ticks) {
             self.untold(change, *tick, 1);

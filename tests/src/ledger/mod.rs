@@ -8,6 +8,7 @@ mod book;
 mod committed;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,7 @@ use silverback::scheduler::plan::JobState;
 
 use self::book::Book;
 use self::committed::Committed;
+pub use self::verdict::Verdict;
 use crate::oracle::{Promise, Ran, Report, Seen, judge};
 use crate::txn_log::Transaction;
 
@@ -58,6 +60,20 @@ pub struct Story {
 }
 
 impl Ledger {
+    /// The story of `tenant/name`.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[track_caller]
+    pub fn of(&self, job: &str) -> &Story {
+        self.find(job).unwrap_or_else(|| panic!("nothing is committed of {job}"))
+    }
+
+    /// The story of `tenant/name`, where it has one.
+    pub fn find(&self, job: &str) -> Option<&Story> {
+        self.stories.values().find(|story| story.spec.id.to_string() == job)
+    }
+
     /// Reads the jobs of the cluster below `root`.
     ///
     /// # Panics
@@ -127,17 +143,24 @@ impl Story {
         })
     }
 
+    /// The run that was begun last and has no end yet.
+    pub fn under_way(&self) -> Option<&Ran> {
+        self.runs().next_back().filter(|ran| ran.ended.is_none())
+    }
+
     /// How many runs ended so.
     pub fn ended_as(&self, outcome: Outcome) -> usize {
         self.runs().filter(|ran| ran.ended.is_some_and(|(_, ended)| ended == outcome)).count()
     }
 
-    /// Every tick that comes by `until` is decided.
-    pub fn is_decided(&self, until: Timestamp) -> bool {
+    /// Every tick that comes by `until` was begun or skipped, and nothing that was begun by then is under way.
+    pub fn is_settled(&self, until: Timestamp) -> bool {
+        let comes = |tick: Timestamp| self.schedule.begins(tick) <= until;
         let Some(cursor) = self.state.cursor else { return false };
-        let next = self.schedule.next_after(cursor);
-        let waits = self.state.queue.front().is_some_and(|tick| self.schedule.begins(*tick) <= until);
-        !waits && next.is_none_or(|next| self.schedule.begins(next) > until)
+        let decided = self.schedule.next_after(cursor).is_none_or(|next| !comes(next));
+        let waits = self.state.queue.front().is_some_and(|tick| comes(*tick));
+        let runs = self.state.active.iter().filter_map(|active| active.of.tick()).any(comes);
+        decided && !waits && !runs
     }
 
     /// Holds it against its promises, by one clock that all hosts share. What begins by `until` is looked for.

@@ -102,8 +102,9 @@ fn may_follow(promise: &Promise<'_>, run: &Ran) -> bool {
     let Some((_, outcome)) = run.ended else { return false };
     match outcome {
         Outcome::Succeeded | Outcome::Skipped => false,
-        Outcome::Failed => retry
-            .is_some_and(|retry| run.attempt <= retry.count && (retry.on == RetryOn::All || run.retryable != Some(false))),
+        Outcome::Failed => retry.is_some_and(|retry| {
+            run.attempt <= retry.count && (retry.on == RetryOn::All || run.retryable != Some(false))
+        }),
         Outcome::TimedOut => retry.is_some_and(|retry| run.attempt <= retry.count && retry.on == RetryOn::All),
         Outcome::Unknown | Outcome::LostLeadership => promise.policies.delivery == Delivery::AtLeastOnce,
     }

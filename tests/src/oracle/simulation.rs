@@ -204,8 +204,7 @@ impl Life<'_> {
         self.break_state(now);
         if let Some(found) = taken_over(&self.state(), &self.rules, &[], now) {
             let of = found.abandoned.iter().filter_map(|lost| Some((lost.of.tick()?, lost.attempt)));
-            let ends: Vec<_> =
-                of.map(|of| Ended { of, outcome: Outcome::Unknown, retryable: None, at: now }).collect();
+            let ends: Vec<_> = of.map(|of| Ended { of, outcome: Outcome::Unknown, retryable: None, at: now }).collect();
             self.write(&found.decision, &ends, now)?;
         }
         let made: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -310,12 +309,7 @@ impl Life<'_> {
     }
 
     /// One multi, with what it means for the records. The host may die before it, or after it and before the answer.
-    fn write(
-        &mut self,
-        decision: &Decision,
-        ends: &[Ended],
-        now: Timestamp,
-    ) -> Result<(), Crash> {
+    fn write(&mut self, decision: &Decision, ends: &[Ended], now: Timestamp) -> Result<(), Crash> {
         if self.crashes_now() {
             return Err(Crash);
         }

@@ -18,4 +18,6 @@ mod lost_reply;
 mod operator;
 mod placement;
 mod prefer;
+mod schedule_bugs;
+mod schedules;
 mod ticks;

@@ -1,5 +1,6 @@
 //! Groups that are led by hand, on a coordinator in memory and a real runtime.
 
+mod bugs;
 mod commit;
 mod handover;
 mod jobs;

@@ -62,3 +62,19 @@ fn temporal_4866_a_change_while_the_jitter_is_under_way_does_not_lose_the_tick()
         "without jitter nothing is under way"
     );
 }
+
+/// kubernetes#91652, dkron#1989: jobs that are all due on the minute overwhelm what they need.
+#[test]
+fn kubernetes_91652_a_herd_at_the_full_minute_is_spread() {
+    const JOBS: usize = 10_000;
+    let (jitter_s, tick) = (60, at("2026-01-01T01:00:00Z"));
+    let spec = jittered(&["0 * * * *"], "UTC", "60s");
+    let mut seconds = vec![0; jitter_s];
+    for name in 0..JOBS {
+        let schedule = Schedule::parse(&spec, Some(&job(name))).unwrap();
+        assert_eq!(schedule.next_after(tick - SignedDuration::from_secs(1)), Some(tick));
+        seconds[usize::try_from(schedule.begins(tick).duration_since(tick).as_secs()).unwrap()] += 1;
+    }
+    let fair = JOBS / jitter_s;
+    assert!(seconds.iter().all(|count| (fair / 2..2 * fair).contains(count)), "{seconds:?}");
+}

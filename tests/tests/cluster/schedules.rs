@@ -1,0 +1,189 @@
+//! Two hundred jobs of every policy while hosts are killed, frozen and cut off, and servers lose their leader: what the
+//! servers committed, held against every promise by the oracle.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use silverback::history::Outcome;
+use silverback_tests::chance::Chance;
+use silverback_tests::chores::Chore;
+use silverback_tests::cluster::{Cluster, SOON};
+use silverback_tests::ledger::{Ledger, Story};
+use silverback_tests::proxy::{Mode, Proxy};
+use silverback_tests::soak;
+use silverback_tests::wait::{await_value, for_a_while};
+use silverback_tests::zookeeper::Ensemble;
+
+const ROOT: &str = "/silverback";
+const TIMEOUT: Duration = Duration::from_secs(4);
+const NAMES: [&str; 3] = ["a", "b", "c"];
+const SERVERS: usize = 3;
+const TENANTS: usize = 10;
+/// Until the last tick is decided, with all faults over.
+const SETTLED: Duration = Duration::from_secs(90);
+/// How many jobs' records are held against the logs.
+const COMPARED: usize = 12;
+
+#[test]
+fn through_all_faults_the_oracle_finds_nothing_missed_nothing_doubled_and_nothing_silent() {
+    let mut chaos = Chaos::start(Chance::new());
+    let until = Instant::now() + soak::span(Duration::from_secs(60), Duration::from_secs(600));
+    let mut faults = Vec::new();
+    while Instant::now() < until {
+        faults.push(chaos.one_or_two_faults());
+    }
+    let until = chaos.settle();
+    let ledger = chaos.ledger();
+    let verdict = ledger.verdict(until);
+    println!("{} rounds of faults: {faults:?}", faults.len());
+    println!("{verdict}");
+    verdict.assert_kept();
+    assert_eq!(verdict.jobs, TENANTS * 20);
+    let lost = [Outcome::Unknown, Outcome::LostLeadership].map(|outcome| outcome.to_string());
+    assert!(lost.iter().any(|outcome| verdict.ends.contains_key(outcome)), "no run was lost, so nothing was at stake");
+    chaos.records_agree(&ledger);
+}
+
+/// What may happen.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Kill(usize),
+    /// For longer than its session lasts.
+    Freeze(usize),
+    Network(usize, Mode),
+    /// The ensemble loses its leader.
+    Server,
+}
+
+struct Chaos {
+    // Dropped in this order: hosts, their proxies, the servers.
+    cluster: Cluster,
+    /// Of each host, one for each server.
+    proxies: Vec<[Proxy; SERVERS]>,
+    ensemble: Ensemble,
+    chores: Vec<Chore>,
+    killed_server: Option<usize>,
+    chance: Chance,
+}
+
+impl Chaos {
+    fn start(chance: Chance) -> Self {
+        let ensemble = Ensemble::start(SERVERS).unwrap();
+        let proxy = |server| Proxy::start(ensemble.address(server)).unwrap();
+        let proxies: Vec<[Proxy; SERVERS]> = NAMES.iter().map(|_| std::array::from_fn(proxy)).collect();
+        let way = |proxies: &[Proxy; SERVERS]| proxies.each_ref().map(Proxy::connect_string).join(",");
+        let ways: Vec<(&str, String)> = NAMES.iter().zip(&proxies).map(|(name, all)| (*name, way(all))).collect();
+        let mut cluster = Cluster::start_through(ROOT, TIMEOUT, &ways);
+        let chores = Chore::mixture(TENANTS);
+        cluster.apply_all(&chores.iter().map(Chore::toml).collect::<Vec<_>>());
+        Chaos { cluster, proxies, ensemble, chores, killed_server: None, chance }
+    }
+
+    /// One host or the ensemble's leader is hit for a while; sometimes both, or a second host.
+    fn one_or_two_faults(&mut self) -> String {
+        let first = self.chance.below(NAMES.len());
+        let second = (first + 1 + self.chance.below(2)) % NAMES.len();
+        let all = [self.fault(first), self.fault(second)];
+        let faults = &all[..1 + usize::from(self.chance.below(4) == 0)];
+        for fault in faults {
+            self.begin(*fault);
+        }
+        let freezes = faults.iter().any(|fault| matches!(fault, Fault::Freeze(_)));
+        let longest = if freezes { TIMEOUT + Duration::from_secs(1) } else { Duration::from_millis(200) };
+        for_a_while(longest + Duration::from_millis(self.chance.below(3000) as u64), || {});
+        for fault in faults {
+            self.end(*fault);
+        }
+        for_a_while(Duration::from_millis(self.chance.below(2000) as u64), || {});
+        format!("{faults:?}")
+    }
+
+    fn fault(&mut self, host: usize) -> Fault {
+        match self.chance.below(8) {
+            0 | 1 => Fault::Kill(host),
+            2 => Fault::Freeze(host),
+            3 => Fault::Network(host, Mode::Hole),
+            4 => Fault::Network(host, Mode::Cut),
+            5 => Fault::Network(host, Mode::Mute),
+            6 => Fault::Network(host, Mode::Delay(Duration::from_millis(700))),
+            _ => Fault::Server,
+        }
+    }
+
+    fn begin(&mut self, fault: Fault) {
+        match fault {
+            Fault::Kill(host) => self.cluster.host(NAMES[host]).kill9(),
+            Fault::Freeze(host) => self.cluster.host(NAMES[host]).sigstop(),
+            Fault::Network(host, mode) => self.proxies[host].iter().for_each(|proxy| proxy.set(mode)),
+            Fault::Server if self.killed_server.is_none() => {
+                self.killed_server = self.ensemble.leader().ok();
+                self.killed_server.into_iter().for_each(|server| self.ensemble.kill(server));
+            }
+            Fault::Server => {}
+        }
+    }
+
+    fn end(&mut self, fault: Fault) {
+        match fault {
+            // It may find no quorum at first; it tries for as long as it is waited for.
+            Fault::Kill(host) => self.cluster.host(NAMES[host]).restart(),
+            Fault::Freeze(host) => self.cluster.host(NAMES[host]).sigcont(),
+            Fault::Network(host, _) => self.proxies[host].iter().for_each(|proxy| proxy.set(Mode::Pass)),
+            Fault::Server => {
+                let killed = self.killed_server.take();
+                killed.into_iter().for_each(|server| self.ensemble.restart(server).unwrap());
+            }
+        }
+    }
+
+    /// With all faults over, what paused itself goes on, and every tick up to then comes to its end. Gives that moment.
+    fn settle(&mut self) -> Timestamp {
+        let pausing: Vec<String> = self.chores.iter().filter(|chore| chore.pauses()).map(Chore::id).collect();
+        for job in &pausing {
+            self.asked(&["pause", job]);
+            self.asked(&["resume", job]);
+        }
+        let until = Timestamp::now();
+        await_value("every tick to be decided", SETTLED, || {
+            let ledger = self.ledger();
+            let is_open = |story: &&Story| !story.is_settled(until);
+            let open: Vec<String> = ledger.stories.values().filter(is_open).map(ToString::to_string).collect();
+            if open.is_empty() { Ok(()) } else { Err(open) }
+        });
+        until
+    }
+
+    /// A command that a host in the middle of its recovery may refuse at first.
+    fn asked(&mut self, args: &[&str]) {
+        await_value(&format!("{args:?}"), SOON, || {
+            let answer = self.cluster.cli().run(args);
+            if answer.code == Some(0) { Ok(()) } else { Err(answer) }
+        });
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger::read(ROOT, &self.ensemble.transactions().unwrap())
+    }
+
+    /// What hosts tell of runs agrees with what was committed: nothing is told to have succeeded that didn't, and nothing
+    /// that was never begun is told to have run.
+    fn records_agree(&mut self, ledger: &Ledger) {
+        let stories: Vec<&Story> = ledger.stories.values().collect();
+        for _ in 0..COMPARED {
+            let story = stories[self.chance.below(stories.len())];
+            let job = story.spec.id.to_string();
+            for row in self.cluster.cli().runs(&job).unwrap() {
+                let (Some(tick), Some(outcome)) = (row.tick, row.outcome.as_deref()) else { continue };
+                let committed = story.runs().find(|ran| (ran.tick, ran.attempt) == (tick, row.attempt));
+                let ended = committed.and_then(|ran| ran.ended).map(|(_, outcome)| outcome.to_string());
+                match outcome {
+                    "skipped" => assert_eq!(ended, None, "{row:?}: {story}"),
+                    // The end of what was begun since the logs were read.
+                    "succeeded" if ended.is_none() && tick > story.state.cursor.unwrap_or_default() => {}
+                    "succeeded" => assert_eq!(ended.as_deref(), Some("succeeded"), "{row:?}: {story}"),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
