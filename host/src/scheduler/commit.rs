@@ -170,6 +170,9 @@ impl<K: Send + Sync> Batch<K> {
 
     /// None where there is nothing to do: a delete of what isn't there.
     async fn write_op(&self, write: &StateWrite) -> Result<Option<Op>, Error> {
+        if write.added.is_some() {
+            return self.add_op(write).await;
+        }
         let session = self.gate.session();
         let path = write.path.clone();
         let exists = repeat(session.as_ref(), || session.stat(&path)).await?.is_some();
@@ -179,6 +182,23 @@ impl<K: Send + Sync> Batch<K> {
             (None, true) => Some(Op::Delete { path, version: None }),
             (None, false) => None,
         })
+    }
+
+    /// At the version that is read: what another run of the job has added since this one looked is not lost.
+    async fn add_op(&self, write: &StateWrite) -> Result<Option<Op>, Error> {
+        let session = self.gate.session();
+        let path = write.path.clone();
+        let found = match repeat(session.as_ref(), || session.get(&path)).await {
+            Ok(found) => Some(found),
+            Err(Error::NoNode { .. }) => None,
+            Err(other) => return Err(other),
+        };
+        let value = write.value_on(found.as_ref().map(|(value, _)| value.as_slice()));
+        let value = value.map_err(|error| Error::Refused { detail: error.to_string() })?;
+        Ok(value.map(|data| match found {
+            Some((_, stat)) => Op::Set { path, data, version: Some(stat.version) },
+            None => Op::Create { path, data, mode: CreateMode::Persistent },
+        }))
     }
 
     /// A key that can't be created may lack its directory: a job that was deleted and made again at once loses it to the

@@ -162,11 +162,15 @@ impl State {
     /// [`StateError`] where the value is no number, the sum is over 64 bits, the term is over or the ensemble can't be
     /// asked.
     pub async fn increment(&mut self, key: &Key, delta: u64) -> Result<u64, StateError> {
-        if let Writes::Immediate(committed) = &mut self.writes {
-            return committed.increment(key, delta).await;
-        }
+        let added = match &mut self.writes {
+            Writes::Immediate(committed) => return committed.increment(key, delta).await,
+            Writes::Buffered(overlay) => overlay.added(key).and_then(|added| added.checked_add(delta)),
+        };
         let sum = add(key, self.get(key).await?.as_deref(), delta)?;
         self.write(Batch::from([(key.clone(), Some(sum.to_string().into_bytes()))])).await?;
+        if let (Writes::Buffered(overlay), Some(added)) = (&mut self.writes, added) {
+            overlay.only_added(key.clone(), added);
+        }
         Ok(sum)
     }
 
@@ -278,7 +282,7 @@ pub(super) async fn within_patience<T>(request: impl Future<Output = Result<T, E
 }
 
 /// `delta` more than the number in `value`.
-fn add(key: &Key, value: Option<&[u8]>, delta: u64) -> Result<u64, StateError> {
+fn add(key: &impl ToString, value: Option<&[u8]>, delta: u64) -> Result<u64, StateError> {
     let number = match value {
         None => 0,
         Some(text) => str::from_utf8(text)

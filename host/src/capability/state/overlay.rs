@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::StateError;
 use super::key::Key;
-use super::{Batch, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES, MAX_KEYS, asked, committed_keys};
+use super::{Batch, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES, MAX_KEYS, add, asked, committed_keys};
 use crate::coordinator::Session;
 
 /// A write that a buffered run wants done with its outcome.
@@ -15,12 +15,29 @@ pub struct StateWrite {
     pub path: String,
     /// None deletes it.
     pub value: Option<Vec<u8>>,
+    /// All that the run did here was to add this. `value` is the sum that it saw; where another run of the job was finished
+    /// meanwhile, it is added to what that one left.
+    pub added: Option<u64>,
+}
+
+impl StateWrite {
+    /// What the key is to hold, where it holds `now` when the run is finished.
+    ///
+    /// # Errors
+    /// [`StateError`] where it is to be added to what is no number by then, or is too large.
+    pub fn value_on(&self, now: Option<&[u8]>) -> Result<Option<Vec<u8>>, StateError> {
+        let Some(added) = self.added else { return Ok(self.value.clone()) };
+        let name = self.path.rsplit('/').next().unwrap_or(&self.path);
+        Ok(Some(add(&name, now, added)?.to_string().into_bytes()))
+    }
 }
 
 /// What a run has written, one entry a key.
 #[derive(Default)]
 pub(super) struct Overlay {
     written: BTreeMap<Key, Option<Vec<u8>>>,
+    /// Of the keys that the run has only added to: how much.
+    added: BTreeMap<Key, u64>,
     bytes: usize,
     committed: Option<usize>,
 }
@@ -86,14 +103,27 @@ impl Overlay {
         if bytes > MAX_BUFFERED_BYTES {
             return Err(StateError::over("bytes written by one run", None, bytes, MAX_BUFFERED_BYTES));
         }
+        self.added.retain(|key, _| !batch.contains_key(key));
         self.written.extend(batch);
         self.bytes = bytes;
         Ok(())
     }
 
+    /// How much the run has added to a key, where that is all it did there so far.
+    pub(super) fn added(&self, key: &Key) -> Option<u64> {
+        if self.written.contains_key(key) { self.added.get(key).copied() } else { Some(0) }
+    }
+
+    /// The key was written last with what it held and `added`, all that the run has added.
+    pub(super) fn only_added(&mut self, key: Key, added: u64) {
+        self.added.insert(key, added);
+    }
+
     /// The writes, in key order.
     pub(super) fn into_writes(self, dir: &str) -> Vec<StateWrite> {
-        self.written.into_iter().map(|(key, value)| StateWrite { path: key.path(dir), value }).collect()
+        let write =
+            |(key, value): (Key, _)| StateWrite { path: key.path(dir), value, added: self.added.get(&key).copied() };
+        self.written.into_iter().map(write).collect()
     }
 }
 

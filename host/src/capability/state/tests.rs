@@ -217,8 +217,24 @@ async fn a_scheduled_run_reads_its_own_writes_and_commits_none() {
     let write = |name: &str, value: Option<&str>| StateWrite {
         path: format!("{DIR}/{name}"),
         value: value.map(|value| value.as_bytes().to_vec()),
+        added: None,
     };
-    assert_eq!(state.into_writes(), [write("a", None), write("b", Some("2")), write("n", Some("7"))]);
+    let added = StateWrite { added: Some(2), ..write("n", Some("7")) };
+    assert_eq!(state.into_writes(), [write("a", None), write("b", Some("2")), added]);
+}
+
+#[tokio::test]
+async fn what_a_scheduled_run_did_more_to_than_add_is_written_as_it_left_it() {
+    let (mut state, session, _) = state(StateMode::Buffered);
+    session.put(&key("set first").path(DIR), b"5");
+    state.write(set("set first", "1")).await.unwrap();
+    state.increment(&key("set first"), 1).await.unwrap();
+    state.increment(&key("set after"), 1).await.unwrap();
+    state.write(set("set after", "7")).await.unwrap();
+    state.increment(&key("set after"), 1).await.unwrap();
+    let writes = state.into_writes();
+    assert!(writes.iter().all(|write| write.added.is_none()), "{writes:?}");
+    assert_eq!(writes[0].value_on(Some(b"90")), Ok(Some(b"8".to_vec())));
 }
 
 #[tokio::test]

@@ -45,7 +45,12 @@ fn finish(job: u32, data: &str, writes: Vec<StateWrite>) -> (u32, Change) {
 }
 
 fn write(key: &str, value: Option<&[u8]>) -> StateWrite {
-    StateWrite { path: format!("{KEYS}/{key}"), value: value.map(<[u8]>::to_vec) }
+    StateWrite { path: format!("{KEYS}/{key}"), value: value.map(<[u8]>::to_vec), added: None }
+}
+
+/// A run saw `sum` after it had added `added`.
+fn addition(key: &str, sum: &str, added: u64) -> StateWrite {
+    StateWrite { added: Some(added), ..write(key, Some(sum.as_bytes())) }
 }
 
 impl Many {
@@ -202,4 +207,35 @@ async fn of_a_batch_that_is_refused_only_the_change_is_refused_that_is_to_blame(
     let settled = commit(gate, vec![(0, again)]).await;
     assert!(matches!(settled[0].1, Err(Setback::Unknown)), "{settled:?}");
     assert_eq!(session.get(&state_path(0)).await, Err(Error::Lost));
+}
+
+/// Runs of one job beside each other, by `overlap = "allow"`.
+#[tokio::test]
+async fn what_two_runs_added_beside_each_other_is_all_there() {
+    for cut in [None, Some(Cut::Before), Some(Cut::After)] {
+        let many = many();
+        many.session.put(&format!("{KEYS}/old"), b"40");
+        many.commit(vec![begin(0, "both")]).await;
+        // Both saw what was there before either ended.
+        let writes = || vec![addition("new", "1", 1), addition("old", "41", 1)];
+        many.commit(vec![finish(0, "one", writes())]).await;
+        let (job, second) = finish(0, "none", writes());
+        cut.into_iter().for_each(|cut| many.session.cut(cut));
+        let settled = many.commit(vec![(job, Change { version: Some(1), ..second })]).await;
+        assert!(matches!(settled[&0], Ok(Written { version: 2 })), "{settled:?}");
+        assert_eq!(["new", "old"].map(|key| many.key(key)), [Some(b"2".into()), Some(b"42".into())]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_number_any_more_is_not_added_to() {
+    let many = many();
+    many.session.put(&format!("{KEYS}/n"), b"words");
+    many.commit(vec![begin(0, "begun")]).await;
+    let settled = many.commit(vec![finish(0, "ended", vec![addition("n", "1", 1)])]).await;
+    assert!(
+        matches!(&settled[&0], Err(Setback::Refused(error)) if error.to_string().contains("no number")),
+        "{settled:?}"
+    );
+    assert_eq!(many.key("n"), Some(b"words".into()));
 }

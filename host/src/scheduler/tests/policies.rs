@@ -120,7 +120,7 @@ async fn a_lost_run_that_is_to_be_run_at_least_once_is_begun_again_by_the_succes
 
 #[test]
 fn a_write_is_counted_with_its_path() {
-    let write = StateWrite { path: "/a/b".to_owned(), value: Some(vec![0; 6]) };
+    let write = StateWrite { path: "/a/b".to_owned(), value: Some(vec![0; 6]), added: None };
     let change = crate::scheduler::change::Change {
         path: "/c".to_owned(),
         data: vec![0; 3],
