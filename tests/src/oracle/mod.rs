@@ -8,6 +8,8 @@ mod attempts;
 mod ticks;
 
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
