@@ -10,6 +10,8 @@ pub mod curator;
 pub mod end_session;
 pub mod fake_clock;
 pub mod figure;
+#[cfg(test)]
+mod group_life;
 pub mod history_checker;
 pub mod host;
 pub mod job;

@@ -3,7 +3,7 @@
 //! All of a group's schedules are kept by one task. Whatever has happened by the time it looks is heard before anything is
 //! sent, so that what many jobs have to write goes in few multis.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _};
@@ -28,8 +28,8 @@ pub(super) struct Term {
     jobs: watch::Receiver<Jobs>,
     /// The jobs of the group, as they were followed last.
     seen: GroupJobs,
-    keepers: HashMap<Key, Keeper>,
-    by_job: HashMap<JobId, Key>,
+    keepers: BTreeMap<Key, Keeper>,
+    by_job: BTreeMap<JobId, Key>,
     turns: mpsc::UnboundedReceiver<(Key, Turn)>,
     orders: mpsc::Receiver<Told>,
     way: Way,
@@ -59,8 +59,8 @@ impl Term {
             desk,
             jobs,
             seen: GroupJobs::default(),
-            keepers: HashMap::new(),
-            by_job: HashMap::new(),
+            keepers: BTreeMap::new(),
+            by_job: BTreeMap::new(),
             turns,
             orders,
             way: Way::Kept,
