@@ -20,4 +20,5 @@ mod placement;
 mod prefer;
 mod schedule_bugs;
 mod schedules;
+mod stale_finish;
 mod ticks;

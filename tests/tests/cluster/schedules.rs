@@ -85,14 +85,15 @@ impl Chaos {
         Chaos { cluster, proxies, ensemble, chores, killed_server: None, chance }
     }
 
-    /// One host or the ensemble's leader is hit for a while; sometimes both, or a second host.
+    /// One host or the ensemble's leader is hit for a while; sometimes both, or a second host. A third stays well.
     fn one_or_two_faults(&mut self) -> String {
         let first = self.chance.below(NAMES.len());
         let second = (first + 1 + self.chance.below(2)) % NAMES.len();
+        let well = NAMES.len() - first - second;
         let all = [self.fault(first), self.fault(second)];
         let faults = &all[..1 + usize::from(self.chance.below(4) == 0)];
         for fault in faults {
-            self.begin(*fault);
+            self.begin(*fault, well);
         }
         let freezes = faults.iter().any(|fault| matches!(fault, Fault::Freeze(_)));
         let longest = if freezes { TIMEOUT + Duration::from_secs(1) } else { Duration::from_millis(200) };
@@ -117,14 +118,14 @@ impl Chaos {
         }
     }
 
-    fn begin(&mut self, fault: Fault) {
+    fn begin(&mut self, fault: Fault, well: usize) {
         match fault {
             Fault::Kill(host) => self.cluster.host(NAMES[host]).kill9(),
             Fault::Freeze(host) => self.cluster.host(NAMES[host]).sigstop(),
             Fault::Network(host, mode) => self.set(host, mode),
             Fault::Evict(host) => {
                 self.set(host, SLOW);
-                self.evict(host);
+                self.evict(host, well);
             }
             Fault::Server if self.killed_server.is_none() => {
                 self.killed_server = self.ensemble.leader().ok();
@@ -138,15 +139,12 @@ impl Chaos {
         self.proxies[host].iter().for_each(|proxy| proxy.set(mode));
     }
 
-    /// Not through the host that is slow. Where another fault is under way, it may come to nothing.
-    fn evict(&mut self, host: usize) {
-        let other = self.cluster.host(NAMES[(host + 1) % NAMES.len()]);
-        if !other.answers() {
-            return;
-        }
-        let cli = other.cli();
+    /// Through a host that is well: the slow one would take its time.
+    fn evict(&mut self, host: usize, well: usize) {
+        let cli = self.cluster.host(NAMES[well]).cli();
         for _ in 0..EVICTED {
             let job = self.chores[self.chance.below(self.chores.len())].id();
+            // It need not stand there now.
             cli.run(&["evict", &job, NAMES[host]]);
         }
     }
