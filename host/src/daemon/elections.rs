@@ -7,12 +7,13 @@
 mod allotment;
 mod berth;
 mod holder;
+mod posts;
 mod roster;
 mod standings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +25,13 @@ use tracing::{info, warn};
 
 use self::allotment::Allotment;
 use self::berth::Berth;
+use self::posts::Posts;
 use self::roster::Roster;
 pub(super) use self::standings::Standings;
 use super::withdrawal::Withdrawal;
 use crate::candidacy::{ClockState, JoinError, PresenceValue, Seats, follow_hosts};
 use crate::coordinator::{Coordinator, MAX_WATCHED_BYTES, Sessions};
-use crate::registry::{Job, JobId, JobSpec, Jobs, Trigger, group_of};
+use crate::registry::{Job, JobId, JobSpec, Trigger, group_of};
 use crate::runtime::Components;
 use crate::scheduler::Scheduling;
 
@@ -80,14 +82,6 @@ struct Want {
 /// All of them, or those of one session.
 type Wanted = BTreeMap<Post, Want>;
 
-/// The posts that there are, whoever stands for them.
-struct Posts {
-    /// Every leader job.
-    jobs: Wanted,
-    /// Every group with scheduled jobs.
-    groups: BTreeSet<u32>,
-}
-
 /// The elections of this host.
 pub(super) struct Elections {
     /// Opens further sessions.
@@ -134,7 +128,7 @@ impl Elections {
         let mut withdrawal = elections.withdrawal.follow();
         let mut live = follow_hosts(elections.sessions.clone(), layout.clone());
         let mut roster = Roster::new(host, *groups, elections.lease.timeout * LINGER_TIMEOUTS);
-        let mut posts = elections.posts(&jobs.borrow_and_update());
+        let mut posts = Posts::of(&jobs.borrow_and_update(), &elections.scheduling);
         let mut wall = elections.clock.clone();
         let mut allotment = Allotment::new(elections.share);
         let mut berths: Vec<watch::Sender<Wanted>> = Vec::new();
@@ -170,10 +164,7 @@ impl Elections {
                     Some(Err(_)) => true,
                     None => return Ok(()),
                 },
-                Ok(()) = jobs.changed() => {
-                    posts = elections.posts(&jobs.borrow_and_update());
-                    true
-                }
+                Ok(()) = jobs.changed() => posts.follow(&jobs.borrow_and_update(), &elections.scheduling),
                 Ok(()) = withdrawal.changed() => true,
                 Ok(()) = wall.changed() => true,
                 Ok(()) = live.changed() => roster.see(live.borrow_and_update().clone(), clock.boot()),
@@ -218,24 +209,6 @@ impl Elections {
             }
             tokio::time::sleep(RETRY).await;
         }
-    }
-
-    /// What there is to stand for in the cluster.
-    fn posts(&self, jobs: &Jobs) -> Posts {
-        let mut posts = Posts { jobs: Wanted::new(), groups: BTreeSet::new() };
-        for job in jobs.values().filter(|job| job.spec.paused.is_none()) {
-            match job.spec.trigger {
-                Trigger::Leader { .. } => {
-                    let election = election_of(&job.spec, &self.scheduling);
-                    let want = Want { edition: job.mzxid, wish: Wish::Stand, job: Some(job.clone()), election };
-                    posts.jobs.insert(Post::Job(job.spec.id.clone()), want);
-                }
-                Trigger::Schedule { .. } => {
-                    posts.groups.insert(group_of(&job.spec.id, self.scheduling.groups));
-                }
-            }
-        }
-        posts
     }
 
     /// What this host stands for of it: no groups where its clock isn't known to be right.

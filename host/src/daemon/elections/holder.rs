@@ -12,7 +12,7 @@ use tracing::{error, warn};
 
 use super::{Post, RETRY, Standings};
 use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, MakesWay, Membership, Preference, Seat, Seats};
-use crate::registry::{Job, Names, OnReturn, TermRules, Trigger, group_of};
+use crate::registry::{Job, Names, OnReturn, TermRules, Trigger};
 use crate::runtime::{ComponentError, Components};
 use crate::scheduler::{GroupDuty, Scheduling};
 
@@ -90,13 +90,17 @@ impl Holder {
         let scheduling = &self.scheduling;
         let mut jobs = scheduling.jobs.clone();
         let mut kept = BTreeSet::new();
+        let mut seen = None;
         loop {
-            let all = jobs.borrow_and_update().clone();
-            let scheduled = all.values().filter(|job| matches!(job.spec.trigger, Trigger::Schedule { .. }));
-            let ours = scheduled.filter(|job| group_of(&job.spec.id, scheduling.groups) == group);
+            let ours = jobs.borrow_and_update().group(group, scheduling.groups);
             let mut missing = false;
-            for digest in
-                ours.map(|job| &job.spec.component).filter(|digest| !kept.contains(*digest)).collect::<BTreeSet<_>>()
+            // Of the group's jobs, which are of either trigger; most changes are of none of them.
+            let is_new = seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &ours));
+            let scheduled = ours.values().filter(|job| is_new && matches!(job.spec.trigger, Trigger::Schedule { .. }));
+            for digest in scheduled
+                .map(|job| &job.spec.component)
+                .filter(|digest| !kept.contains(*digest))
+                .collect::<BTreeSet<_>>()
             {
                 match self.components.keep(digest).await {
                     Ok(()) => drop(kept.insert(digest.clone())),
@@ -106,6 +110,7 @@ impl Holder {
                     }
                 }
             }
+            seen = Some(ours).filter(|_| !missing);
             tokio::select! {
                 changed = jobs.changed() => if changed.is_err() { return pending().await },
                 () = tokio::time::sleep(RETRY), if missing => {}

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, ensure_path};
 use crate::history::{History, RunState};
-use crate::registry::{Digest, JobSpec, Limits, Names, OnReturn, PolicySpec, Registry, ScheduleSpec, TermRules};
+use crate::registry::{Digest, JobSpec, Jobs, Limits, Names, OnReturn, PolicySpec, Registry, ScheduleSpec, TermRules};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
 use crate::scheduler::{Led, Turns};
