@@ -32,7 +32,7 @@ use crate::coordinator::{Coordinator, Embedded, Sessions, ZooKeeper};
 use crate::history::History;
 use crate::registry::Registry;
 use crate::runtime::{self, Components, DEFAULT_MAX_RUNS, Runtime, RuntimeSettings};
-use crate::scheduler::{Led, Scheduling, Turns};
+use crate::scheduler::{Led, Pipelines, Scheduling, Turns};
 use cluster::Parts;
 use elections::{ELECTIONS_SHARE, Elections, Standings};
 use founding::found_cluster;
@@ -111,6 +111,7 @@ async fn up(
         jobs: followed.jobs,
         handle: Handle::current(),
         led: Led::default(),
+        pipelines: Pipelines::default(),
     });
 
     let standing = Arc::new(Standings::default());

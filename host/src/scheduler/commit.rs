@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::change::{Change, Setback, Unchanged, Written, setback};
 use crate::capability::Gate;
-use crate::coordinator::{CreateMode, Error, MultiError, Op, ensure_path, repeat, settled};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, ensure_path, repeat, settled};
 use crate::runtime::StateWrite;
 
 /// How often a change is tried whose guesses at which keys exist turn out wrong.
@@ -18,30 +18,51 @@ const TRIES: u32 = 5;
 pub(super) type Settled<K> = Vec<(K, Result<Written, Setback>)>;
 
 /// A change on its way.
-struct Entry<K> {
+pub(super) struct Entry<K> {
     whose: K,
+    /// The term that it is made in.
+    gate: Arc<Gate>,
     change: Change,
     mistakes: u32,
+}
+
+impl<K> Entry<K> {
+    pub(super) fn new(whose: K, gate: Arc<Gate>, change: Change) -> Self {
+        Entry { whose, gate, change, mistakes: 0 }
+    }
+
+    /// How many operations it may take, with the check of its term.
+    pub(super) fn ops(&self) -> usize {
+        1 + self.change.ops()
+    }
+
+    /// How large it may be: paths and values.
+    pub(super) fn bytes(&self) -> usize {
+        self.gate.contender().len() + self.change.bytes()
+    }
 }
 
 /// A batch as it is sent.
 struct Sendable {
     ops: Vec<Op>,
-    /// Which of them are whose, in the order of the entries.
+    /// The terms that are checked, in the order of the first operations.
+    gates: Vec<Arc<Gate>>,
+    /// Which of the other operations are whose, in the order of the entries.
     places: Vec<Range<usize>>,
 }
 
 /// The changes of which it is not known yet, in the pieces that they are sent in, and those that are settled.
 struct Batch<K> {
-    gate: Arc<Gate>,
+    session: Arc<dyn Session>,
     pieces: Vec<Vec<Entry<K>>>,
     settled: Settled<K>,
 }
 
-/// Makes the changes, all in one multi where none of them fails. Gives each with how it went.
-pub(super) async fn commit<K: Send + Sync>(gate: Arc<Gate>, changes: Vec<(K, Change)>) -> Settled<K> {
-    let entries = changes.into_iter().map(|(whose, change)| Entry { whose, change, mistakes: 0 }).collect();
-    let mut batch = Batch { gate, pieces: vec![entries], settled: Vec::new() };
+/// Makes the changes, which are of terms of one session: all in one multi where none of them fails. Gives each with how it
+/// went.
+pub(super) async fn commit<K: Send + Sync>(entries: Vec<Entry<K>>) -> Settled<K> {
+    let Some(session) = entries.first().map(|entry| entry.gate.session().clone()) else { return Vec::new() };
+    let mut batch = Batch { session, pieces: vec![entries], settled: Vec::new() };
     while let Some(piece) = batch.pieces.pop() {
         let piece = batch.drop_too_late(piece);
         if !piece.is_empty() {
@@ -52,12 +73,10 @@ pub(super) async fn commit<K: Send + Sync>(gate: Arc<Gate>, changes: Vec<(K, Cha
 }
 
 impl<K: Send + Sync> Batch<K> {
-    /// What begins something is not sent once the term is over.
+    /// What begins something is not sent once its term is over.
     fn drop_too_late(&mut self, piece: Vec<Entry<K>>) -> Vec<Entry<K>> {
-        if !self.gate.is_over() {
-            return piece;
-        }
-        let (too_late, rest): (Vec<_>, Vec<_>) = piece.into_iter().partition(|entry| entry.change.condition.is_some());
+        let is_too_late = |entry: &Entry<K>| entry.change.condition.is_some() && entry.gate.is_over();
+        let (too_late, rest): (Vec<_>, Vec<_>) = piece.into_iter().partition(is_too_late);
         self.fail(too_late, || Setback::Lost);
         rest
     }
@@ -68,12 +87,14 @@ impl<K: Send + Sync> Batch<K> {
             Err(Error::Lost) => return self.fail(piece, || Setback::Lost),
             Err(error) => return self.part(piece, error),
         };
-        match self.gate.session().multi(sendable.ops).await {
+        match self.session.multi(sendable.ops).await {
             Ok(_) => self.made(piece),
             Err(MultiError::Whole(Error::Lost)) => self.fail(piece, || Setback::Unknown),
             Err(MultiError::Whole(error)) if error.is_unknown() => self.find_out(piece).await,
             Err(MultiError::Whole(error)) => self.part(piece, error),
-            Err(MultiError::Op { index: 0, source }) if is_of_a_node(&source) => self.fail(piece, || Setback::Lost),
+            Err(MultiError::Op { index, source }) if index < sendable.gates.len() && is_of_a_node(&source) => {
+                self.without_term(piece, &sendable.gates[index]);
+            }
             Err(MultiError::Op { index, source }) => {
                 let at = sendable.places.iter().position(|place| place.contains(&index));
                 match at {
@@ -93,6 +114,13 @@ impl<K: Send + Sync> Batch<K> {
         debug!(changes = piece.len(), %error, "a batch is refused and sent by halves");
         let other = piece.split_off(piece.len() / 2);
         self.pieces.extend([other, piece]);
+    }
+
+    /// A term is over; what is of others goes again without it.
+    fn without_term(&mut self, piece: Vec<Entry<K>>, gate: &Arc<Gate>) {
+        let (lost, rest) = piece.into_iter().partition(|entry| Arc::ptr_eq(&entry.gate, gate));
+        self.fail(lost, || Setback::Lost);
+        self.pieces.push(rest);
     }
 
     /// The one at `at` failed at the operation `op` of its own; the others go again without it.
@@ -122,7 +150,7 @@ impl<K: Send + Sync> Batch<K> {
 
     /// Looks whether a multi whose outcome is not known was done; what was not done is sent again.
     async fn find_out(&mut self, piece: Vec<Entry<K>>) {
-        settled(self.gate.session().as_ref()).await;
+        settled(self.session.as_ref()).await;
         let looks = future::join_all(piece.iter().map(|entry| self.is_made(&entry.change))).await;
         let mut again = Vec::new();
         for (entry, look) in piece.into_iter().zip(looks) {
@@ -137,7 +165,7 @@ impl<K: Send + Sync> Batch<K> {
 
     /// Then the node holds just what was written, one version on.
     async fn is_made(&self, change: &Change) -> Result<bool, Setback> {
-        let session = self.gate.session();
+        let session = &self.session;
         let look = || async {
             session.sync(&change.path).await?;
             session.get(&change.path).await
@@ -152,7 +180,14 @@ impl<K: Send + Sync> Batch<K> {
 
     async fn sendable(&self, piece: &[Entry<K>]) -> Result<Sendable, Error> {
         let writes = future::try_join_all(piece.iter().map(|entry| self.write_ops(&entry.change))).await?;
-        let (mut ops, mut places) = (vec![self.gate.check()], Vec::with_capacity(piece.len()));
+        let mut gates: Vec<Arc<Gate>> = Vec::new();
+        for entry in piece {
+            if !gates.iter().any(|gate| Arc::ptr_eq(gate, &entry.gate)) {
+                gates.push(entry.gate.clone());
+            }
+        }
+        let mut ops: Vec<Op> = gates.iter().map(|gate| gate.check()).collect();
+        let mut places = Vec::with_capacity(piece.len());
         for (entry, writes) in piece.iter().zip(writes) {
             let start = ops.len();
             ops.extend(entry.change.condition.as_ref().map(Unchanged::op));
@@ -160,7 +195,7 @@ impl<K: Send + Sync> Batch<K> {
             ops.extend(writes);
             places.push(start..ops.len());
         }
-        Ok(Sendable { ops, places })
+        Ok(Sendable { ops, gates, places })
     }
 
     async fn write_ops(&self, change: &Change) -> Result<Vec<Op>, Error> {
@@ -173,7 +208,7 @@ impl<K: Send + Sync> Batch<K> {
         if write.added.is_some() {
             return self.add_op(write).await;
         }
-        let session = self.gate.session();
+        let session = &self.session;
         let path = write.path.clone();
         let exists = repeat(session.as_ref(), || session.stat(&path)).await?.is_some();
         Ok(match (&write.value, exists) {
@@ -186,7 +221,7 @@ impl<K: Send + Sync> Batch<K> {
 
     /// At the version that is read: what another run of the job has added since this one looked is not lost.
     async fn add_op(&self, write: &StateWrite) -> Result<Option<Op>, Error> {
-        let session = self.gate.session();
+        let session = &self.session;
         let path = write.path.clone();
         let found = match repeat(session.as_ref(), || session.get(&path)).await {
             Ok(found) => Some(found),
@@ -206,7 +241,7 @@ impl<K: Send + Sync> Batch<K> {
     async fn make_place(&self, mistake: &Error) -> Result<(), Setback> {
         let Error::NoNode { path } = mistake else { return Ok(()) };
         let Some((directory, _)) = path.rsplit_once('/') else { return Ok(()) };
-        let session = self.gate.session().as_ref();
+        let session = self.session.as_ref();
         repeat(session, || ensure_path(session, directory)).await.map_err(setback)
     }
 

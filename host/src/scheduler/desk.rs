@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::change::Setback;
 use super::group::Scheduling;
-use super::keeper::{Loaded, Under};
+use super::keeper::Loaded;
 use super::pipeline::Pipeline;
 use super::runner::Start;
 use super::turns::Turn;
@@ -40,7 +40,7 @@ const MAX_SLEEP: Duration = Duration::from_secs(30);
 pub(super) struct Desk {
     pub(super) scheduling: Arc<Scheduling>,
     pub(super) gate: Arc<Gate>,
-    pub(super) pipeline: Pipeline<(Key, Under)>,
+    pub(super) pipeline: Pipeline,
     pub(super) under_way: FuturesUnordered<BoxFuture<'static, (Key, Event)>>,
     /// Takes the turns of those who waited for one.
     pub(super) turns: mpsc::UnboundedSender<(Key, Turn)>,
@@ -53,8 +53,12 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(scheduling: Arc<Scheduling>, gate: Arc<Gate>, turns: mpsc::UnboundedSender<(Key, Turn)>) -> Self {
-        let pipeline = Pipeline::new(gate.clone());
+    pub(super) fn new(
+        scheduling: Arc<Scheduling>,
+        gate: Arc<Gate>,
+        pipeline: Pipeline,
+        turns: mpsc::UnboundedSender<(Key, Turn)>,
+    ) -> Self {
         let (_, nonce) = uuid::Uuid::new_v4().as_u64_pair();
         Desk {
             scheduling,

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::order::{Order, TriggerError};
+use super::pipeline::Pipelines;
 use super::runner::Runner;
 use super::term::Term;
 use super::turns::Turns;
@@ -37,6 +38,8 @@ pub struct Scheduling {
     pub runner: Arc<dyn Runner>,
     /// Whose run may begin next.
     pub turns: Turns,
+    /// The ways to the coordinator.
+    pub pipelines: Pipelines,
     /// Keeps their records.
     pub history: History,
     /// All jobs of the cluster.

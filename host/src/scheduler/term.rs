@@ -9,11 +9,11 @@ use std::sync::Arc;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, watch};
 
-use super::change::{Setback, Written};
 use super::desk::{Desk, Event, Key};
 use super::group::{Scheduling, Told};
-use super::keeper::{Keeper, Retire, Under};
+use super::keeper::{Keeper, Retire};
 use super::order::TriggerError;
+use super::pipeline::Settled;
 use super::turns::Turn;
 use super::way::Way;
 use crate::capability::Gate;
@@ -30,6 +30,7 @@ pub(super) struct Term {
     seen: GroupJobs,
     keepers: BTreeMap<Key, Keeper>,
     by_job: BTreeMap<JobId, Key>,
+    settled: mpsc::UnboundedReceiver<Settled>,
     turns: mpsc::UnboundedReceiver<(Key, Turn)>,
     orders: mpsc::Receiver<Told>,
     way: Way,
@@ -42,7 +43,7 @@ enum Heard {
     /// Whether another host should lead, and stands ready.
     Way(bool),
     Jobs,
-    Settled(Vec<((Key, Under), Result<Written, Setback>)>),
+    Settled(Settled),
     Event(Key, Event),
     Turn(Key, Turn),
     Order(Told),
@@ -52,8 +53,9 @@ enum Heard {
 impl Term {
     pub(super) fn new(group: u32, scheduling: Arc<Scheduling>, gate: Arc<Gate>, orders: mpsc::Receiver<Told>) -> Self {
         let (turned, turns) = mpsc::unbounded_channel();
+        let (pipeline, settled) = scheduling.pipelines.open(&gate, &scheduling.handle);
         let jobs = scheduling.jobs.clone();
-        let desk = Desk::new(scheduling, gate, turned);
+        let desk = Desk::new(scheduling, gate, pipeline, turned);
         Term {
             group,
             desk,
@@ -61,6 +63,7 @@ impl Term {
             seen: GroupJobs::default(),
             keepers: BTreeMap::new(),
             by_job: BTreeMap::new(),
+            settled,
             turns,
             orders,
             way: Way::Kept,
@@ -73,7 +76,6 @@ impl Term {
         let (mut stop, mut way) = (self.desk.gate.stop_asked(), self.desk.gate.way_asked());
         self.follow_jobs();
         while !(self.desk.closing && self.keepers.is_empty()) {
-            self.desk.pipeline.flush();
             let heard = self.hear(&mut stop, &mut way).await;
             self.take_in(heard);
             for _ in 0..EARFUL {
@@ -93,13 +95,13 @@ impl Term {
     async fn hear(&mut self, stop: &mut watch::Receiver<bool>, way: &mut watch::Receiver<bool>) -> Heard {
         let lasts = self.way.lasts(self.desk.scheduling.clock.boot());
         let nap = lasts.map_or(self.desk.nap(), |lasts| lasts.min(self.desk.nap()));
-        let Term { desk, jobs, turns, orders, .. } = self;
+        let Term { desk, jobs, settled, turns, orders, .. } = self;
         let has_events = !desk.under_way.is_empty();
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop), if !desk.closing => Heard::Stop,
             Ok(()) = way.changed() => Heard::Way(*way.borrow_and_update()),
-            settled = desk.pipeline.settled() => Heard::Settled(settled),
+            Some(settled) = settled.recv() => Heard::Settled(settled),
             Some((key, event)) = desk.under_way.next(), if has_events => Heard::Event(key, event),
             Some((key, turn)) = turns.recv() => Heard::Turn(key, turn),
             Ok(()) = jobs.changed() => Heard::Jobs,
@@ -110,7 +112,7 @@ impl Term {
 
     /// What has happened already.
     fn overhear(&mut self) -> Option<Heard> {
-        if let Some(settled) = self.desk.pipeline.settled().now_or_never() {
+        if let Ok(settled) = self.settled.try_recv() {
             return Some(Heard::Settled(settled));
         }
         if let Some(Some((key, event))) = self.desk.under_way.next().now_or_never() {
@@ -124,10 +126,8 @@ impl Term {
             Heard::Stop => self.close(),
             Heard::Way(asked) => self.way = self.way.asked(asked, self.desk.scheduling.clock.boot()),
             Heard::Jobs => self.follow_jobs(),
-            Heard::Settled(settled) => {
-                for ((key, under), result) in settled {
-                    self.with(key, |keeper, desk| keeper.written(under, result, desk));
-                }
+            Heard::Settled((key, under, result)) => {
+                self.with(key, |keeper, desk| keeper.written(under, result, desk));
             }
             Heard::Event(key, event) => self.with(key, |keeper, desk| match event {
                 Event::Loaded(loaded) => keeper.loaded(loaded, desk),

@@ -10,7 +10,7 @@ use silverback::clock::Clock;
 use silverback::coordinator::{CreateMode, Session};
 use silverback::history::History;
 use silverback::registry::Tenants;
-use silverback::scheduler::{GroupDuty, Led, Scheduling, Turns};
+use silverback::scheduler::{GroupDuty, Led, Pipelines, Scheduling, Turns};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -55,6 +55,7 @@ impl Host {
             jobs: world.jobs.clone(),
             handle: Handle::current(),
             led: Led::default(),
+            pipelines: Pipelines::default(),
         });
         let (duty, served) = (GroupDuty { group: 0, scheduling }, gate.clone());
         let serving = tokio::spawn(async move { duty.serve(served).await });

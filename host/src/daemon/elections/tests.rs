@@ -18,7 +18,7 @@ use crate::history::{History, RunState};
 use crate::registry::{Digest, JobSpec, Jobs, Limits, Names, OnReturn, PolicySpec, Registry, ScheduleSpec, TermRules};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
-use crate::scheduler::{Led, Turns};
+use crate::scheduler::{Led, Pipelines, Turns};
 
 const HANGS: Duration = Duration::from_secs(20);
 /// Long beside what a guest takes that does as it is asked.
@@ -93,6 +93,7 @@ impl Place {
             jobs: jobs.clone(),
             handle: Handle::current(),
             led: Led::default(),
+            pipelines: Pipelines::default(),
         });
         let standing = Arc::new(Standings::default());
         let withdrawal = Arc::new(Withdrawal::default());

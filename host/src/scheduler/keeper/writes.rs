@@ -68,7 +68,7 @@ impl Keeper {
             condition: then.is_conditional().then(unchanged),
             writes: if let Then::End(end) = &then { end.writes.clone() } else { Vec::new() },
         };
-        desk.pipeline.push((self.key, Under { next, skips, then }), change);
+        desk.pipeline.push(self.key, Under { next, skips, then }, change);
         self.stage = Stage::Writing;
     }
 

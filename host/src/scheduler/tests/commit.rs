@@ -5,7 +5,7 @@ use crate::capability::fakes::{CONTENDER, Cut, FakeSession, term};
 use crate::coordinator::{Error, MAX_VALUE_BYTES};
 use crate::runtime::StateWrite;
 use crate::scheduler::change::{Change, Setback, Unchanged, Written};
-use crate::scheduler::commit::commit;
+use crate::scheduler::commit::{Entry, commit};
 
 const KEYS: &str = "/zoo/state/acme/report";
 
@@ -53,11 +53,16 @@ fn addition(key: &str, sum: &str, added: u64) -> StateWrite {
     StateWrite { added: Some(added), ..write(key, Some(sum.as_bytes())) }
 }
 
+/// On their way, in the term of this gate.
+fn entries(gate: &Arc<Gate>, changes: impl IntoIterator<Item = (u32, Change)>) -> Vec<Entry<u32>> {
+    changes.into_iter().map(|(job, change)| Entry::new(job, gate.clone(), change)).collect()
+}
+
 impl Many {
     /// How each change went, by job.
     async fn commit(&self, changes: Vec<(u32, Change)>) -> BTreeMap<u32, Result<Written, Setback>> {
         let count = changes.len();
-        let settled: BTreeMap<_, _> = commit(self.gate.clone(), changes).await.into_iter().collect();
+        let settled: BTreeMap<_, _> = commit(entries(&self.gate, changes)).await.into_iter().collect();
         assert_eq!(settled.len(), count, "each change is settled once");
         settled
     }
@@ -148,6 +153,23 @@ async fn nothing_of_a_term_whose_contender_is_gone_is_written() {
 }
 
 #[tokio::test]
+async fn what_is_of_another_term_is_written_where_one_is_lost() {
+    let many = many();
+    let other = "/election/c-0000000001";
+    many.session.put(other, b"host-a");
+    let lease = Lease::new(clock::system());
+    lease.extend(clock::system().boot() + AMPLE);
+    let others = Gate::new(many.session.clone(), other.to_owned(), 8, "host-a".to_owned(), lease);
+    many.session.remove(CONTENDER);
+    let changes = |gate, jobs: [u32; 2]| entries(gate, jobs.map(|job| begin(job, "begun")));
+    let mixed = changes(&many.gate, [0, 2]).into_iter().zip(changes(&others, [1, 3]));
+    for (job, settled) in commit(mixed.flat_map(|(lost, led)| [lost, led]).collect()).await {
+        assert_eq!(settled.is_ok(), job % 2 == 1, "job {job}: {settled:?}");
+        assert_eq!(many.kept(job).is_some(), job % 2 == 1, "job {job}");
+    }
+}
+
+#[tokio::test]
 async fn a_term_that_is_over_begins_nothing_and_still_says_how_a_run_ended() {
     let many = many();
     many.commit(vec![begin(0, "begun")]).await;
@@ -191,20 +213,20 @@ async fn of_a_batch_that_is_refused_only_the_change_is_refused_that_is_to_blame(
     let lease = Lease::new(clock::system());
     lease.extend(clock::system().boot() + AMPLE);
     let gate = Gate::new(session.clone(), CONTENDER.to_owned(), 7, "a".to_owned(), lease);
-    let settled = commit(gate.clone(), (0..8).map(|job| begin(job, "begun")).collect()).await;
+    let settled = commit(entries(&gate, (0..8).map(|job| begin(job, "begun")))).await;
     assert!(settled.iter().all(|(_, settled)| settled.is_ok()), "{settled:?}");
     let large = vec![0; MAX_VALUE_BYTES + 1];
     let changes = (0..8).map(|job| {
         let writes = if job == 5 { vec![write("k", Some(&large))] } else { vec![] };
         finish(job, "finished", writes)
     });
-    for (job, settled) in commit(gate.clone(), changes.collect()).await {
+    for (job, settled) in commit(entries(&gate, changes)).await {
         assert_eq!(settled.is_ok(), job != 5, "job {job}: {settled:?}");
     }
     // The answer to a multi that is under way when its session goes never comes.
     place.expire(session.id()).await.unwrap();
     let again = Change { version: Some(1), ..finish(0, "again", vec![]).1 };
-    let settled = commit(gate, vec![(0, again)]).await;
+    let settled = commit(entries(&gate, [(0, again)])).await;
     assert!(matches!(settled[0].1, Err(Setback::Unknown)), "{settled:?}");
     assert_eq!(session.get(&state_path(0)).await, Err(Error::Lost));
 }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::plan::JobState;
-use super::{GroupDuty, Led as LedGroups, Scheduling, Turns};
+use super::{GroupDuty, Led as LedGroups, Pipelines, Scheduling, Turns};
 use crate::artifact::Artifacts;
 use crate::candidacy::{Duty, Served};
 use crate::capability::{Gate, Lease};
@@ -159,6 +159,7 @@ impl Place {
             jobs: self.jobs.clone(),
             handle: Handle::current(),
             led: LedGroups::default(),
+            pipelines: Pipelines::default(),
         });
         let duty = GroupDuty { group: 0, scheduling: scheduling.clone() };
         let served = gate.clone();
