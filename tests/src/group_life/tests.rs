@@ -45,8 +45,8 @@ async fn hours(hours: usize, seed: usize, dies_in: usize, loses: usize) -> (Verd
 }
 
 #[test]
-fn a_month_of_terms_that_end_in_order_keeps_every_promise() {
-    let (verdict, deaths) = life(hours(24 * soak::times(31, 3 * 366), 1, 0, 0));
+fn days_of_terms_that_end_in_order_keep_every_promise() {
+    let (verdict, deaths) = life(hours(24 * soak::times(10, 3 * 366), 1, 0, 0));
     verdict.assert_kept();
     assert!(deaths == 0 && verdict.ran > 100_000, "{verdict}");
     println!("{verdict}");
