@@ -18,13 +18,14 @@ pub(super) use self::load::Loaded;
 use self::runs::{Ended, Live};
 use self::writes::Then;
 pub(super) use self::writes::Under;
-use super::desk::{Desk, Key};
+use super::desk::{Desk, Event, Key};
 use super::order::{Order, TriggerError};
 use super::plan::{self, Answer, Holder, JobState, Reason, Rules, Step, Term, next_step};
 use super::records::Scribe;
 use super::runner::Start;
 use super::turns::{Asked, Ticket, Turn};
-use crate::registry::{Job, JobId, Policies, Schedule, Trigger};
+use crate::registry::{Digest, Job, JobId, Policies, Schedule, Trigger};
+use crate::runtime::ComponentError;
 
 /// Whether a keeper should go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +138,8 @@ impl Keeper {
             (self.schedule, self.policies) = (schedule, policies);
         }
         self.stale = true;
+        // What was made ready, or waits, may be another component.
+        self.take_chance();
         self.retire(if job.spec.paused.is_some() { Retire::AfterRuns } else { Retire::No });
         self.job = job;
     }
@@ -241,7 +244,7 @@ impl Keeper {
                 None => {
                     let digest = self.job.spec.component.clone();
                     let prepared = desk.scheduling.runner.prepare(&digest);
-                    desk.wait_for(self.key, async move { super::desk::Event::Prepared(prepared.await) });
+                    desk.wait_for(self.key, async move { Event::Prepared { digest, prepared: prepared.await } });
                     self.chance = Chance::Preparing;
                     false
                 }
@@ -263,8 +266,9 @@ impl Keeper {
     }
 
     /// Its component is ready, or can't be had.
-    pub(super) fn prepared(&mut self, prepared: Result<Start, crate::runtime::ComponentError>, desk: &mut Desk) {
-        if !matches!(self.chance, Chance::Preparing) {
+    pub(super) fn prepared(&mut self, digest: &Digest, prepared: Result<Start, ComponentError>, desk: &mut Desk) {
+        // The job may have had another component when it was asked for.
+        if !matches!(self.chance, Chance::Preparing) || *digest != self.job.spec.component {
             return;
         }
         match prepared {

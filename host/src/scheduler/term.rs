@@ -131,7 +131,7 @@ impl Term {
             }
             Heard::Event(key, event) => self.with(key, |keeper, desk| match event {
                 Event::Loaded(loaded) => keeper.loaded(loaded, desk),
-                Event::Prepared(prepared) => keeper.prepared(prepared, desk),
+                Event::Prepared { digest, prepared } => keeper.prepared(&digest, prepared, desk),
                 Event::Ended { nonce, end } => keeper.run_ended(nonce, end, desk),
                 Event::Rested => keeper.rested(desk),
             }),

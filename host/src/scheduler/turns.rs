@@ -116,6 +116,15 @@ impl Turns {
         Asked::Waiting(Ticket { turns: self.clone(), tenant: tenant.to_owned(), number })
     }
 
+    /// A turn that is free.
+    #[cfg(test)]
+    pub(super) fn take(&self, tenant: &str) -> Turn {
+        match self.ask(tenant, drop) {
+            Asked::Given(turn) => turn,
+            Asked::Waiting(_) | Asked::Refused(_) => panic!("no turn is free for {tenant}"),
+        }
+    }
+
     /// How many runs of how many tenants are under way, and how many wait: for people.
     pub fn load(&self) -> (u32, usize) {
         let book = self.book();

@@ -123,3 +123,31 @@ async fn a_paused_job_does_not_tick_and_a_resumed_one_does() {
     led.drain().await;
     assert!(place.state(&job).await.outcomes.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_waits_for_its_turn_while_its_job_is_changed_is_one_of_the_new_component() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let limits = Limits { time_ms: Some(500), ..Limits::SCHEDULED };
+    let job = place.apply_with("report", "@every 1h", endless(), limits).await;
+    let led = place.lead("a").await;
+    place.until(&job, |state| state.cursor.is_some()).await;
+    // All turns of the host are taken: a tenant's first run may take the last free one, and no more.
+    let turns: Vec<_> = (0..8).map(|tenant| led.scheduling.turns.take(&format!("tenant-{tenant}"))).collect();
+    let scheduling = led.scheduling.clone();
+    let waiting = tokio::spawn({
+        let job = job.clone();
+        async move { scheduling.trigger(&job).await }
+    });
+    while led.scheduling.turns.load() != (8, 1) {
+        tokio::task::yield_now().await;
+    }
+    place.apply("report", "@every 1h", quick()).await;
+    drop(turns);
+    match soon("an answer", waiting).await.unwrap() {
+        Ok(run) => assert_eq!(led.ended(&job, &run).await.outcome, Some(Outcome::Succeeded), "the old component ran"),
+        // Its turn came before the group heard of the change.
+        Err(refused) => assert_eq!(refused, TriggerError::Refused("the job has changed".to_owned())),
+    }
+    led.drain().await;
+}
