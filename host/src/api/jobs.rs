@@ -107,7 +107,7 @@ impl Api {
             paused: pause.is_some(),
             next_tick: if pause.is_some() { None } else { self.next_tick(spec) },
             pause,
-            last_outcome: self.last_outcome(&spec.id, &state).await?,
+            last_outcome: state.outcomes.front().map(|kept| kept.outcome.to_string()),
         })
     }
 
@@ -137,15 +137,6 @@ impl Api {
             Err(Error::NoNode { .. }) => Ok(JobState::default()),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// From the job's run state, where it has one, else from the history that this host can read.
-    async fn last_outcome(&self, id: &JobId, state: &JobState) -> Result<Option<String>, ApiError> {
-        if let Some(kept) = state.outcomes.front() {
-            return Ok(Some(kept.outcome.to_string()));
-        }
-        let runs = self.readable_runs(id, 2).await?;
-        Ok(runs.into_iter().find_map(|run| run.outcome).map(|outcome| outcome.to_string()))
     }
 }
 

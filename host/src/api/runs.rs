@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::jobs::{Named, id};
 use super::{Api, ApiError};
 use crate::config::HostInfo;
-use crate::history::RunRecord;
+use crate::history::{Outcome, RunRecord};
 use crate::registry::JobId;
 
 /// How many runs are given unless asked for more, and at the most.
@@ -26,7 +26,7 @@ const MAX_RUNS: usize = 1000;
 pub(super) struct Which {
     #[serde(default = "default_runs")]
     limit: usize,
-    /// True: what this host can read without asking another.
+    /// True: what this host itself wrote.
     #[serde(default)]
     local: bool,
 }
@@ -44,7 +44,7 @@ pub(super) async fn list(
     let (id, Query(which)) = (id(path)?, which?);
     let limit = which.limit.min(MAX_RUNS);
     if which.local {
-        return Ok(Json(api.readable_runs(&id, limit).await?));
+        return Ok(Json(api.history.own_runs(&id, limit).await?));
     }
     let runs = api.runs(&id, limit).await?;
     if runs.is_empty() {
@@ -57,22 +57,29 @@ pub(super) async fn list(
 impl Api {
     async fn runs(&self, job: &JobId, limit: usize) -> Result<Vec<RunRecord>, ApiError> {
         let peers = self.peers.others().await?;
-        let mut first_hand = self.history.own_runs(job, limit).await?;
-        let mut second_hand = self.others_stored_runs(job, limit).await?;
-        let told = future::join_all(peers.iter().map(|peer| self.peer_runs(peer, job, limit))).await;
-        for (peer, runs) in peers.iter().zip(told) {
-            let (own, others): (Vec<_>, Vec<_>) = runs?.into_iter().partition(|run| run.host == peer.host);
+        let live = |host: &str| host == self.host || peers.iter().any(|peer| peer.host == host);
+        let (mut first_hand, mut second_hand) = (Vec::new(), Vec::new());
+        let mut told = |by: &str, runs: Vec<RunRecord>| {
+            let (own, others): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.host == by && live(by));
             first_hand.extend(own);
             second_hand.extend(others);
+        };
+        told(&self.host, self.history.own_runs(job, limit).await?);
+        for (peer, runs) in
+            peers.iter().zip(future::join_all(peers.iter().map(|peer| self.peer_runs(peer, job, limit))).await)
+        {
+            told(&peer.host, runs?);
         }
-        let live = |host: &str| host == self.host || peers.iter().any(|peer| peer.host == host);
+        for gone in self.history.hosts(job).await?.into_iter().filter(|host| !live(host)) {
+            told(&gone, self.history.stored_runs(job, &gone, limit).await?);
+        }
         for run in second_hand.iter_mut().filter(|run| run.ended.is_none() && !live(&run.host)) {
             run.given_up("its host went away before it ended");
         }
         Ok(newest(first_hand, second_hand, limit))
     }
 
-    /// A live peer's runs, from the store if it doesn't answer.
+    /// What a live peer wrote, from the store if it doesn't answer.
     async fn peer_runs(&self, peer: &HostInfo, job: &JobId, limit: usize) -> Result<Vec<RunRecord>, ApiError> {
         let path = format!("/v1/jobs/{job}/runs?local=true&limit={limit}");
         match self.peers.get(peer, &path, Duration::ZERO).await {
@@ -83,30 +90,15 @@ impl Api {
             }
         }
     }
-
-    /// What this host can read without asking another.
-    pub(super) async fn readable_runs(&self, job: &JobId, limit: usize) -> Result<Vec<RunRecord>, ApiError> {
-        let own = self.history.own_runs(job, limit).await?;
-        Ok(newest(own, self.others_stored_runs(job, limit).await?, limit))
-    }
-
-    /// What this host's store has of other hosts' runs.
-    async fn others_stored_runs(&self, job: &JobId, limit: usize) -> Result<Vec<RunRecord>, ApiError> {
-        let mut runs = Vec::new();
-        for host in self.history.hosts(job).await?.into_iter().filter(|host| *host != self.host) {
-            runs.extend(self.history.stored_runs(job, &host, limit).await?);
-        }
-        Ok(runs)
-    }
 }
 
-/// Each attempt once, newest first. A host's own word counts before another's; of two others' the one that tells the end.
+/// Each attempt once, newest first. A live host's own word counts before another's; of two others' the one that tells more.
 fn newest(first_hand: Vec<RunRecord>, second_hand: Vec<RunRecord>, limit: usize) -> Vec<RunRecord> {
     let key = |run: &RunRecord| (run.run.clone(), run.attempt, run.host.clone());
     let mut attempts: BTreeMap<_, RunRecord> = BTreeMap::new();
     for run in second_hand {
         match attempts.get(&key(&run)) {
-            Some(known) if known.ended.is_some() => {}
+            Some(known) if tells(known) >= tells(&run) => {}
             Some(_) | None => drop(attempts.insert(key(&run), run)),
         }
     }
@@ -115,4 +107,13 @@ fn newest(first_hand: Vec<RunRecord>, second_hand: Vec<RunRecord>, limit: usize)
     runs.sort_by(|a, b| (b.started, &b.run, b.attempt).cmp(&(a.started, &a.run, a.attempt)));
     runs.truncate(limit);
     runs
+}
+
+/// How much a record says of how its run ended.
+fn tells(run: &RunRecord) -> u8 {
+    match run.outcome {
+        None => 0,
+        Some(Outcome::Unknown) => 1 + u8::from(run.ended.is_some()),
+        Some(_) => 3,
+    }
 }

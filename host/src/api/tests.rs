@@ -21,7 +21,7 @@ use super::*;
 use crate::clock;
 use crate::config::HostInfo;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
-use crate::history::{KEPT_RUNS, LogLevel, LogLine, Outcome, RunRecord};
+use crate::history::{KEPT_RUNS, LogLevel, LogLine, Outcome, RunRecord, RunState};
 use crate::registry::{Limits, Names, OnReturn, TermRules, Trigger};
 
 /// Host `a` leads everything.
@@ -240,6 +240,16 @@ async fn any_host_answers_for_the_cluster() {
     let job = a.apply("acme", "publisher").await.id;
     a.ran(&job, "2026-01-01T00:00:01Z", &["one", "three"]).await;
     b.ran(&job, "2026-01-01T00:00:02Z", &["two"]).await;
+    let mut state = RunState::default();
+    state.push(RunRecord {
+        ended: Some(Timestamp::now()),
+        outcome: Some(Outcome::Succeeded),
+        ..begun(&job, "2026-01-01T00:00:02Z", "b")
+    });
+    let session = sessions.get(PATIENCE).await.unwrap();
+    let path = Layout::new("/zoo").run_state(&job.tenant, &job.name);
+    ensure_path(session.as_ref(), &path).await.unwrap();
+    session.set(&path, &state.to_bytes(), None).await.unwrap();
 
     for host in [&a, &b] {
         let jobs = host.get("/v1/jobs").await;
@@ -272,7 +282,7 @@ async fn any_store_tells_of_a_host_that_is_gone_and_a_live_host_has_the_last_wor
     for (tick, gone) in [(lost, "gone"), (mistaken, "b")] {
         let mut record = begun(&job, tick, gone);
         (record.ended, record.outcome) = (Some(record.started), Some(Outcome::Unknown));
-        a.history.close_abandoned(&job, record, KEPT_RUNS);
+        a.history.record(&job, record, KEPT_RUNS);
     }
     assert!(a.history.settle(PATIENCE).await);
     b.ran(&job, mistaken, &[]).await;

@@ -58,7 +58,7 @@ impl TermBook<'_> {
             match self.try_write_beginning(gate, record, &mut abandoned).await {
                 Ok(begun) => {
                     if let Some(abandoned) = abandoned {
-                        self.history.close_abandoned(self.job, abandoned, KEPT_RUNS);
+                        self.history.record(self.job, abandoned, KEPT_RUNS);
                     }
                     return Some(begun);
                 }

@@ -4,14 +4,19 @@
 //! It doesn't know who else is in the cluster: it reads what any host left in the store, by the host's name.
 
 mod cursor;
+mod entry;
+mod fold;
+mod journal;
 mod memory;
+mod objects;
 mod record;
 mod run;
 mod run_state;
 mod shelf;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::btree_map::Entry::Occupied;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +31,10 @@ pub use run_state::{RING, RING_DETAIL_BYTES, RunState, Running, cut};
 
 use crate::clock::Clock;
 use crate::registry::JobId;
+use entry::Entry;
+use journal::{Journal, Stored};
 use memory::Memory;
+use objects::Objects;
 use shelf::Shelf;
 
 /// How many runs of a job are kept, of each host, where the job says nothing.
@@ -34,10 +42,9 @@ pub const KEPT_RUNS: usize = 200;
 /// How much of a run's log is kept, in bytes: its newest lines.
 pub const KEPT_LOG_BYTES: usize = 256 * 1024;
 
-/// Old runs of a job are looked for once in so many of its runs, or sooner: there are never more than a tenth too many of what
-/// is kept.
-const PRUNE_EVERY: usize = 20;
-/// How often a record is offered to a store that fails, and how long between the first two tries.
+/// How much is written, in bytes, before it is sorted by job and what is old goes.
+const FOLD_AT: usize = 64 * 1024 * 1024;
+/// How often a batch of records is offered to a store that fails, and how long between the first two tries.
 const STORE_ATTEMPTS: u32 = 4;
 const STORE_RETRY: Duration = Duration::from_millis(200);
 
@@ -50,10 +57,14 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     opened: Timestamp,
     shelf: Shelf,
+    journal: Journal,
     memory: Memory,
-    /// This host's records that the store may not have yet, by job and name on the shelf.
+    /// This host's records of which the store may not have the last word yet, by job and name.
     unsaved: Mutex<BTreeMap<(JobId, String), RunRecord>>,
-    runs_since_pruned: Mutex<HashMap<JobId, usize>>,
+    fold_at: usize,
+    folding: AtomicBool,
+    /// Of logs that were stored by themselves since the last fold began.
+    log_bytes: AtomicUsize,
     failed_writes: AtomicU64,
     /// How many background tasks are under way.
     busy: watch::Sender<usize>,
@@ -62,15 +73,22 @@ pub(crate) struct Inner {
 impl History {
     /// The history in `store`, kept by the host of this name.
     pub fn new(store: Arc<dyn ObjectStore>, host: &str, clock: Arc<dyn Clock>) -> Self {
-        let opened = clock.wall();
+        Self::folded_at(FOLD_AT, store, host, clock)
+    }
+
+    fn folded_at(fold_at: usize, store: Arc<dyn ObjectStore>, host: &str, clock: Arc<dyn Clock>) -> Self {
+        let (opened, objects) = (clock.wall(), Objects::new(store));
         History(Arc::new(Inner {
             host: host.to_owned(),
             opened,
-            shelf: Shelf::new(store),
+            shelf: Shelf::new(objects.clone()),
+            journal: Journal::new(objects, host),
             memory: Memory::new(host, clock.clone()),
             clock,
             unsaved: Mutex::default(),
-            runs_since_pruned: Mutex::default(),
+            fold_at,
+            folding: AtomicBool::new(false),
+            log_bytes: AtomicUsize::new(0),
             failed_writes: AtomicU64::new(0),
             busy: watch::channel(0).0,
         }))
@@ -83,25 +101,12 @@ impl History {
         RunHandle::begin(self.0.clone(), job.clone(), record, keep)
     }
 
-    /// Stores a record as it is, in the background: what was skipped, or ended elsewhere.
+    /// Stores a record as it is, in the background: what was skipped, or how a run of another host ended, as far as this one
+    /// knows. That host's own word counts before it.
     pub fn record(&self, job: &JobId, record: RunRecord, keep: usize) {
         let (inner, job) = (self.0.clone(), job.clone());
         inner.remember(&job, &record);
-        inner.clone().in_background(async move { inner.save_last(&job, record, keep).await });
-    }
-
-    /// Stores how a run ended whose host did not say so, in the background. Where the store has that host's own word by now,
-    /// it stands.
-    pub fn close_abandoned(&self, job: &JobId, record: RunRecord, keep: usize) {
-        let (inner, job) = (self.0.clone(), job.clone());
-        inner.clone().in_background(async move {
-            let stored = inner.shelf.runs(&job, &record.host, KEPT_RUNS.max(keep)).await;
-            let same =
-                |run: &RunRecord| (&run.run, run.attempt) == (&record.run, record.attempt) && run.ended.is_some();
-            if !stored.is_ok_and(|runs| runs.iter().any(|(_, run)| same(run))) {
-                inner.save_last(&job, record, keep).await;
-            }
-        });
+        inner.clone().in_background(async move { inner.append_last(&job, Entry::new(record, keep)).await });
     }
 
     /// Waits until everything said so far is stored, at most `patience`. False when it took longer. A run under way
@@ -116,31 +121,26 @@ impl History {
         self.0.failed_writes.load(Ordering::Relaxed)
     }
 
-    // ---- reading ----
+    // ---- reading. What moves from memory to the journal and on to the shelf is looked for in that order, and so found ----
 
-    /// This host's runs of a job, newest first.
+    /// What this host wrote of a job's runs, newest first: of its own, and of those of hosts that could say no more.
     ///
     /// # Errors
     /// What the store says.
     pub async fn own_runs(&self, job: &JobId, limit: usize) -> Result<Vec<RunRecord>, object_store::Error> {
-        let unsaved: BTreeMap<String, RunRecord> = {
+        let unsaved: Vec<RunRecord> = {
             let unsaved = self.0.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
-            unsaved
-                .iter()
-                .filter(|((of, _), run)| of == job && run.host == self.0.host)
-                .map(|((_, name), run)| (name.clone(), run.clone()))
-                .collect()
+            unsaved.iter().filter(|((of, _), _)| of == job).map(|(_, run)| run.clone()).collect()
         };
-        let mut runs: BTreeMap<String, RunRecord> =
-            self.0.shelf.runs(job, &self.0.host, limit).await?.into_iter().collect();
+        let mut runs = self.0.stored(job, &self.0.host, limit).await?;
         for run in runs.values_mut().filter(|run| run.ended.is_none() && run.started < self.0.opened) {
             run.given_up("its host stopped before it ended");
         }
-        runs.extend(unsaved);
+        unsaved.into_iter().for_each(|run| add(&mut runs, run));
         Ok(runs.into_values().rev().take(limit).collect())
     }
 
-    /// Another host's runs of a job as the store has them, newest first.
+    /// What another host wrote, as the store has it, newest first.
     ///
     /// # Errors
     /// What the store says.
@@ -150,15 +150,16 @@ impl History {
         host: &str,
         limit: usize,
     ) -> Result<Vec<RunRecord>, object_store::Error> {
-        Ok(self.0.shelf.runs(job, host, limit).await?.into_iter().map(|(_, run)| run).collect())
+        Ok(self.0.stored(job, host, limit).await?.into_values().rev().take(limit).collect())
     }
 
-    /// The hosts that left runs of a job in the store.
+    /// The hosts that may have left something of a job in the store.
     ///
     /// # Errors
     /// What the store says.
-    pub async fn hosts(&self, job: &JobId) -> Result<Vec<String>, object_store::Error> {
-        self.0.shelf.hosts(job).await
+    pub async fn hosts(&self, job: &JobId) -> Result<BTreeSet<String>, object_store::Error> {
+        let journals = self.0.journal.hosts().await?;
+        Ok(self.0.shelf.hosts(job).await?.into_iter().chain(journals).collect())
     }
 
     /// This host's log lines of a job in order: the oldest `limit` of those stamped later than `after`, or the newest
@@ -173,15 +174,12 @@ impl History {
         limit: usize,
     ) -> Result<Vec<PlacedLine>, object_store::Error> {
         let recent = self.0.memory.lines(job, after);
-        let mut lines: BTreeMap<u64, PlacedLine> = BTreeMap::new();
+        let mut lines = BTreeMap::new();
         if !recent.complete {
-            let stored = self.0.shelf.lines(job, &self.0.host, after, limit).await?;
-            lines.extend(stored.into_iter().map(|line| (line.stamp, line)));
+            lines = self.0.stored_lines(job, &self.0.host, after, limit).await?;
         }
         lines.extend(recent.lines.into_iter().map(|line| (line.stamp, line)));
-        let excess = lines.len().saturating_sub(limit);
-        let skipped = if after.is_none() { excess } else { 0 };
-        Ok(lines.into_values().skip(skipped).take(limit).collect())
+        Ok(cut_to(limit, after, lines))
     }
 
     /// Another host's log lines of a job as the store has them; otherwise as [`Self::own_lines`].
@@ -195,7 +193,7 @@ impl History {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<PlacedLine>, object_store::Error> {
-        self.0.shelf.lines(job, host, after, limit).await
+        Ok(cut_to(limit, after, self.0.stored_lines(job, host, after, limit).await?))
     }
 
     /// Returns when this host has a line of `job` stamped later than `after`, at once where it has one in memory.
@@ -222,53 +220,106 @@ impl Inner {
     /// Holds a record until the store has its last word.
     fn remember(&self, job: &JobId, record: &RunRecord) {
         let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
-        unsaved.insert((job.clone(), shelf::name(record)), record.clone());
+        unsaved.insert((job.clone(), entry::name(record)), record.clone());
     }
 
-    /// Stores a record for the first time.
-    async fn save(&self, job: &JobId, record: &RunRecord) {
-        if let Err(error) = self.shelf.put_run(job, record).await {
-            self.write_failed(job, &error);
+    /// Has an entry written to the journal.
+    fn append(self: &Arc<Self>, job: &JobId, entry: &Entry) -> Stored {
+        let (stored, unattended) = self.journal.push(job, entry);
+        if unattended {
+            let inner = self.clone();
+            self.clone().in_background(async move { inner.write_journal().await });
+        }
+        stored
+    }
+
+    /// The same, of an entry that changes no more.
+    async fn append_last(self: &Arc<Self>, job: &JobId, entry: Entry) {
+        if self.append(job, &entry).await.is_err() {
+            tracing::warn!(%job, run = entry.run.run, "the record of a run is lost");
+        }
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).remove(&(job.clone(), entry.name()));
+    }
+
+    /// Writes what waits, batch by batch, until nothing does.
+    async fn write_journal(self: &Arc<Self>) {
+        while let Some(batch) = self.journal.next_batch() {
+            if self.write_batch(&batch).await {
+                batch.tell();
+                self.fold_if_due().await;
+            }
+            tokio::time::sleep(journal::PAUSE).await;
         }
     }
 
-    /// Stores a record that changes no more, and looks for old ones that may go.
-    async fn save_last(&self, job: &JobId, record: RunRecord, keep: usize) {
+    async fn write_batch(&self, batch: &journal::Batch) -> bool {
         let mut pause = STORE_RETRY;
         for attempt in 1..=STORE_ATTEMPTS {
-            match self.shelf.put_run(job, &record).await {
-                Ok(()) => break,
-                Err(error) => self.write_failed(job, &error),
+            match self.journal.write(batch, memory::stamp_at(self.clock.wall())).await {
+                Ok(()) => return true,
+                Err(error) => self.write_failed(&error),
             }
             if attempt < STORE_ATTEMPTS {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
         }
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).remove(&(job.clone(), shelf::name(&record)));
-        if self.due_for_pruning(job, keep)
-            && let Err(error) = self.shelf.prune(job, &record.host, keep.max(1)).await
-        {
-            self.write_failed(job, &error);
-        }
+        false
     }
 
-    fn due_for_pruning(&self, job: &JobId, keep: usize) -> bool {
-        let mut runs = self.runs_since_pruned.lock().unwrap_or_else(PoisonError::into_inner);
-        // The first of this host's runs looks, for what it left before it was started.
-        let runs = runs.entry(job.clone()).or_insert(PRUNE_EVERY);
-        *runs += 1;
-        let due = *runs >= (keep / 10).clamp(1, PRUNE_EVERY);
-        if due {
-            *runs = 0;
+    // ---- reading ----
+
+    /// What a host wrote, by name; a few more than `limit`, or than the job keeps.
+    async fn stored(
+        &self,
+        job: &JobId,
+        host: &str,
+        limit: usize,
+    ) -> Result<BTreeMap<String, RunRecord>, object_store::Error> {
+        let journal = self.journal.entries(job, host).await?;
+        let mut runs = BTreeMap::new();
+        let mut newest = (String::new(), 0);
+        for entry in self.shelf.newest(job, host, limit).await?.into_iter().chain(journal) {
+            newest = newest.max((entry.name(), entry.keep));
+            add(&mut runs, entry.run);
         }
-        due
+        Ok(runs.into_iter().rev().take(newest.1).collect())
     }
 
-    fn write_failed(&self, job: &JobId, error: &object_store::Error) {
+    /// What a host stored of what its runs said, by stamp; a few more than `limit`.
+    async fn stored_lines(
+        &self,
+        job: &JobId,
+        host: &str,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<BTreeMap<u64, PlacedLine>, object_store::Error> {
+        let journal = self.journal.entries(job, host).await?;
+        let said = journal.into_iter().flat_map(|entry| entry.lines);
+        let said = said.filter(|line| after.is_none_or(|after| line.stamp > after));
+        let shelf = self.shelf.lines(job, host, after, limit).await?;
+        Ok(shelf.into_iter().chain(said).map(|line| (line.stamp, line)).collect())
+    }
+
+    fn write_failed(&self, error: &object_store::Error) {
         self.failed_writes.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(job = %job, error = %error, "the history store failed");
+        tracing::warn!(%error, "the history store failed");
     }
+}
+
+/// The later of two counts, but for one that is open beside one that has its end.
+fn add(runs: &mut BTreeMap<String, RunRecord>, run: RunRecord) {
+    match runs.entry(entry::name(&run)) {
+        Occupied(known) if run.ended.is_none() && known.get().ended.is_some() => {}
+        known => drop(known.insert_entry(run)),
+    }
+}
+
+/// The oldest after a stamp, or the newest.
+fn cut_to(limit: usize, after: Option<u64>, lines: BTreeMap<u64, PlacedLine>) -> Vec<PlacedLine> {
+    let excess = lines.len().saturating_sub(limit);
+    let skipped = if after.is_none() { excess } else { 0 };
+    lines.into_values().skip(skipped).take(limit).collect()
 }
 
 /// Counts a background task for as long as it lives.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::mem;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use object_store::path::Path;
 use tokio::sync::{Notify, oneshot};
 
+use super::entry::Entry;
 use super::record::{LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord};
 use super::{Inner, KEPT_LOG_BYTES, Shelf};
 use crate::registry::JobId;
@@ -17,6 +19,8 @@ use crate::registry::JobId;
 const BATCH: Duration = Duration::from_secs(1);
 /// A piece of the log that has grown so large is not written again.
 const PIECE_BYTES: usize = 32 * 1024;
+/// What a short run said goes with its record, where it is less than this.
+const SHORT_LOG_BYTES: usize = 8 * 1024;
 /// How long [`RunHandle::finish`] waits for the store.
 const FINISH_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -121,22 +125,36 @@ impl Recording {
     }
 
     async fn keep(&self, mut ended: oneshot::Receiver<RunRecord>) {
-        let mut log = Log::default();
         // Most runs are short: of those only the last word is stored.
-        let last = match tokio::time::timeout(BATCH, &mut ended).await {
-            Ok(last) => last,
+        let (last, lines) = match tokio::time::timeout(BATCH, &mut ended).await {
+            Ok(last) => (last, self.take()),
             Err(_) => {
-                self.history.save(&self.job, &self.record).await;
-                self.keep_long(&mut log, ended).await
+                drop(self.history.append(&self.job, &Entry::new(self.record.clone(), self.keep)));
+                let mut log = Log::default();
+                let last = self.keep_long(&mut log, ended).await;
+                log.write(self).await;
+                (last, Vec::new())
             }
         };
-        log.write(self).await;
         let last = last.unwrap_or_else(|_| {
             let mut record = self.record.clone();
             record.given_up("its host let go of it before it ended");
             record
         });
-        self.history.save_last(&self.job, last, self.keep).await;
+        let lines = self.short(lines).await;
+        self.history.append_last(&self.job, Entry { lines, ..Entry::new(last, self.keep) }).await;
+    }
+
+    /// A longer log is stored by itself.
+    async fn short(&self, lines: Vec<PlacedLine>) -> Vec<PlacedLine> {
+        let bytes: usize = lines.iter().map(|line| line.line.message.len() + line.line.context.len()).sum();
+        if bytes <= SHORT_LOG_BYTES {
+            return lines;
+        }
+        let mut log = Log::default();
+        log.append(self, &lines);
+        log.write(self).await;
+        Vec::new()
     }
 
     /// Stores the log of a run that lasts, until its end.
@@ -197,10 +215,11 @@ impl Log {
         }
         let Some(last) = &self.last else { return true };
         if self.unsaved {
-            if let Err(error) = run.history.shelf.put_piece(&last.path, self.text.clone()).await {
-                run.history.write_failed(&run.job, &error);
+            if let Err(error) = run.history.shelf.put_log_piece(&last.path, self.text.clone()).await {
+                run.history.write_failed(&error);
                 return false;
             }
+            run.history.log_bytes.fetch_add(self.text.len(), Ordering::Relaxed);
             self.unsaved = false;
         }
         if self.text.len() >= PIECE_BYTES {
@@ -214,7 +233,7 @@ impl Log {
     fn append(&mut self, run: &Recording, lines: &[PlacedLine]) {
         let Some(first) = lines.first() else { return };
         let piece = self.last.get_or_insert_with(|| Piece {
-            path: Shelf::piece(&run.job, &run.record, first.stamp),
+            path: Shelf::log_piece(&run.job, &run.record, first.stamp),
             bytes: 0,
             lines: 0,
         });
@@ -233,8 +252,8 @@ impl Log {
         let dropped_before = self.dropped;
         while bytes > KEPT_LOG_BYTES && self.full.len() > 1 {
             let oldest = self.full.remove(0);
-            if let Err(error) = run.history.shelf.delete(&oldest.path).await {
-                run.history.write_failed(&run.job, &error);
+            if let Err(error) = run.history.shelf.delete_log_piece(&oldest.path).await {
+                run.history.write_failed(&error);
             }
             bytes -= oldest.bytes;
             self.dropped += oldest.lines;

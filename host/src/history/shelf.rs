@@ -1,35 +1,24 @@
-//! Where runs and logs stand in the object store, and how they are read back.
+//! The long-term half of the store: objects of one job and one host each.
 //!
-//! `history/TENANT/JOB/HOST/NAME.json` is a run's record; `logs/TENANT/JOB/HOST/NAME.STAMP.jsonl` a piece of its log, whose
-//! first line has that stamp. NAME begins with the start in milliseconds, so names sort by age.
+//! `history/TENANT/JOB/HOST/NAME.COUNT.jsonl` has the entries of so many runs, of which the newest has that name;
+//! `logs/TENANT/JOB/HOST/NAME.STAMP.jsonl` is a piece of that run's log, whose first line has that stamp.
 
-use std::sync::Arc;
-
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt};
-use serde::de::DeserializeOwned;
+use object_store::{Error, ObjectMeta};
 
+use super::entry::{self, Entry};
+use super::objects::{Objects, PIPELINE, parse};
 use super::record::{PlacedLine, RunRecord};
 use crate::registry::JobId;
 
 const RUNS: &str = "history";
 const LOGS: &str = "logs";
-/// How many objects are read at once.
-const PIPELINE: usize = 16;
 /// By how much a host's clock and the store's may differ, in nanoseconds.
 const SKEW_NS: u64 = 600_000_000_000;
 
 pub(super) struct Shelf {
-    store: Arc<dyn ObjectStore>,
-}
-
-/// A run's name on the shelf.
-pub(super) fn name(record: &RunRecord) -> String {
-    let nominal = record.run.rsplit('/').next().unwrap_or_default();
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let nominal: String = nominal.chars().take(64).map(plain).collect();
-    format!("{:015}-{nominal}-{}", record.started.as_millisecond().max(0), record.attempt)
+    objects: Objects,
 }
 
 fn folder(kind: &str, job: &JobId, host: &str) -> Path {
@@ -37,55 +26,56 @@ fn folder(kind: &str, job: &JobId, host: &str) -> Path {
 }
 
 impl Shelf {
-    pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Shelf { store }
+    pub(super) fn new(objects: Objects) -> Self {
+        Shelf { objects }
     }
 
-    pub(super) async fn put_run(&self, job: &JobId, record: &RunRecord) -> Result<(), Error> {
-        let path = folder(RUNS, job, &record.host).join(format!("{}.json", name(record)));
-        let json = serde_json::to_vec(record).expect("a record has string keys only, which is all that JSON asks");
-        self.store.put(&path, json.into()).await.map(drop)
+    // ---- entries ----
+
+    /// Stores entries that change no more, the oldest first, as one object.
+    pub(super) async fn put(&self, job: &JobId, host: &str, entries: &[Entry]) -> Result<(), Error> {
+        let Some(newest) = entries.last() else { return Ok(()) };
+        let path = folder(RUNS, job, host).join(format!("{}.{}.jsonl", newest.name(), entries.len()));
+        let text = entries.iter().fold(String::new(), |text, entry| text + &entry.to_json() + "\n");
+        self.objects.put(&path, text).await
     }
 
-    /// The newest runs of a host with their names, newest first.
-    pub(super) async fn runs(&self, job: &JobId, host: &str, limit: usize) -> Result<Vec<(String, RunRecord)>, Error> {
-        let mut found = self.list(&folder(RUNS, job, host)).await?;
-        found.reverse();
-        let newest = stream::iter(found.into_iter().take(limit));
-        newest.map(|meta| self.run(meta)).buffered(PIPELINE).try_filter_map(async |run| Ok(run)).try_collect().await
+    /// The newest entries of a host, newest first; a few more than `limit`, where there are.
+    pub(super) async fn newest(&self, job: &JobId, host: &str, limit: usize) -> Result<Vec<Entry>, Error> {
+        let mut found = self.objects.list(&folder(RUNS, job, host)).await?;
+        let from = oldest_of_newest(&found, limit);
+        let newest = found.split_off(from).into_iter().rev();
+        let pieces = stream::iter(newest).map(|meta| self.piece(meta)).buffered(PIPELINE);
+        let pieces: Vec<Vec<Entry>> = pieces.try_collect().await?;
+        Ok(pieces.into_iter().flat_map(|piece| piece.into_iter().rev()).collect())
     }
 
-    async fn run(&self, meta: ObjectMeta) -> Result<Option<(String, RunRecord)>, Error> {
-        let name = meta.location.filename().unwrap_or_default().trim_end_matches(".json").to_owned();
-        Ok(self.read(&meta.location).await?.and_then(|json| parse(&meta.location, &json)).map(|run| (name, run)))
+    async fn piece(&self, meta: ObjectMeta) -> Result<Vec<Entry>, Error> {
+        let text = self.objects.read(&meta.location).await?.unwrap_or_default();
+        Ok(entry::lines(&text).filter_map(|line| parse(&meta.location, line)).collect())
     }
 
-    /// The hosts that have runs of a job.
+    /// The hosts that left something of a job.
     pub(super) async fn hosts(&self, job: &JobId) -> Result<Vec<String>, Error> {
-        let folder = Path::from_iter([RUNS, &job.tenant, &job.name]);
-        let found = self.store.list_with_delimiter(Some(&folder)).await?;
-        Ok(found.common_prefixes.iter().filter_map(Path::filename).map(str::to_owned).collect())
+        self.objects.folders(&Path::from_iter([RUNS, &job.tenant, &job.name])).await
     }
 
     // ---- logs ----
 
     /// Where a piece of a run's log goes whose first line has this stamp.
-    pub(super) fn piece(job: &JobId, record: &RunRecord, stamp: u64) -> Path {
-        folder(LOGS, job, &record.host).join(format!("{}.{stamp:020}.jsonl", name(record)))
+    pub(super) fn log_piece(job: &JobId, record: &RunRecord, stamp: u64) -> Path {
+        folder(LOGS, job, &record.host).join(format!("{}.{stamp:020}.jsonl", entry::name(record)))
     }
 
-    pub(super) async fn put_piece(&self, path: &Path, text: String) -> Result<(), Error> {
-        self.store.put(path, text.into()).await.map(drop)
+    pub(super) async fn put_log_piece(&self, path: &Path, text: String) -> Result<(), Error> {
+        self.objects.put(path, text).await
     }
 
-    pub(super) async fn delete(&self, path: &Path) -> Result<(), Error> {
-        match self.store.delete(path).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+    pub(super) async fn delete_log_piece(&self, path: &Path) -> Result<(), Error> {
+        self.objects.delete(path).await
     }
 
-    /// Lines of a host in order: the oldest `limit` after a stamp, or the newest `limit`.
+    /// Lines of a host in order: the oldest `limit` after a stamp, or the newest `limit`. A few more, where there are.
     pub(super) async fn lines(
         &self,
         job: &JobId,
@@ -93,15 +83,38 @@ impl Shelf {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<PlacedLine>, Error> {
-        let mut pieces = self.list(&folder(LOGS, job, host)).await?;
+        let mut lines = self.lines_of_entries(job, host, after, limit).await?;
+        let mut pieces = self.objects.list(&folder(LOGS, job, host)).await?;
         pieces.sort_by_key(|meta| first_stamp(&meta.location));
         match after {
             Some(after) => {
-                pieces.retain(|meta| written_after(meta, after.saturating_sub(SKEW_NS)));
-                self.oldest_lines(&pieces, after, limit).await
+                pieces.retain(|meta| written_after(meta, after));
+                lines.extend(self.oldest_lines(&pieces, after, limit).await?);
             }
-            None => self.newest_lines(&pieces, limit).await,
+            None => lines.extend(self.newest_lines(&pieces, limit).await?),
         }
+        lines.sort_by_key(|line| line.stamp);
+        Ok(lines)
+    }
+
+    async fn lines_of_entries(
+        &self,
+        job: &JobId,
+        host: &str,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<PlacedLine>, Error> {
+        let mut lines: Vec<PlacedLine> = Vec::new();
+        let mut pieces = self.objects.list(&folder(RUNS, job, host)).await?;
+        pieces.retain(|meta| after.is_none_or(|after| written_after(meta, after)));
+        for meta in pieces.into_iter().rev() {
+            if after.is_none() && lines.len() >= limit {
+                break;
+            }
+            let said = self.piece(meta).await?.into_iter().flat_map(|entry| entry.lines);
+            lines.extend(said.filter(|line| after.is_none_or(|after| line.stamp > after)));
+        }
+        Ok(lines)
     }
 
     async fn oldest_lines(&self, pieces: &[ObjectMeta], after: u64, limit: usize) -> Result<Vec<PlacedLine>, Error> {
@@ -111,7 +124,7 @@ impl Shelf {
             if lines.len() >= limit && lines[limit - 1].stamp < first_stamp(&meta.location) {
                 break;
             }
-            lines.extend(self.read_lines(&meta.location).await?.into_iter().filter(|line| line.stamp > after));
+            lines.extend(self.log_lines(&meta.location).await?.into_iter().filter(|line| line.stamp > after));
             lines.sort_by_key(|line| line.stamp);
         }
         lines.truncate(limit);
@@ -121,7 +134,7 @@ impl Shelf {
     async fn newest_lines(&self, pieces: &[ObjectMeta], limit: usize) -> Result<Vec<PlacedLine>, Error> {
         let mut lines = Vec::new();
         for meta in pieces.iter().rev() {
-            lines.extend(self.read_lines(&meta.location).await?);
+            lines.extend(self.log_lines(&meta.location).await?);
             if lines.len() >= limit {
                 break;
             }
@@ -131,52 +144,49 @@ impl Shelf {
         Ok(lines)
     }
 
-    async fn read_lines(&self, path: &Path) -> Result<Vec<PlacedLine>, Error> {
-        let text = self.read(path).await?.unwrap_or_default();
-        Ok(text
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .filter_map(|line| parse(path, line))
-            .collect())
+    async fn log_lines(&self, path: &Path) -> Result<Vec<PlacedLine>, Error> {
+        let text = self.objects.read(path).await?.unwrap_or_default();
+        Ok(entry::lines(&text).filter_map(|line| parse(path, line)).collect())
     }
 
     // ---- both ----
 
-    /// Deletes all but the newest `kept` runs of a host, with their logs.
+    /// Deletes what is behind the newest `kept` runs of a host, with their logs.
     pub(super) async fn prune(&self, job: &JobId, host: &str, kept: usize) -> Result<(), Error> {
-        let runs = self.list(&folder(RUNS, job, host)).await?;
-        let Some(oldest_kept) = runs.len().checked_sub(kept).filter(|old| *old > 0).map(|old| &runs[old]) else {
-            return Ok(());
-        };
-        let oldest_kept = oldest_kept.location.filename().unwrap_or_default().trim_end_matches(".json").to_owned();
-        let logs = self.list(&folder(LOGS, job, host)).await?;
+        let found = self.objects.list(&folder(RUNS, job, host)).await?;
+        let old = &found[..oldest_of_newest(&found, kept)];
+        let Some(newest_old) = old.last().map(|meta| run_of(meta).to_owned()) else { return Ok(()) };
+        let logs = self.objects.list(&folder(LOGS, job, host)).await?;
         // Logs first: a record without a log says less than one should, a log without a record is never found again.
-        for meta in logs.iter().chain(&runs) {
-            let file = meta.location.filename().unwrap_or_default();
-            let run = file.split('.').next().unwrap_or_default();
-            if run < oldest_kept.as_str() {
-                self.delete(&meta.location).await?;
-            }
+        for meta in logs.iter().filter(|meta| run_of(meta) <= newest_old.as_str()).chain(old) {
+            self.objects.delete(&meta.location).await?;
         }
         Ok(())
     }
+}
 
-    /// What is in a folder, by name.
-    async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>, Error> {
-        let listing: BoxStream<'_, Result<ObjectMeta, Error>> = self.store.list(Some(folder));
-        let mut found: Vec<ObjectMeta> = listing.try_collect().await?;
-        found.sort_by(|a, b| a.location.cmp(&b.location));
-        Ok(found)
-    }
+/// Where the objects begin, of those found, that have the newest `limit` runs.
+fn oldest_of_newest(found: &[ObjectMeta], limit: usize) -> usize {
+    let mut runs = 0;
+    let is_needed = |meta: &&ObjectMeta| {
+        let needed = runs < limit;
+        runs += count(meta);
+        needed
+    };
+    found.len() - found.iter().rev().take_while(is_needed).count()
+}
 
-    /// None where it was pruned meanwhile.
-    async fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
-        match self.store.get(path).await {
-            Ok(found) => Ok(Some(found.bytes().await?.to_vec())),
-            Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
+fn part(meta: &ObjectMeta, number: usize) -> &str {
+    meta.location.filename().and_then(|name| name.split('.').nth(number)).unwrap_or_default()
+}
+
+/// The name of the run that the object is of, or of the newest.
+fn run_of(meta: &ObjectMeta) -> &str {
+    part(meta, 0)
+}
+
+fn count(meta: &ObjectMeta) -> usize {
+    part(meta, 1).parse().unwrap_or(1)
 }
 
 fn first_stamp(path: &Path) -> u64 {
@@ -184,13 +194,8 @@ fn first_stamp(path: &Path) -> u64 {
     stamp.and_then(|stamp| stamp.parse().ok()).unwrap_or(0)
 }
 
+/// It may have lines that are stamped later.
 fn written_after(meta: &ObjectMeta, stamp: u64) -> bool {
-    meta.last_modified.timestamp_nanos_opt().and_then(|at| u64::try_from(at).ok()).is_none_or(|at| at >= stamp)
-}
-
-/// What can't be read is logged and left out.
-fn parse<T: DeserializeOwned>(path: &Path, json: &[u8]) -> Option<T> {
-    serde_json::from_slice(json)
-        .inspect_err(|error| tracing::warn!(%path, %error, "a record of the history can't be read and is left out"))
-        .ok()
+    let written = meta.last_modified.timestamp_nanos_opt().and_then(|at| u64::try_from(at).ok());
+    written.is_none_or(|at| at >= stamp.saturating_sub(SKEW_NS))
 }

@@ -34,8 +34,26 @@ impl Place {
     }
 
     pub(super) fn host(&self, name: &str) -> History {
+        self.host_that_folds_at(FOLD_AT, name)
+    }
+
+    /// A host with as little in its journal.
+    fn host_that_folds_at(&self, bytes: usize, name: &str) -> History {
         let store = LocalFileSystem::new_with_prefix(self.folder.path()).unwrap();
-        History::new(Arc::new(store), name, self.clock.clone())
+        History::folded_at(bytes, Arc::new(store), name, self.clock.clone())
+    }
+
+    /// How many files there are in a folder of the store.
+    fn files(&self, folder: &str) -> usize {
+        let mut folders = vec![self.path().join(folder)];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) } else { files += 1 }
+            }
+        }
+        files
     }
 
     pub(super) fn path(&self) -> &std::path::Path {
@@ -107,7 +125,7 @@ async fn a_run_whose_host_was_killed_is_unknown_once_the_host_is_back_and_never_
     let place = Place::new();
     let killed = place.host("a");
     let record = place.run("a", "t");
-    killed.0.save(&place.job, &record).await;
+    killed.0.append(&place.job, &Entry::new(record, KEPT_RUNS)).await.unwrap();
     place.pass(1000);
     let runs = place.host("a").own_runs(&place.job, 10).await.unwrap();
     assert_eq!(names(&runs), [("t", Some(Outcome::Unknown))]);
@@ -140,7 +158,7 @@ async fn lines_are_followed_live_and_read_back_by_another_host() {
 
     run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
     let other = place.host("b");
-    assert_eq!(other.hosts(&place.job).await.unwrap(), ["a"]);
+    assert_eq!(other.hosts(&place.job).await.unwrap(), BTreeSet::from(["a".to_owned()]));
     assert_eq!(other.stored_lines(&place.job, "a", None, 10).await.unwrap(), live);
     assert_eq!(said(&other.stored_lines(&place.job, "a", None, 1).await.unwrap()), ["two"]);
     assert_eq!(said(&other.stored_lines(&place.job, "a", Some(live[0].stamp), 10).await.unwrap()), ["two"]);
@@ -169,21 +187,25 @@ async fn a_flood_is_cut_counted_and_marked() {
 #[tokio::test]
 async fn only_the_newest_runs_of_a_host_are_kept_with_their_logs() {
     let place = Place::new();
-    let history = place.host("a");
+    let history = place.host_that_folds_at(16 * 1024, "a");
     let other = place.host("b");
     other.record(&place.job, place.run("b", "t"), KEPT_RUNS);
-    for tick in 0..KEPT_RUNS + 41 {
-        place.pass(1000);
-        let run = history.begin(&place.job, place.run("a", &format!("t{tick}")), KEPT_RUNS);
-        run.log_sink()(place.line(&format!("line {tick}")));
-        run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
+    for batch in 0..20 {
+        for tick in batch * 20..(batch + 1) * 20 {
+            place.pass(1000);
+            let run = history.begin(&place.job, place.run("a", &format!("t{tick}")), KEPT_RUNS);
+            run.log_sink()(place.line(&format!("line {tick}")));
+            run.ended(Outcome::Succeeded, "", place.clock.wall());
+        }
+        assert!(history.settle(PATIENCE).await);
     }
-    assert!(history.settle(PATIENCE).await && other.settle(PATIENCE).await);
+    assert!(other.settle(PATIENCE).await);
     let runs = history.own_runs(&place.job, 1000).await.unwrap();
-    assert_eq!(names(&runs)[0].0, format!("t{}", KEPT_RUNS + 40));
-    assert!((KEPT_RUNS..KEPT_RUNS + PRUNE_EVERY).contains(&runs.len()), "{} runs are kept", runs.len());
+    assert_eq!((names(&runs)[0].0, runs.len()), ("t399", KEPT_RUNS));
     let lines = place.host("c").stored_lines(&place.job, "a", None, 1000).await.unwrap();
-    assert_eq!(lines.len(), runs.len(), "each kept run has its log, and no other");
+    let said = said(&lines);
+    assert!(said.contains(&"line 399") && said.contains(&"line 200"), "each kept run has its log");
+    assert!(!said.contains(&"line 100"), "and of those that are long gone there is none: {said:?}");
     assert_eq!(history.stored_runs(&place.job, "b", 10).await.unwrap().len(), 1, "another host's are its own");
 }
 
@@ -191,20 +213,18 @@ async fn only_the_newest_runs_of_a_host_are_kept_with_their_logs() {
 async fn a_job_keeps_as_many_runs_as_it_says() {
     for keep in [1, 5, 30] {
         let place = Place::new();
-        let history = place.host("a");
+        let history = place.host_that_folds_at(4096, "a");
         for tick in 0..40 {
             place.pass(1000);
             let record = place.run("a", &format!("t{tick}"));
-            match tick % 3 {
-                0 => history.begin(&place.job, record, keep).finish(Outcome::Succeeded, "", place.clock.wall()).await,
-                1 => history.record(&place.job, record, keep),
-                _ => history.close_abandoned(&place.job, record, keep),
+            match tick % 2 {
+                0 => history.begin(&place.job, record, keep).ended(Outcome::Succeeded, "", place.clock.wall()),
+                _ => history.record(&place.job, record, keep),
             }
-            assert!(history.settle(PATIENCE).await);
         }
+        assert!(history.settle(PATIENCE).await);
         let runs = history.own_runs(&place.job, 1000).await.unwrap();
-        assert_eq!(names(&runs)[0].0, "t39", "the newest stay");
-        assert!((keep..=keep + keep / 10).contains(&runs.len()), "{} runs are kept, not {keep}", runs.len());
+        assert_eq!((names(&runs)[0].0, runs.len()), ("t39", keep), "the newest stay");
     }
 }
 
@@ -215,8 +235,8 @@ async fn a_job_that_comes_to_keep_less_loses_the_oldest() {
     for (tick, keep) in (0..30).map(|tick| (tick, if tick < 29 { 200 } else { 3 })) {
         place.pass(1000);
         history.record(&place.job, place.run("a", &format!("t{tick}")), keep);
-        assert!(history.settle(PATIENCE).await);
     }
+    assert!(history.settle(PATIENCE).await);
     let runs = history.own_runs(&place.job, 1000).await.unwrap();
     assert_eq!(names(&runs).iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["t29", "t28", "t27"]);
 }
@@ -226,11 +246,100 @@ async fn a_store_that_fails_costs_the_record_and_not_the_run() {
     let place = Place::new();
     let history = place.host("a");
     // A file where the store needs a folder.
-    std::fs::write(place.folder.path().join("history"), b"in the way").unwrap();
+    std::fs::write(place.folder.path().join("journal"), b"in the way").unwrap();
     std::fs::write(place.folder.path().join("logs"), b"in the way").unwrap();
     let run = history.begin(&place.job, place.run("a", "t"), KEPT_RUNS);
     run.log_sink()(place.line("lost"));
     run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
     assert!(history.settle(PATIENCE).await, "it gives up in bounded time");
     assert!(history.failed_writes() >= u64::from(STORE_ATTEMPTS), "{} failures are counted", history.failed_writes());
+}
+
+/// Some runs of some jobs, each of which says a line. Gives the jobs.
+fn many(place: &Place, history: &History, runs: usize) -> Vec<JobId> {
+    let jobs: Vec<JobId> = (0..10).map(|job| JobId::new("acme", &format!("job-{job}")).unwrap()).collect();
+    for tick in 0..runs {
+        place.pass(10);
+        let job = &jobs[tick % jobs.len()];
+        let run = history.begin(job, place.run("a", &format!("t{tick}")), KEPT_RUNS);
+        run.log_sink()(place.line(&format!("line {tick}")));
+        run.ended(Outcome::Succeeded, "", place.clock.wall());
+    }
+    jobs
+}
+
+#[tokio::test]
+async fn many_runs_make_few_objects() {
+    let place = Place::new();
+    let history = place.host("a");
+    many(&place, &history, 1000);
+    assert!(history.settle(PATIENCE).await);
+    let objects = place.files("");
+    assert!((1..=10).contains(&objects), "1000 runs made {objects} objects");
+    assert_eq!(history.failed_writes(), 0);
+}
+
+#[tokio::test]
+async fn a_fold_changes_nothing_that_can_be_read() {
+    let (plain, folded) = (Place::new(), Place::new());
+    folded.clock.0.store(plain.clock.0.load(Ordering::Relaxed), Ordering::Relaxed);
+    let (reference, history) = (plain.host("a"), folded.host_that_folds_at(1, "a"));
+    let jobs = many(&plain, &reference, 1000);
+    many(&folded, &history, 1000);
+    assert!(reference.settle(PATIENCE).await && history.settle(PATIENCE).await);
+    assert_eq!((plain.files("history"), folded.files("journal")), (0, 0), "one has all in the journal, one nothing");
+    let objects = folded.files("history");
+    assert!((50..=60).contains(&objects), "100 runs a job, 20 an object, made {objects}");
+    let (reference, history) = (plain.host("b"), folded.host("b"));
+    for job in &jobs {
+        let runs = history.stored_runs(job, "a", 1000).await.unwrap();
+        assert_eq!((runs.len(), &runs), (100, &reference.stored_runs(job, "a", 1000).await.unwrap()));
+        let newest = history.stored_runs(job, "a", 7).await.unwrap();
+        assert_eq!(newest, runs[..7]);
+        let lines = history.stored_lines(job, "a", None, 1000).await.unwrap();
+        assert_eq!((lines.len(), &lines), (100, &reference.stored_lines(job, "a", None, 1000).await.unwrap()));
+        assert_eq!(history.stored_lines(job, "a", None, 7).await.unwrap(), lines[93..]);
+        let after = Some(lines[49].stamp);
+        assert_eq!(history.stored_lines(job, "a", after, 7).await.unwrap(), lines[50..57]);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_under_way_while_the_journal_is_folded_has_its_begin_and_its_end_told() {
+    let place = Place::new();
+    let history = place.host_that_folds_at(1, "a");
+    let record = place.run("a", "long");
+    history.0.remember(&place.job, &record);
+    history.0.append(&place.job, &Entry::new(record.clone(), KEPT_RUNS)).await.unwrap();
+    assert!(history.settle(PATIENCE).await);
+    place.pass(1000);
+    history.record(&place.job, place.run("a", "skipped"), KEPT_RUNS);
+    assert!(history.settle(PATIENCE).await);
+    let stored = async || place.host("b").stored_runs(&place.job, "a", 10).await.unwrap();
+    assert_eq!((place.files("history"), place.files("journal")), (1, 1), "what may still change stays in the journal");
+    assert_eq!(names(&stored().await), [("skipped", None), ("long", None)]);
+    let ended = RunRecord { ended: Some(place.clock.wall()), outcome: Some(Outcome::Succeeded), ..record };
+    history.0.append_last(&place.job, Entry::new(ended, KEPT_RUNS)).await;
+    assert!(history.settle(PATIENCE).await);
+    assert_eq!(names(&stored().await), [("skipped", None), ("long", Some(Outcome::Succeeded))]);
+}
+
+#[tokio::test]
+async fn a_fold_that_fails_loses_nothing_and_is_done_when_the_store_is_mended() {
+    let place = Place::new();
+    let history = place.host_that_folds_at(1, "a");
+    let in_the_way = place.path().join("history");
+    std::fs::write(&in_the_way, b"").unwrap();
+    let jobs = many(&place, &history, 100);
+    assert!(history.settle(PATIENCE).await);
+    assert!(history.failed_writes() > 0 && place.files("journal") > 0);
+    std::fs::remove_file(&in_the_way).unwrap();
+    let restarted = place.host_that_folds_at(1, "a");
+    place.pass(1000);
+    restarted.record(&place.job, place.run("a", "after"), KEPT_RUNS);
+    assert!(restarted.settle(PATIENCE).await);
+    assert_eq!(place.files("journal"), 0);
+    for job in &jobs {
+        assert_eq!(restarted.own_runs(job, 100).await.unwrap().len(), 10);
+    }
 }

@@ -94,7 +94,7 @@ impl Keeper {
                 let now = desk.now();
                 for found in abandoned {
                     let record = self.scribe(desk).abandoned(&found, now);
-                    desk.scheduling.history.close_abandoned(self.id(), record, self.kept_runs());
+                    desk.scheduling.history.record(self.id(), record, self.kept_runs());
                 }
                 self.settle(desk);
             }
