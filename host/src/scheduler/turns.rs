@@ -99,12 +99,12 @@ impl Turns {
     pub(super) fn ask(&self, tenant: &str, tell: impl FnOnce(Turn) + Send + 'static) -> Asked {
         let settings = self.settings(tenant);
         let mut book = self.book();
-        let nobody_waits = book.lines.get(tenant).is_none_or(|line| line.waiting.is_empty());
-        if nobody_waits && book.may_begin(tenant, &settings, self.0.clock.boot()).is_ok() {
+        let free = book.free;
+        let line = book.lines.entry(tenant.to_owned()).or_default();
+        if line.waiting.is_empty() && line.may_begin(free, &settings, self.0.clock.boot()).is_ok() {
             book.begin(tenant);
             return Asked::Given(self.turn(tenant));
         }
-        let line = book.lines.entry(tenant.to_owned()).or_default();
         if settings.max_waiting.is_some_and(|most| line.waiting.len() >= most as usize) {
             return Asked::Refused(Reason::TooManyWaiting);
         }
@@ -143,34 +143,25 @@ impl Turns {
     fn next(&self) -> Option<(Tell, String)> {
         let now = self.0.clock.boot();
         let mut book = self.book();
-        let waiting: Vec<String> =
-            book.lines.iter().filter(|(_, line)| !line.waiting.is_empty()).map(|(tenant, _)| tenant.clone()).collect();
-        let mut first: Option<(Standing, String)> = None;
-        let mut look_in: Option<Duration> = None;
-        for tenant in waiting {
-            let settings = self.settings(&tenant);
-            match book.may_begin(&tenant, &settings, now) {
-                Ok(()) => {
-                    let standing = book.lines[&tenant].standing(&settings);
-                    if first.as_ref().is_none_or(|(best, _)| standing.is_before(best)) {
-                        first = Some((standing, tenant));
-                    }
+        let found = {
+            let tenants = self.0.tenants.borrow();
+            book.first(|tenant| tenants.get(tenant).copied().unwrap_or_default(), now)
+        };
+        match found {
+            Ok(tenant) => {
+                book.begin(&tenant);
+                let tell = book.lines.get_mut(&tenant)?.waiting.pop_first()?.1;
+                Some((tell, tenant))
+            }
+            Err(look_in) => {
+                let at = look_in.map(|after| now + after);
+                if let Some(at) = at.filter(|at| book.look_at.is_none_or(|planned| *at < planned)) {
+                    book.look_at = Some(at);
+                    self.look_again(at, at - now);
                 }
-                Err(Some(after)) => look_in = Some(look_in.map_or(after, |soonest| soonest.min(after))),
-                Err(None) => {}
+                None
             }
         }
-        if let Some((_, tenant)) = first {
-            book.begin(&tenant);
-            let tell = book.lines.get_mut(&tenant)?.waiting.pop_first()?.1;
-            return Some((tell, tenant));
-        }
-        if let Some(at) = look_in.map(|after| now + after).filter(|at| book.look_at.is_none_or(|planned| *at < planned))
-        {
-            book.look_at = Some(at);
-            self.look_again(at, at - now);
-        }
-        None
     }
 
     fn look_again(&self, at: Duration, after: Duration) {
@@ -183,7 +174,7 @@ impl Turns {
     }
 
     fn settings(&self, tenant: &str) -> TenantSettings {
-        self.0.tenants.borrow().get(tenant).cloned().unwrap_or_default()
+        self.0.tenants.borrow().get(tenant).copied().unwrap_or_default()
     }
 
     fn turn(&self, tenant: &str) -> Turn {
@@ -209,29 +200,53 @@ impl Standing {
 }
 
 impl Line {
+    /// Whether the tenant may begin a run, where so many are free; else after how long it may for all that is known, None where
+    /// a run has to end first.
+    fn may_begin(&mut self, free: u32, settings: &TenantSettings, now: Duration) -> Result<(), Option<Duration>> {
+        let threshold = SHARE * u64::from(settings.weight.max(1)) * u64::from(free.saturating_sub(1));
+        let has_its_share = self.running > 0 && u64::from(self.running) >= threshold;
+        if free == 0 || has_its_share || self.running >= settings.max_running.unwrap_or(u32::MAX) {
+            return Err(None);
+        }
+        match settings.runs_per_minute {
+            None => self.rate = None,
+            Some(per_minute) => {
+                let bucket = self.rate.get_or_insert(Bucket { runs: per_minute.into(), at: now });
+                bucket.fill(per_minute, now);
+                bucket.ready_in(per_minute).map_or(Ok(()), |after| Err(Some(after)))?;
+            }
+        }
+        Ok(())
+    }
+
     fn standing(&self, settings: &TenantSettings) -> Standing {
         Standing { running: self.running.into(), weight: settings.weight.max(1).into(), served: self.served }
     }
 }
 
 impl Book {
-    /// Whether the tenant may begin a run; else after how long it may for all that is known, None where a run has to end first.
-    fn may_begin(&mut self, tenant: &str, settings: &TenantSettings, now: Duration) -> Result<(), Option<Duration>> {
-        let line = self.lines.entry(tenant.to_owned()).or_default();
-        let threshold = SHARE * u64::from(settings.weight.max(1)) * u64::from(self.free.saturating_sub(1));
-        let has_its_share = line.running > 0 && u64::from(line.running) >= threshold;
-        if self.free == 0 || has_its_share || line.running >= settings.max_running.unwrap_or(u32::MAX) {
-            return Err(None);
-        }
-        match settings.runs_per_minute {
-            None => line.rate = None,
-            Some(per_minute) => {
-                let bucket = line.rate.get_or_insert(Bucket { runs: per_minute.into(), at: now });
-                bucket.fill(per_minute, now);
-                bucket.ready_in(per_minute).map_or(Ok(()), |after| Err(Some(after)))?;
+    /// Of the tenants that wait, the one that comes first; else after how long there may be one for all that is known.
+    fn first(
+        &mut self,
+        settings: impl Fn(&str) -> TenantSettings,
+        now: Duration,
+    ) -> Result<String, Option<Duration>> {
+        let mut first: Option<(Standing, &str)> = None;
+        let mut look_in: Option<Duration> = None;
+        for (tenant, line) in self.lines.iter_mut().filter(|(_, line)| !line.waiting.is_empty()) {
+            let settings = settings(tenant);
+            match line.may_begin(self.free, &settings, now) {
+                Ok(()) => {
+                    let standing = line.standing(&settings);
+                    if first.as_ref().is_none_or(|(best, _)| standing.is_before(best)) {
+                        first = Some((standing, tenant));
+                    }
+                }
+                Err(Some(after)) => look_in = Some(look_in.map_or(after, |soonest| soonest.min(after))),
+                Err(None) => {}
             }
         }
-        Ok(())
+        first.map(|(_, tenant)| tenant.to_owned()).ok_or(look_in)
     }
 
     fn begin(&mut self, tenant: &str) {

@@ -326,7 +326,7 @@ impl Life<'_> {
             assert_eq!(run.ended, None, "a run ends once");
             (run.ended, run.retryable) = (Some((*at, *outcome)), *retryable);
         }
-        let Decision { next: _, skips, mut begin } = decision.clone();
+        let Decision { next: _, value: _, skips, mut begin } = decision.clone();
         let mut began = now;
         match self.world.sabotage {
             Some(Sabotage::ClockAhead) => began -= SignedDuration::from_secs(1),

@@ -57,13 +57,13 @@ impl Then {
 impl Keeper {
     /// Sends a decision on its way.
     pub(super) fn write(&mut self, decision: Decision, then: Then, desk: &mut Desk) {
-        let Decision { next, skips, begin: _ } = decision;
+        let Decision { next, value, skips, begin: _ } = decision;
         let id = self.id();
         let layout = &desk.scheduling.layout;
         let unchanged = || Unchanged { path: layout.job(&id.tenant, &id.name), version: self.job.version };
         let change = Change {
             path: layout.run_state(&id.tenant, &id.name),
-            data: next.to_bytes(),
+            data: value,
             version: self.version,
             condition: then.is_conditional().then(unchanged),
             writes: if let Then::End(end) = &then { end.writes.clone() } else { Vec::new() },

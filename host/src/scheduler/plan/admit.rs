@@ -33,7 +33,8 @@ impl<'a> Draft<'a> {
             };
             self.state.push(tick, attempt, Outcome::Skipped, self.now, reason.as_str());
         }
-        Decision { next: self.state.fit(), skips: self.skips, begin }
+        let (next, value) = self.state.fit();
+        Decision { next, value, skips: self.skips, begin }
     }
 
     /// Decides what came after the cursor and by `until`, for a term that keeps the job `since` then.

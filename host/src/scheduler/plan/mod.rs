@@ -72,6 +72,8 @@ pub struct Term {
 pub struct Decision {
     /// The new state.
     pub next: JobState,
+    /// The same, as its node's value.
+    pub value: Vec<u8>,
     /// What doesn't run: for the records, once it is written.
     pub skips: Vec<Skip>,
     /// The attempt that starts once it is written.

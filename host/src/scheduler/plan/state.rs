@@ -166,13 +166,17 @@ impl JobState {
         self.paused = Some(Paused { at, why });
     }
 
-    /// Ready to be written: within [`MAX_STATE_BYTES`], and without a holder of nothing.
-    pub(super) fn fit(mut self) -> Self {
+    /// Ready to be written, with the node's value: within [`MAX_STATE_BYTES`], and without a holder of nothing.
+    pub(super) fn fit(mut self) -> (Self, Vec<u8>) {
         if !self.active.iter().any(|active| active.nonce().is_some()) {
             self.holder = None;
         }
-        while self.to_bytes().len() > MAX_STATE_BYTES && self.outcomes.pop_back().is_some() {}
-        self
+        loop {
+            let bytes = self.to_bytes();
+            if bytes.len() <= MAX_STATE_BYTES || self.outcomes.pop_back().is_none() {
+                return (self, bytes);
+            }
+        }
     }
 }
 

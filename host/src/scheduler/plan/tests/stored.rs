@@ -70,7 +70,7 @@ fn the_fullest_state_fits_and_loses_only_outcomes() {
     assert_eq!(desk.state.holder, Some(holder));
     let cursor = desk.state.cursor;
     desk.state.pause(at("00:01:00"), "x".repeat(500));
-    let full = desk.state.clone().fit();
+    let full = desk.state.clone().fit().0;
     assert!(full.to_bytes().len() <= MAX_STATE_BYTES, "{}", full.to_bytes().len());
     assert_eq!(full.cursor, cursor);
 }
