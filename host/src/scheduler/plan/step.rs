@@ -9,6 +9,9 @@ use super::state::{Active, JobState, Occasion, Phase};
 use super::{Begin, Decision, Rules, Term, later};
 use crate::registry::Overlap;
 
+/// So many skips are told at once, or sooner.
+const MAX_UNTOLD: usize = 8;
+
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -164,11 +167,12 @@ impl Draft<'_> {
         }
     }
 
-    /// Nothing has come but at most one tick, which waits in a queue that was empty.
+    /// Nothing has come but at most one tick, which waits in a queue that was empty, and a few that met it there: as they do
+    /// again, they are told with the next write. A host that has too much to do would have more with a write for each.
     fn only_waits(&self, before: &JobState) -> bool {
         let queue = &self.state.queue;
         let alone = *queue == before.queue || (before.queue.is_empty() && queue.len() == 1);
-        alone && self.skips.is_empty() && self.state.active == before.active
+        alone && self.skips.len() < MAX_UNTOLD && self.state.active == before.active
     }
 
     fn begin(&mut self, of: Occasion, attempt: u32, term: &Term, nonce: u32) -> Begin {

@@ -39,8 +39,26 @@ fn a_host_that_was_held_up_before_it_could_ask_begins_with_the_latest() {
     let mut desk = Desk::new("@every 10s", PolicySpec::default());
     desk.answer = Answer::Awaited;
     assert_eq!(desk.at("00:00:35").1, Step::Ask(Some(at("00:00:40"))));
+    (desk.answer, desk.asked) = (Answer::Given, Some("00:00:35"));
+    desk.begins("00:00:36", &["00:00:30"]);
     desk.has_skipped(&[("00:00:10", Reason::HeldUp), ("00:00:20", Reason::HeldUp)]);
-    assert_eq!(desk.state.queue, [at("00:00:30")]);
+}
+
+#[test]
+fn what_meets_a_tick_that_waits_is_told_eight_at_a_time_until_its_turn_comes() {
+    let mut desk = Desk::new("@every 1s", PolicySpec::default());
+    (desk.answer, desk.asked) = (Answer::Awaited, Some("00:00:01"));
+    let mut told = Vec::new();
+    for second in 1..=30 {
+        desk.at(&format!("00:00:{second:02}"));
+        told.extend(Some(desk.skipped()).filter(|skips| !skips.is_empty()));
+    }
+    assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [8, 8, 8]);
+    desk.answer = Answer::Given;
+    desk.begins("00:00:30", &["00:00:01"]);
+    told.push(desk.skipped());
+    let skips: Vec<_> = (2..=30).map(|second| (format!("00:00:{second:02}"), Reason::Overlapped)).collect();
+    assert_eq!(told.concat(), skips);
 }
 
 #[test]
