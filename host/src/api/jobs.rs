@@ -143,5 +143,5 @@ impl Api {
 /// By an operator, or by itself after failures: the latter ends with the job's next change, which may not be seen to yet.
 fn pause_of(job: &Job, state: &JobState) -> Option<PauseRow> {
     let by_itself = state.paused.clone().filter(|paused| paused.at.as_millisecond() > job.mtime_ms);
-    job.spec.paused.clone().map(PauseRow::from).or(by_itself.map(PauseRow::from))
+    job.spec.paused.as_deref().cloned().map(PauseRow::from).or(by_itself.map(PauseRow::from))
 }

@@ -434,7 +434,7 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
         (Method::PUT, job, body(|job| job["limits"]["memory_bytes"] = 1.into())),
         (Method::PUT, job, body(|job| job["limits"]["cpu"] = 1.into())),
         (Method::PUT, job, body(|job| job["election"] = "a//b".into())),
-        (Method::PUT, job, body(|job| job["component"] = Digest::of(b"absent").as_str().into())),
+        (Method::PUT, job, body(|job| job["component"] = Digest::of(b"absent").to_string().into())),
         (Method::PUT, "/v1/jobs/acme/other", body(|_| ())),
         (Method::PUT, "/v1/jobs/acme/a%2Fb", body(|_| ())),
         (Method::GET, &long, Vec::new()),

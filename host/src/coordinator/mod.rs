@@ -214,6 +214,20 @@ pub trait Session: Send + Sync + 'static {
     /// [`Error::NoNode`].
     async fn list_and_stat(&self, path: &str, name: &str) -> Result<(Vec<String>, Option<Stat>), Error>;
 
+    /// The values of many nodes with their stats, in the order of the paths, None where there is no such node: in one request
+    /// where the coordinator can, so not too many, though not of one moment.
+    ///
+    /// # Errors
+    /// As of [`Self::get`], but for [`Error::NoNode`].
+    async fn get_each(&self, paths: &[String]) -> Result<Vec<Option<(Vec<u8>, Stat)>>, Error> {
+        let get = async |path: &String| match self.get(path).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::NoNode { .. }) => Ok(None),
+            Err(error) => Err(error),
+        };
+        futures::future::try_join_all(paths.iter().map(get)).await
+    }
+
     /// All or nothing, in order; later operations see the earlier ones.
     ///
     /// # Errors

@@ -146,7 +146,7 @@ impl Follower {
                 }
             }
             None => {
-                self.jobs.replace(self.registry.read_all(&*session).await?.into_values());
+                self.jobs.replace(self.registry.read_all(&*session).await?);
                 self.tenants.look(&self.registry, &*session).await?;
             }
         }

@@ -61,7 +61,7 @@ impl JobFile {
     /// The job, once the bytes of its component are known.
     pub fn into_spec(self, component: Digest) -> JobSpec {
         let JobFile { id, component: _, trigger, limits, http, config, paused } = self;
-        let paused = paused.then(Pause::by_job_toml);
+        let paused = paused.then(|| Box::new(Pause::by_job_toml()));
         JobSpec { id, component, trigger, limits, config, http, paused }
     }
 }
@@ -331,7 +331,7 @@ mod tests {
         let allowed: Vec<String> = spec.http.allow.iter().map(ToString::to_string).collect();
         assert_eq!(allowed, ["https://api.example.com:443", "http://127.0.0.1:8080"]);
         assert_eq!(spec.http.token_header.as_str(), "x-fence");
-        assert_eq!(spec.paused, Some(Pause::by_job_toml()));
+        assert_eq!(spec.paused, Some(Box::new(Pause::by_job_toml())));
     }
 
     #[test]
@@ -383,7 +383,7 @@ mod tests {
         value["schedule"] = "0 3 * * *".into();
         value["component"] = "sha256:00".into();
         let no_digest = JobSpec::from_json(value.to_string().as_bytes()).unwrap_err();
-        value["component"] = Digest::of(b"").as_str().into();
+        value["component"] = Digest::of(b"").to_string().into();
         let unknown = JobSpec::from_json(value.to_string().as_bytes()).unwrap_err();
         value["lock_delay_ms"] = 600_001.into();
         let lock_delay = JobSpec::from_json(value.to_string().as_bytes()).unwrap_err();

@@ -104,20 +104,20 @@ impl PauseOrder {
 
 // ---- as it is stored: `false`, or a record. `true` was the first form. ----
 
-pub(super) fn serialize<S: Serializer>(pause: &Option<Pause>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn serialize<S: Serializer>(pause: &Option<Box<Pause>>, serializer: S) -> Result<S::Ok, S::Error> {
     match pause {
         None => false.serialize(serializer),
         Some(pause) => pause.serialize(serializer),
     }
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pause>, D::Error> {
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Pause>>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Null | Value::Bool(false) => Ok(None),
-        Value::Bool(true) => Ok(Some(Pause::by_nobody())),
-        record @ Value::Object(_) => {
-            Pause::deserialize(record).map(Some).map_err(|error| D::Error::custom(format!("field `paused`: {error}")))
-        }
+        Value::Bool(true) => Ok(Some(Box::new(Pause::by_nobody()))),
+        record @ Value::Object(_) => Pause::deserialize(record)
+            .map(|pause| Some(Box::new(pause)))
+            .map_err(|error| D::Error::custom(format!("field `paused`: {error}"))),
         other @ (Value::Number(_) | Value::String(_) | Value::Array(_)) => {
             let other = cut(&other.to_string());
             Err(D::Error::custom(format!("field `paused` must be true, false, or say who and why, not `{other}`")))
@@ -132,10 +132,10 @@ mod tests {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Stored {
         #[serde(default, with = "super")]
-        paused: Option<Pause>,
+        paused: Option<Box<Pause>>,
     }
 
-    fn read(json: &str) -> Result<Option<Pause>, String> {
+    fn read(json: &str) -> Result<Option<Box<Pause>>, String> {
         serde_json::from_str::<Stored>(json).map(|stored| stored.paused).map_err(|error| error.to_string())
     }
 
@@ -143,14 +143,14 @@ mod tests {
     fn a_pause_of_the_first_form_is_still_read() {
         assert_eq!(read("{}"), Ok(None));
         assert_eq!(read(r#"{"paused": false}"#), Ok(None));
-        assert_eq!(read(r#"{"paused": true}"#), Ok(Some(Pause::by_nobody())));
+        assert_eq!(read(r#"{"paused": true}"#), Ok(Some(Box::new(Pause::by_nobody()))));
     }
 
     #[test]
     fn a_pause_comes_back_as_it_was_stored() {
         let now = "2026-01-01T00:00:00.5Z".parse().unwrap();
         let pause = PauseOrder { by: "ada".to_owned(), note: "the table moves".to_owned() }.at(now, "nightly").unwrap();
-        for paused in [None, Some(pause)] {
+        for paused in [None, Some(Box::new(pause))] {
             let json = serde_json::to_string(&Stored { paused: paused.clone() }).unwrap();
             assert_eq!(read(&json), Ok(paused), "{json}");
         }

@@ -55,8 +55,8 @@ impl fmt::Display for JobId {
 
 /// A component's name: `sha256:` and 64 hexadecimal digits, lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Digest(String);
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
 
 /// Not a digest.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -67,10 +67,13 @@ impl TryFrom<String> for Digest {
     type Error = DigestError;
 
     fn try_from(name: String) -> Result<Self, DigestError> {
-        let well_formed = name
-            .strip_prefix("sha256:")
-            .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
-        if well_formed { Ok(Digest(name)) } else { Err(DigestError(validate::cut(&name))) }
+        name.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> String {
+        digest.to_string()
     }
 }
 
@@ -78,37 +81,46 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(name: &str) -> Result<Self, DigestError> {
-        Digest::try_from(name.to_owned())
+        name.strip_prefix("sha256:").and_then(from_hex).map(Digest).ok_or_else(|| DigestError(validate::cut(name)))
     }
 }
 
 impl Digest {
     /// The name of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        let hash = Sha256::digest(bytes);
-        let mut name = String::with_capacity(71);
-        name.push_str("sha256:");
-        for byte in hash {
-            let _ = write!(name, "{byte:02x}");
-        }
-        Digest(name)
-    }
-
-    /// `sha256:` and 64 hexadecimal digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
+        Digest(Sha256::digest(bytes).into())
     }
 
     /// The 64 hexadecimal digits alone, for a file name.
-    pub fn hex(&self) -> &str {
-        &self.0["sha256:".len()..]
+    pub fn hex(&self) -> String {
+        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "sha256:{}", self.hex())
     }
+}
+
+/// 64 digits, lower case.
+fn from_hex(hex: &str) -> Option<[u8; 32]> {
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; 32];
+    if hex.len() != 2 * bytes.len() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
 }
 
 /// What a job is: a component, when it runs, and what it may use. Valid by construction once it came through
@@ -133,7 +145,7 @@ pub struct JobSpec {
     pub http: HttpGrants,
     /// Not contended for, or not ticking, while it is paused.
     #[serde(default, with = "super::pause")]
-    pub paused: Option<Pause>,
+    pub paused: Option<Box<Pause>>,
 }
 
 impl JobSpec {

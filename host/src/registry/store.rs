@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) const ATTEMPTS: u32 = 20;
 /// How many requests are under way at once while many jobs are read.
 pub(super) const PIPELINE: usize = 64;
+/// How many jobs are read with one request, and how many of these are under way at once.
+const AT_ONCE: usize = 64;
+const REQUESTS: usize = 4;
 /// How many keys are deleted in one multi: at the longest keys still below the coordinator's size limit.
 const DELETES: usize = 500;
 
@@ -154,7 +157,8 @@ impl Registry {
     pub async fn list(&self) -> Result<BTreeMap<JobId, Arc<Job>>, RegistryError> {
         let session = self.session().await?;
         session.sync(&self.layout.registry()).await?;
-        self.read_all(&*session).await
+        let jobs = self.read_all(&*session).await?;
+        Ok(jobs.into_iter().map(|job| (job.spec.id.clone(), job)).collect())
     }
 
     /// Pauses a job; of one that rests already this is the pause from now on.
@@ -162,7 +166,7 @@ impl Registry {
     /// # Errors
     /// As [`Self::get`] and [`Self::apply`]. The pause must be valid, as [`PauseOrder::at`](super::PauseOrder::at) gives it.
     pub async fn pause(&self, id: &JobId, pause: Pause) -> Result<Applied, RegistryError> {
-        self.set_pause(id, Some(pause)).await
+        self.set_pause(id, Some(Box::new(pause))).await
     }
 
     /// Lets a job go on. Its node is written in any case: a scheduled job that paused itself goes on by that, whose spec says
@@ -220,38 +224,41 @@ impl Registry {
         }
     }
 
-    pub(super) async fn read_all(&self, session: &dyn Session) -> Result<BTreeMap<JobId, Arc<Job>>, RegistryError> {
-        let mut ids = Vec::new();
+    pub(super) async fn read_all(&self, session: &dyn Session) -> Result<Vec<Arc<Job>>, RegistryError> {
+        let mut jobs = Vec::new();
         for tenant in children(session, &self.layout.tenants()).await? {
-            for name in children(session, &self.layout.jobs(&tenant)).await? {
-                // Names of another's making are no jobs.
-                ids.extend(JobId::new(&tenant, &name));
-            }
+            // Names of another's making are no jobs.
+            let names = children(session, &self.layout.jobs(&tenant)).await?;
+            let ids: Vec<JobId> = names.iter().filter_map(|name| JobId::new(&tenant, name).ok()).collect();
+            let some: Vec<Vec<JobId>> = ids.chunks(AT_ONCE).map(<[JobId]>::to_vec).collect();
+            let read = stream::iter(some).map(|some| self.read_some(session, some)).buffered(REQUESTS);
+            jobs.append(&mut read.try_concat().await?);
         }
-        let found: Vec<Option<Arc<Job>>> = stream::iter(ids)
-            .map(|id| async move { self.read_or_log(session, &id).await })
-            .buffered(PIPELINE)
-            .try_collect()
-            .await?;
-        Ok(found.into_iter().flatten().map(|job| (job.spec.id.clone(), job)).collect())
+        Ok(jobs)
+    }
+
+    async fn read_some(&self, session: &dyn Session, ids: Vec<JobId>) -> Result<Vec<Arc<Job>>, RegistryError> {
+        let paths: Vec<String> = ids.iter().map(|id| self.path(id)).collect();
+        let found = session.get_each(&paths).await?;
+        let jobs = ids.iter().zip(found).filter_map(|(id, found)| {
+            let (data, stat) = found?;
+            or_log(id, decode(id, &data, stat)).map(Arc::new)
+        });
+        Ok(jobs.collect())
     }
 
     /// As [`Self::read`]; what is no job is logged and counts as none.
     pub(super) async fn read_or_log(&self, session: &dyn Session, id: &JobId) -> Result<Option<Arc<Job>>, Error> {
         match self.read(session, id).await {
-            Ok(job) => Ok(job.map(Arc::new)),
             Err(RegistryError::Coordinator(error)) => Err(error),
-            Err(error) => {
-                tracing::error!(job = %id, %error, "a stored job can't be read and is left out");
-                Ok(None)
-            }
+            found => Ok(or_log(id, found).flatten().map(Arc::new)),
         }
     }
 
     // ---- within ----
 
     /// Writes the job with this pause and otherwise as it is, whoever else changes it meanwhile.
-    async fn set_pause(&self, id: &JobId, pause: Option<Pause>) -> Result<Applied, RegistryError> {
+    async fn set_pause(&self, id: &JobId, pause: Option<Box<Pause>>) -> Result<Applied, RegistryError> {
         // The job before a write whose reply was lost: if it is another now and as wanted, the write was done.
         let mut before = None;
         for _ in 0..ATTEMPTS {
@@ -391,12 +398,17 @@ pub(super) enum Committed {
 /// A spec that says only that the job rests leaves the pause as it is that the stored one has.
 fn with_pause_of(spec: &JobSpec, stored: Option<&Job>) -> JobSpec {
     let mut spec = spec.clone();
-    if spec.paused.as_ref().is_some_and(Pause::is_bare)
+    if spec.paused.as_ref().is_some_and(|pause| pause.is_bare())
         && let Some(pause) = stored.and_then(|job| job.spec.paused.clone())
     {
         spec.paused = Some(pause);
     }
     spec
+}
+
+/// What can't be read is logged.
+fn or_log<T>(id: &JobId, found: Result<T, RegistryError>) -> Option<T> {
+    found.inspect_err(|error| tracing::error!(job = %id, %error, "a stored job can't be read and is left out")).ok()
 }
 
 fn encode(spec: &JobSpec) -> Vec<u8> {

@@ -60,6 +60,7 @@ properties! {
         a_list_comes_with_the_stat_of_one_child,
         ensure_path_makes_what_is_missing_and_nothing_twice,
         the_root_is_there_and_stays,
+        many_nodes_are_read_at_once_and_missing_ones_are_none,
         names_of_any_script_are_kept,
         invalid_paths_are_refused_and_the_session_goes_on,
         what_is_too_large_is_refused_before_it_is_sent,

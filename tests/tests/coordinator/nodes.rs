@@ -117,6 +117,21 @@ pub(crate) async fn a_list_comes_with_the_stat_of_one_child(ground: Ground) {
     assert!(session.list_and_stat("/", "zookeeper").await.is_ok());
 }
 
+pub(crate) async fn many_nodes_are_read_at_once_and_missing_ones_are_none(ground: Ground) {
+    let session = ground.session().await;
+    let paths: Vec<String> = (0..100).map(|number| ground.path(&format!("node-{number}"))).collect();
+    for path in paths.iter().step_by(2) {
+        session.create(path, path.as_bytes(), CreateMode::Persistent).await.unwrap();
+    }
+    let found = session.get_each(&paths).await.unwrap();
+    assert_eq!(found.len(), paths.len());
+    for (number, (path, found)) in paths.iter().zip(found).enumerate() {
+        let alone = session.get(path).await.ok();
+        assert_eq!((found.is_some(), &found), (number % 2 == 0, &alone), "{path}");
+    }
+    assert_eq!(session.get_each(&[]).await, Ok(Vec::new()));
+}
+
 pub(crate) async fn ensure_path_makes_what_is_missing_and_nothing_twice(ground: Ground) {
     let session = ground.session().await;
     let path = ground.path("a/b/c/d");
@@ -159,6 +174,7 @@ pub(crate) async fn invalid_paths_are_refused_and_the_session_goes_on(ground: Gr
             session.delete(bad, None).await.err(),
             session.list(bad).await.err(),
             session.list_and_stat(bad, "a").await.err(),
+            session.get_each(&["/a".to_owned(), bad.to_owned()]).await.err(),
             session.sync(bad).await.err(),
             session.get_and_watch(bad).await.err(),
             session.stat_and_watch(bad).await.err(),

@@ -234,6 +234,26 @@ impl Session for ZooKeeperSession {
         }
     }
 
+    async fn get_each(&self, paths: &[String]) -> Result<Vec<Option<(Vec<u8>, Stat)>>, Error> {
+        let Some(first) = paths.first() else { return Ok(Vec::new()) };
+        paths.iter().try_for_each(|path| check_path(path))?;
+        let client = self.client()?;
+        let results = self.read(first, || async {
+            let mut reader = client.new_multi_reader();
+            paths.iter().try_for_each(|path| reader.add_get_data(path))?;
+            reader.commit().await
+        });
+        let found = paths.iter().zip(results.await?);
+        found
+            .map(|(path, result)| match result {
+                zk::MultiReadResult::Data { data, stat } => Ok(Some((data, stat.into()))),
+                zk::MultiReadResult::Error { err: zk::Error::NoNode } => Ok(None),
+                zk::MultiReadResult::Error { err } => Err(translate(path, err)),
+                other => Err(unexpected(&other)),
+            })
+            .collect()
+    }
+
     async fn multi(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, MultiError> {
         check_multi(&ops)?;
         let client = self.client()?;

@@ -90,13 +90,17 @@ async fn a_pause_is_kept_until_the_job_is_resumed_or_stored_without_it() {
     place.registry.apply(&job).await.unwrap();
     assert_eq!(place.registry.pause(&job.id, pause("first")).await, applied(1, Change::Updated));
     assert_eq!(place.registry.pause(&job.id, pause("second")).await, applied(2, Change::Updated));
-    assert_eq!(paused().await, Some(pause("second")));
+    assert_eq!(paused().await, Some(Box::new(pause("second"))));
 
-    let resting = JobSpec { paused: Some(Pause::by_job_toml()), ..job.clone() };
+    let resting = JobSpec { paused: Some(Box::new(Pause::by_job_toml())), ..job.clone() };
     assert_eq!(place.registry.apply(&resting).await, applied(2, Change::Unchanged));
     let changed = JobSpec { component: Digest::of(b"two"), ..resting };
     assert_eq!(place.registry.apply(&changed).await, applied(3, Change::Updated));
-    assert_eq!(paused().await, Some(pause("second")), "a file that says no more than that it rests keeps the note");
+    assert_eq!(
+        paused().await,
+        Some(Box::new(pause("second"))),
+        "a file that says no more than that it rests keeps the note"
+    );
     assert_eq!(place.registry.apply(&job).await, applied(4, Change::Updated));
     assert_eq!(paused().await, None);
 }
