@@ -1,6 +1,6 @@
 //! What the keepers of a group share while their host leads it: the way to the coordinator, what is under way, the alarms.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,10 @@ pub(super) enum Event {
 /// The longest sleep between two looks at the wall clock, which may be set meanwhile.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 
+/// How many jobs of a group are read, and settled, at once. A host may come to lead many groups of many jobs in one moment, and what is under
+/// way for all of them would be more than all else that it keeps.
+const MAX_READING: usize = 16;
+
 /// One group's, for one term.
 pub(super) struct Desk {
     pub(super) scheduling: Arc<Scheduling>,
@@ -50,6 +54,9 @@ pub(super) struct Desk {
     /// Nothing is begun for the moment.
     pub(super) held_back: bool,
     alarms: BTreeSet<(Timestamp, Key)>,
+    /// Those whose jobs are still to be read, and how many are being read.
+    to_read: VecDeque<Key>,
+    reading: usize,
     nonce: u32,
 }
 
@@ -70,6 +77,8 @@ impl Desk {
             closing: false,
             held_back: false,
             alarms: BTreeSet::new(),
+            to_read: VecDeque::new(),
+            reading: 0,
             nonce: nonce as u32,
         }
     }
@@ -89,6 +98,23 @@ impl Desk {
     /// Something that `key` waits for.
     pub(super) fn wait_for(&mut self, key: Key, event: impl Future<Output = Event> + Send + 'static) {
         self.under_way.push(Box::pin(async move { (key, event.await) }));
+    }
+
+    /// The keeper asks for what the coordinator has of its job. It is read when [`Self::next_to_read`] comes to it.
+    pub(super) fn ask_to_read(&mut self, key: Key) {
+        self.to_read.push_back(key);
+    }
+
+    /// Whose job may be read now, as not too many are.
+    pub(super) fn next_to_read(&mut self) -> Option<Key> {
+        let next = if self.reading < MAX_READING { self.to_read.pop_front() } else { None };
+        self.reading += usize::from(next.is_some());
+        next
+    }
+
+    /// A job has been read and settled, or need not be.
+    pub(super) fn has_read(&mut self) {
+        self.reading -= 1;
     }
 
     /// Sets the alarm of `key` in place of the one it had.

@@ -75,6 +75,8 @@ pub(super) struct Keeper {
     stage: Stage,
     /// The job was changed since what is known was read.
     stale: bool,
+    /// It is among those that are read, and settled, now.
+    reading: bool,
     state: JobState,
     /// Of the run state's node; None while there is none.
     version: Option<i32>,
@@ -116,6 +118,7 @@ impl Keeper {
             policies,
             stage: Stage::Loading,
             stale: false,
+            reading: false,
             state: JobState::default(),
             version: None,
             changed_at: Timestamp::MIN,
@@ -165,14 +168,34 @@ impl Keeper {
     }
 
     /// It has rested after a setback.
-    pub(super) fn rested(&mut self, desk: &mut Desk) {
+    fn rested(&mut self, desk: &mut Desk) {
         if self.stage == Stage::Resting {
             self.load(desk);
         }
     }
 
+    /// Something that it waited for.
+    pub(super) fn hear(&mut self, event: Event, desk: &mut Desk) {
+        match event {
+            Event::Loaded(loaded) => self.loaded(loaded, desk),
+            Event::Prepared { digest, prepared } => self.prepared(&digest, prepared, desk),
+            Event::Ended { nonce, end } => self.run_ended(nonce, end, desk),
+            Event::Rested => self.rested(desk),
+        }
+    }
+
+    /// Others may be read, as this one is settled or gone.
+    pub(super) fn has_read(&mut self, desk: &mut Desk) {
+        if std::mem::take(&mut self.reading) {
+            desk.has_read();
+        }
+    }
+
     /// Does all that can be done now.
     pub(super) fn advance(&mut self, desk: &mut Desk) {
+        if matches!(self.stage, Stage::Ready | Stage::Resting) {
+            self.has_read(desk);
+        }
         let is_blind = matches!(self.stage, Stage::Loading | Stage::Resting) && desk.gate.is_over();
         if self.retire == Retire::Now || is_blind {
             // Nothing that is written now would be kept.
@@ -266,7 +289,7 @@ impl Keeper {
     }
 
     /// Its component is ready, or can't be had.
-    pub(super) fn prepared(&mut self, digest: &Digest, prepared: Result<Start, ComponentError>, desk: &mut Desk) {
+    fn prepared(&mut self, digest: &Digest, prepared: Result<Start, ComponentError>, desk: &mut Desk) {
         // The job may have had another component when it was asked for.
         if !matches!(self.chance, Chance::Preparing) || *digest != self.job.spec.component {
             return;

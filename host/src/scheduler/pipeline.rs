@@ -22,7 +22,7 @@ use crate::coordinator::{MAX_MULTI_BYTES, MAX_MULTI_OPS};
 /// The most changes of one multi.
 const MAX_BATCH: usize = 64;
 /// How many multis of a session are under way at once. While they are, batches grow.
-const MAX_UNDER_WAY: usize = 4;
+const MAX_UNDER_WAY: usize = 8;
 
 /// A change that is settled: whose it is, what follows from it, and how it went.
 pub(super) type Settled = (Key, Under, Result<Written, Setback>);

@@ -28,7 +28,8 @@ pub(super) struct Term {
     jobs: watch::Receiver<Jobs>,
     /// The jobs of the group, as they were followed last.
     seen: GroupJobs,
-    keepers: BTreeMap<Key, Keeper>,
+    /// Boxed: the map has room for twice as many as there are.
+    keepers: BTreeMap<Key, Box<Keeper>>,
     by_job: BTreeMap<JobId, Key>,
     settled: mpsc::UnboundedReceiver<Settled>,
     turns: mpsc::UnboundedReceiver<(Key, Turn)>,
@@ -75,6 +76,7 @@ impl Term {
     pub(super) async fn serve(mut self) {
         let (mut stop, mut way) = (self.desk.gate.stop_asked(), self.desk.gate.way_asked());
         self.follow_jobs();
+        self.read();
         while !(self.desk.closing && self.keepers.is_empty()) {
             let heard = self.hear(&mut stop, &mut way).await;
             self.take_in(heard);
@@ -87,6 +89,7 @@ impl Term {
             while let Some(key) = self.desk.ring() {
                 self.with(key, |keeper, _| keeper.rung());
             }
+            self.read();
             self.make_way();
         }
     }
@@ -129,12 +132,7 @@ impl Term {
             Heard::Settled((key, under, result)) => {
                 self.with(key, |keeper, desk| keeper.written(under, result, desk));
             }
-            Heard::Event(key, event) => self.with(key, |keeper, desk| match event {
-                Event::Loaded(loaded) => keeper.loaded(loaded, desk),
-                Event::Prepared { digest, prepared } => keeper.prepared(&digest, prepared, desk),
-                Event::Ended { nonce, end } => keeper.run_ended(nonce, end, desk),
-                Event::Rested => keeper.rested(desk),
-            }),
+            Heard::Event(key, event) => self.with(key, |keeper, desk| keeper.hear(event, desk)),
             Heard::Turn(key, turn) => self.with(key, |keeper, _| keeper.given(turn)),
             Heard::Order(told) => match self.by_job.get(&told.job).copied() {
                 Some(key) => self.with(key, |keeper, _| keeper.order(told.order)),
@@ -150,6 +148,7 @@ impl Term {
         tell(keeper, &mut self.desk);
         keeper.advance(&mut self.desk);
         if keeper.is_idle() && (keeper.retire != Retire::No || self.desk.closing) {
+            keeper.has_read(&mut self.desk);
             let job = keeper.job.spec.id.clone();
             self.keepers.remove(&key);
             if self.by_job.get(&job) == Some(&key) {
@@ -157,6 +156,16 @@ impl Term {
             }
             // A job of the same name may have come meanwhile.
             self.start(&job);
+        }
+    }
+
+    /// Reads the jobs of those who ask for it, a few at once.
+    fn read(&mut self) {
+        while let Some(key) = self.desk.next_to_read() {
+            match self.keepers.get_mut(&key) {
+                Some(keeper) => keeper.read(&mut self.desk),
+                None => self.desk.has_read(),
+            }
         }
     }
 
@@ -176,7 +185,7 @@ impl Term {
         if held_back && !self.desk.held_back {
             self.keys().into_iter().for_each(|key| self.with(key, |_, _| {}));
         }
-        let is_quiet = |term: &Self| term.keepers.values().all(Keeper::is_idle);
+        let is_quiet = |term: &Self| term.keepers.values().all(|keeper| keeper.is_idle());
         if !self.desk.closing && self.way.gives_up(self.desk.until_next()) && is_quiet(self) {
             self.close();
         }
@@ -221,7 +230,7 @@ impl Term {
         self.next_key += 1;
         let key = self.next_key;
         if let Some(keeper) = Keeper::start(job, key, &mut self.desk) {
-            self.keepers.insert(key, keeper);
+            self.keepers.insert(key, Box::new(keeper));
             self.by_job.insert(id.clone(), key);
         }
     }

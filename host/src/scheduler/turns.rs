@@ -226,11 +226,7 @@ impl Line {
 
 impl Book {
     /// Of the tenants that wait, the one that comes first; else after how long there may be one for all that is known.
-    fn first(
-        &mut self,
-        settings: impl Fn(&str) -> TenantSettings,
-        now: Duration,
-    ) -> Result<String, Option<Duration>> {
+    fn first(&mut self, settings: impl Fn(&str) -> TenantSettings, now: Duration) -> Result<String, Option<Duration>> {
         let mut first: Option<(Standing, &str)> = None;
         let mut look_in: Option<Duration> = None;
         for (tenant, line) in self.lines.iter_mut().filter(|(_, line)| !line.waiting.is_empty()) {

@@ -28,17 +28,23 @@ pub(in crate::scheduler) struct Loaded {
 
 impl Keeper {
     pub(super) fn load(&mut self, desk: &mut Desk) {
+        desk.ask_to_read(self.key);
+        self.stage = Stage::Loading;
+        self.stale = false;
+    }
+
+    /// It is its turn to read.
+    pub(in crate::scheduler) fn read(&mut self, desk: &mut Desk) {
+        self.reading = true;
         let id = self.id();
         let state = desk.scheduling.layout.run_state(&id.tenant, &id.name);
         let job = desk.scheduling.layout.job(&id.tenant, &id.name);
         let session = desk.gate.session().clone();
         desk.wait_for(self.key, async move { Event::Loaded(read(session.as_ref(), &state, &job).await) });
-        self.stage = Stage::Loading;
-        self.stale = false;
     }
 
     /// What was read has come.
-    pub(in crate::scheduler) fn loaded(&mut self, loaded: Result<Loaded, Setback>, desk: &mut Desk) {
+    pub(super) fn loaded(&mut self, loaded: Result<Loaded, Setback>, desk: &mut Desk) {
         if self.stage != Stage::Loading {
             return;
         }

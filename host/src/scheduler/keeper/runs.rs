@@ -93,7 +93,7 @@ impl Keeper {
     }
 
     /// A run has ended.
-    pub(in crate::scheduler) fn run_ended(&mut self, nonce: u32, end: RunEnd, desk: &Desk) {
+    pub(super) fn run_ended(&mut self, nonce: u32, end: RunEnd, desk: &Desk) {
         self.term.stopping.retain(|stopping| *stopping != nonce);
         if let Some(at) = self.live.iter().position(|live| live.nonce == nonce) {
             let live = self.live.remove(at);
