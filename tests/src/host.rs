@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use anyhow::Result;
 use rustix::process::Signal;
 
 use crate::cli::Cli;
@@ -91,6 +92,14 @@ impl Host {
     /// Where its API listens.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// How much of its memory is resident, in bytes.
+    ///
+    /// # Errors
+    /// Where the system doesn't say; it has ended, say.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        self.process.resident_bytes()
     }
 
     /// The command line, talking to this host.

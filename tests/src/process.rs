@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 use std::{fs, thread};
 
+use anyhow::{Context, Result};
 use rustix::process::Signal;
 
 use crate::child::Child;
@@ -31,6 +32,18 @@ impl Process {
         let program = program.to_str().expect("paths of tests are UTF-8");
         let child = Child::spawn_apart(program, args, &out, &log).unwrap_or_else(|error| panic!("{name}: {error:#}"));
         Process { name: name.to_owned(), child, out, log }
+    }
+
+    /// How much of its memory is resident, in bytes.
+    ///
+    /// # Errors
+    /// Where the system doesn't say; it has ended, say.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.child.pid());
+        let status = fs::read_to_string(&path).with_context(|| path.clone())?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).with_context(|| format!("VmRSS in {path}"))?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
     /// Sends it a signal; nothing happens where it has ended already.

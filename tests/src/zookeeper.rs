@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -94,6 +95,15 @@ impl ZooKeeperServer {
     /// When it doesn't answer in time.
     pub fn four_letter(&self, word: &str) -> Result<String> {
         self.0.four_letter(0, word)
+    }
+
+    /// How much of its heap is taken by what it needs, in bytes: after a garbage collection.
+    ///
+    /// # Errors
+    /// Where the JVM's tools don't say.
+    pub fn heap_bytes(&self) -> Result<u64> {
+        let child = self.0.servers[0].child.as_ref().context("it was killed")?;
+        heap_bytes(child.pid())
     }
 }
 
@@ -202,6 +212,15 @@ impl Ensemble {
     pub fn four_letter(&self, index: usize, word: &str) -> Result<String> {
         self.servers[index].four_letter(word)
     }
+}
+
+/// Sums what a full collection leaves, class by class.
+fn heap_bytes(pid: u32) -> Result<u64> {
+    let output = Command::new("jcmd").args([&pid.to_string(), "GC.class_histogram"]).output().context("jcmd")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let total =
+        text.lines().rev().find(|line| line.starts_with("Total")).with_context(|| format!("a total in {text}"))?;
+    Ok(total.split_whitespace().next_back().context("bytes")?.parse()?)
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 
 mod acquire;
 mod bare;
+mod crowd;
 mod failover;
 mod handover;
 mod herd;
@@ -23,13 +24,14 @@ use silverback_tests::place;
 type Measure = fn() -> Result<Vec<Row>>;
 
 /// What can be measured.
-const SUBJECTS: [(&str, Measure); 6] = [
+const SUBJECTS: [(&str, Measure); 7] = [
     ("sandbox", sandbox::measure),
     ("acquire", acquire::measure),
     ("handover", handover::measure),
     ("failover", failover::measure),
     ("herd", herd::measure),
     ("runs", runs::measure),
+    ("crowd", crowd::measure),
 ];
 
 fn main() -> Result<()> {

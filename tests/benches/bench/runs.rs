@@ -31,7 +31,7 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// How long storing one job may take: ticks begin when all are stored.
 const APPLY: Duration = Duration::from_millis(6);
 /// More jobs that tick each second than a host can run.
-const TOO_MANY: usize = 8000;
+const TOO_MANY: usize = 14_000;
 /// As many as it easily can.
 const EASY: usize = 1000;
 /// Due in the same second.
