@@ -17,6 +17,7 @@ use silverback::registry::{JobId, Schedule, ScheduleSpec};
 use silverback::scheduler::plan::{JobState, Phase};
 use silverback_tests::cluster::Cluster;
 use silverback_tests::figure::{Row, Target};
+use silverback_tests::job;
 use silverback_tests::place::guest;
 use silverback_tests::times::{Times, ms};
 use silverback_tests::txn_log::{Deed, Transaction};
@@ -48,7 +49,7 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (runs, state_bytes) = throughput()?;
     let multis = threads.block_on(floor(state_bytes))?;
-    let lateness = lateness()?;
+    let (lateness, beside) = lateness()?;
     let herd = herd()?;
     Ok(vec![
         Row::new("durable fenced runs of one host", runs, "runs/s")
@@ -56,6 +57,9 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
             .target(Target::RatioAtLeast(0.8)),
         Row::new("from a tick to the end of its guest, at 1 000 runs/s, p50", ms(lateness.p50()), "ms"),
         Row::new("the same, p99", ms(lateness.p99()), "ms").target(Target::AtMost(25.0)),
+        Row::new("the same, p99, beside a tenant whose guest spins", ms(beside.p99()), "ms")
+            .against("without it", ms(lateness.p99()))
+            .target(Target::RatioAtMost(1.2)),
         Row::new("10 000 jobs of 50 tenants due in the same second, until the last is begun", ms(herd), "ms")
             .target(Target::AtMost(1000.0)),
     ])
@@ -76,15 +80,24 @@ fn throughput() -> Result<(f64, usize)> {
     Ok((finished as f64 / SPAN.as_secs_f64(), bytes / count))
 }
 
-/// From each tick to the end of its run, where a host runs a thousand a second.
-fn lateness() -> Result<Times> {
+/// From each tick to the end of its run, where a host runs a thousand a second: by themselves, and beside a tenant whose guest
+/// never stops to compute.
+fn lateness() -> Result<(Times, Times)> {
     let server = ZooKeeperServer::start()?;
     let mut cluster = Cluster::start(&server.connect_string(), SESSION_TIMEOUT, &["a"]);
     let first = apply(&mut cluster, EASY, each_second)?;
-    let (from, to) = span(first);
+    let alone = span(first);
+    cluster.apply(&job::misbehaving_leader("spinner", "spin"));
+    cluster.await_leader("the spinner to lead", "rogue/spinner", HANGS, |_| true);
+    let beside = span(Timestamp::now());
+    let states = states(&server.transactions()?);
+    Ok((late_between(&states, first, alone)?, late_between(&states, first, beside)?))
+}
+
+fn late_between(states: &[Seen], first: Timestamp, (from, to): (Timestamp, Timestamp)) -> Result<Times> {
     let mut times = Times::default();
     let spec = ScheduleSpec { jitter_ms: 999, ..ScheduleSpec::new(&every(first)) };
-    for seen in states(&server.transactions()?).iter().filter(|seen| seen.at >= from && seen.at < to) {
+    for seen in states.iter().filter(|seen| seen.at >= from && seen.at < to) {
         if let Some(kept) = seen.state.outcomes.front().filter(|_| seen.finished()) {
             let schedule = Schedule::parse(&spec, Some(&seen.job)).context("the schedule is valid")?;
             let begins = schedule.begins(kept.tick.context("a run of a tick")?);
