@@ -131,7 +131,7 @@ impl Api {
     }
 
     /// What the coordinator keeps of the job's runs: nothing where it keeps none, or what it has can't be read.
-    async fn run_state(&self, session: &dyn Session, id: &JobId) -> Result<JobState, ApiError> {
+    pub(super) async fn run_state(&self, session: &dyn Session, id: &JobId) -> Result<JobState, ApiError> {
         match session.get(&self.layout.run_state(&id.tenant, &id.name)).await {
             Ok((value, _)) => Ok(JobState::from_bytes(&value).unwrap_or_default()),
             Err(Error::NoNode { .. }) => Ok(JobState::default()),

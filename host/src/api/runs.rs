@@ -16,6 +16,7 @@ use super::{Api, ApiError};
 use crate::config::HostInfo;
 use crate::history::{Outcome, RunRecord};
 use crate::registry::JobId;
+use crate::scheduler::plan::JobState;
 
 /// How many runs are given unless asked for more, and at the most.
 const DEFAULT_RUNS: usize = 20;
@@ -76,7 +77,10 @@ impl Api {
         for run in second_hand.iter_mut().filter(|run| run.ended.is_none() && !live(&run.host)) {
             run.given_up("its host went away before it ended");
         }
-        Ok(newest(first_hand, second_hand, limit))
+        let mut runs = newest(first_hand, second_hand, limit);
+        let state = self.run_state(self.session().await?.as_ref(), job).await?;
+        runs.iter_mut().for_each(|run| mend(run, &state));
+        Ok(runs)
     }
 
     /// What a live peer wrote, from the store if it doesn't answer.
@@ -109,11 +113,30 @@ fn newest(first_hand: Vec<RunRecord>, second_hand: Vec<RunRecord>, limit: usize)
     runs
 }
 
+/// A host that dies between the last write of a run and the store of its record leaves one without an end, and what was
+/// written to the coordinator is what counts. There a tick and its being filled in have one name: where both are, nothing is
+/// told by it.
+fn mend(run: &mut RunRecord, state: &JobState) {
+    let mut told = state.outcomes.iter().filter(|kept| kept.tick == run.tick && kept.attempt == run.attempt);
+    if let (Some(kept), None) = (told.next(), told.next())
+        && run.tick.is_some()
+        && tells(run) < ENDED
+        && kept.outcome != Outcome::Unknown
+    {
+        run.ended = Some(kept.ended);
+        run.outcome = Some(kept.outcome);
+        run.detail.clone_from(&kept.detail);
+    }
+}
+
+/// Of a run whose end is known.
+const ENDED: u8 = 3;
+
 /// How much a record says of how its run ended.
 fn tells(run: &RunRecord) -> u8 {
     match run.outcome {
         None => 0,
         Some(Outcome::Unknown) => 1 + u8::from(run.ended.is_some()),
-        Some(_) => 3,
+        Some(_) => ENDED,
     }
 }

@@ -229,6 +229,17 @@ fn begun(job: &JobId, tick: &str, host: &str) -> RunRecord {
     }
 }
 
+/// Writes to the coordinator that the tick's run succeeded.
+async fn succeeded(sessions: &Sessions, job: &JobId, tick: &str) {
+    let (ended, outcome) = (Some(Timestamp::now()), Some(Outcome::Succeeded));
+    let mut state = RunState::default();
+    state.push(RunRecord { ended, outcome, ..begun(job, tick, "b") });
+    let session = sessions.get(PATIENCE).await.unwrap();
+    let path = Layout::new("/zoo").run_state(&job.tenant, &job.name);
+    ensure_path(session.as_ref(), &path).await.unwrap();
+    session.set(&path, &state.to_bytes(), None).await.unwrap();
+}
+
 fn messages(page: &Value) -> Vec<&str> {
     page["lines"].as_array().unwrap().iter().map(|line| line["message"].as_str().unwrap()).collect()
 }
@@ -240,16 +251,7 @@ async fn any_host_answers_for_the_cluster() {
     let job = a.apply("acme", "publisher").await.id;
     a.ran(&job, "2026-01-01T00:00:01Z", &["one", "three"]).await;
     b.ran(&job, "2026-01-01T00:00:02Z", &["two"]).await;
-    let mut state = RunState::default();
-    state.push(RunRecord {
-        ended: Some(Timestamp::now()),
-        outcome: Some(Outcome::Succeeded),
-        ..begun(&job, "2026-01-01T00:00:02Z", "b")
-    });
-    let session = sessions.get(PATIENCE).await.unwrap();
-    let path = Layout::new("/zoo").run_state(&job.tenant, &job.name);
-    ensure_path(session.as_ref(), &path).await.unwrap();
-    session.set(&path, &state.to_bytes(), None).await.unwrap();
+    succeeded(&sessions, &job, "2026-01-01T00:00:02Z").await;
 
     for host in [&a, &b] {
         let jobs = host.get("/v1/jobs").await;
@@ -293,6 +295,22 @@ async fn any_store_tells_of_a_host_that_is_gone_and_a_live_host_has_the_last_wor
         assert_eq!(told, [("b", "succeeded"), ("gone", "unknown")]);
         assert_eq!(runs.as_array().unwrap().len(), 2);
     }
+}
+
+#[tokio::test]
+async fn a_run_whose_record_lacks_an_end_that_was_written_has_it() {
+    let sessions = sessions().await;
+    let a = host("a", &sessions).await;
+    let job = a.apply("acme", "publisher").await.id;
+    let (written, unwritten) = ("2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z");
+    for tick in [written, unwritten] {
+        a.history.record(&job, RunRecord { outcome: Some(Outcome::Unknown), ..begun(&job, tick, "gone") }, KEPT_RUNS);
+    }
+    assert!(a.history.settle(PATIENCE).await);
+    succeeded(&sessions, &job, written).await;
+    let runs = a.get("/v1/jobs/acme/publisher/runs").await;
+    let told = [&runs[0], &runs[1]].map(|run| (run["tick"].as_str().unwrap(), run["outcome"].as_str().unwrap()));
+    assert_eq!(told, [(unwritten, "unknown"), (written, "succeeded")]);
 }
 
 #[tokio::test]
