@@ -28,16 +28,21 @@ const PIECE_RUNS: usize = 20;
 type Runs = HashMap<String, BTreeMap<String, Entry>>;
 
 impl Inner {
-    /// Folds the journal where there is enough of it, and nobody does.
+    /// Folds the journal where there is enough of it, and nobody does. After a failure it is tried again when there is an eighth
+    /// more.
     pub(super) async fn fold_if_due(self: &Arc<Self>) {
         let weight = self.journal.bytes().await + self.log_bytes.load(Ordering::Relaxed);
-        if weight > self.fold_at && !self.folding.swap(true, Ordering::Relaxed) {
+        if weight > self.fold_next_at.load(Ordering::Relaxed) && !self.folding.swap(true, Ordering::Relaxed) {
             let inner = self.clone();
             self.clone().in_background(async move {
-                if let Err(error) = inner.fold().await {
-                    inner.failed_writes.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%error, "the history store failed: its journal stays as it is for now");
-                }
+                let next = match inner.fold().await {
+                    Ok(()) => inner.fold_at,
+                    Err(error) => {
+                        inner.write_failed(&error);
+                        weight + inner.fold_at / 8
+                    }
+                };
+                inner.fold_next_at.store(next, Ordering::Relaxed);
                 inner.folding.store(false, Ordering::Relaxed);
             });
         }

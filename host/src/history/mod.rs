@@ -61,7 +61,9 @@ pub(crate) struct Inner {
     memory: Memory,
     /// This host's records of which the store may not have the last word yet, by job and name.
     unsaved: Mutex<BTreeMap<(JobId, String), RunRecord>>,
+    /// How much is written before it is folded, in bytes; and before it is folded next.
     fold_at: usize,
+    fold_next_at: AtomicUsize,
     folding: AtomicBool,
     /// Of logs that were stored by themselves since the last fold began.
     log_bytes: AtomicUsize,
@@ -87,6 +89,7 @@ impl History {
             clock,
             unsaved: Mutex::default(),
             fold_at,
+            fold_next_at: AtomicUsize::new(fold_at),
             folding: AtomicBool::new(false),
             log_bytes: AtomicUsize::new(0),
             failed_writes: AtomicU64::new(0),
