@@ -168,11 +168,13 @@ impl Draft<'_> {
     }
 
     /// Nothing has come but at most one tick, which waits in a queue that was empty, and a few that met it there: as they do
-    /// again, they are told with the next write. A host that has too much to do would have more with a write for each.
+    /// again, they are told with the next write. A host that has too much to do would have more with a write for each. Where runs
+    /// may be under way beside the tick, one that ends would change what becomes of those that met it: they are told at once.
     fn only_waits(&self, before: &JobState) -> bool {
         let queue = &self.state.queue;
         let alone = *queue == before.queue || (before.queue.is_empty() && queue.len() == 1);
-        alone && self.skips.len() < MAX_UNTOLD && self.state.active == before.active
+        let untold = if self.rules.policies.slots() == 1 { MAX_UNTOLD } else { 1 };
+        alone && self.skips.len() < untold && self.state.active == before.active
     }
 
     fn begin(&mut self, of: Occasion, attempt: u32, term: &Term, nonce: u32) -> Begin {
