@@ -8,8 +8,9 @@ use silverback::scheduler::plan::Reason;
 
 use super::{Finding, Promise, Report, Seen, millis};
 
-/// How many ticks that ran are looked at before one that was skipped.
-const REACH: usize = 64;
+/// How many ticks that ran are looked at before one that was skipped: a tick that is tried again and again, by hosts that die,
+/// may be under way while hundreds of others come and go.
+const REACH: usize = 4096;
 
 /// Why a tick was skipped, where that is told, and when that was decided.
 type Skip = (Option<Reason>, Timestamp);
