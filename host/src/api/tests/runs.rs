@@ -1,0 +1,41 @@
+//! Whose word about a run counts.
+
+use super::*;
+
+#[tokio::test]
+async fn any_store_tells_of_a_host_that_is_gone_and_a_live_host_has_the_last_word_on_its_own_runs() {
+    let sessions = sessions().await;
+    let (a, b) = (host("a", &sessions).await, host("b", &sessions).await);
+    let job = a.apply("acme", "publisher").await.id;
+    let (lost, mistaken) = ("2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z");
+    for (tick, gone) in [(lost, "gone"), (mistaken, "b")] {
+        let mut record = begun(&job, tick, gone);
+        (record.ended, record.outcome) = (Some(record.started), Some(Outcome::Unknown));
+        a.history.record(&job, record, KEPT_RUNS);
+    }
+    assert!(a.history.settle(PATIENCE).await);
+    b.ran(&job, mistaken, &[]).await;
+
+    for host in [&a, &b] {
+        let runs = host.get("/v1/jobs/acme/publisher/runs").await;
+        let told = [&runs[0], &runs[1]].map(|run| (run["host"].as_str().unwrap(), run["outcome"].as_str().unwrap()));
+        assert_eq!(told, [("b", "succeeded"), ("gone", "unknown")]);
+        assert_eq!(runs.as_array().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_record_lacks_an_end_that_was_written_has_it() {
+    let sessions = sessions().await;
+    let a = host("a", &sessions).await;
+    let job = a.apply("acme", "publisher").await.id;
+    let (written, unwritten) = ("2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z");
+    for tick in [written, unwritten] {
+        a.history.record(&job, RunRecord { outcome: Some(Outcome::Unknown), ..begun(&job, tick, "gone") }, KEPT_RUNS);
+    }
+    assert!(a.history.settle(PATIENCE).await);
+    succeeded(&sessions, &job, written).await;
+    let runs = a.get("/v1/jobs/acme/publisher/runs").await;
+    let told = [&runs[0], &runs[1]].map(|run| (run["tick"].as_str().unwrap(), run["outcome"].as_str().unwrap()));
+    assert_eq!(told, [(unwritten, "unknown"), (written, "succeeded")]);
+}
