@@ -29,6 +29,7 @@ test: prepare hosts guests examples
 soak: prepare hosts guests
 	SILVERBACK_SIM_SEEDS=100000 $(CARGO) test --workspace --test sim invariants -- --nocapture
 	SILVERBACK_SIM_SEEDS=100000 $(CARGO) test --workspace --lib simulation::invariants -- --nocapture
+	SILVERBACK_SIM_SEEDS=20 $(CARGO) test --workspace --lib oracle::tests -- --nocapture
 	SILVERBACK_SOAK=1 $(CARGO) test --workspace --lib group_life -- --nocapture
 	SILVERBACK_SOAK=1 $(CARGO) test --workspace --test cluster -- --nocapture --test-threads 1 \
 		black_hole bugs chaos company ensemble frozen schedules stale_finish

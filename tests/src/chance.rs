@@ -1,9 +1,12 @@
-//! Chance that can be had again: a test prints its seed, and `SILVERBACK_SEED` gives it back.
+//! Chance that can be had again: a test prints its seed, and `SILVERBACK_SEED` gives it back. Where what is real has a part in
+//! a test, its seed is of the hour; a simulation has the same few each time, and `SILVERBACK_SIM_SEEDS` more of them.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const VARIABLE: &str = "SILVERBACK_SEED";
+/// How many seeds a simulation is run with.
+const SEEDS: &str = "SILVERBACK_SIM_SEEDS";
 
 /// A sequence of numbers that a seed decides (SplitMix64, Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
@@ -23,6 +26,11 @@ impl Chance {
         Chance(seed)
     }
 
+    /// One that has nothing to do with what follows of this one.
+    pub fn another(&mut self) -> Self {
+        Chance(self.below(usize::MAX) as u64)
+    }
+
     /// From this seed.
     pub fn seeded(seed: u64) -> Self {
         Chance(seed)
@@ -38,6 +46,25 @@ impl Chance {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+}
+
+/// Does this with each seed of a simulation: that of `SILVERBACK_SEED` alone, else the first, or as many as
+/// `SILVERBACK_SIM_SEEDS` says.
+///
+/// # Panics
+/// Where what is asked for is no number.
+pub fn each_seed(mut simulate: impl FnMut(Chance)) {
+    if env::var(VARIABLE).is_ok() {
+        return simulate(Chance::new());
+    }
+    let seeds = match env::var(SEEDS) {
+        Ok(seeds) => seeds.parse().unwrap_or_else(|error| panic!("{SEEDS}={seeds}: {error}")),
+        Err(_) => 1,
+    };
+    for seed in 0..seeds {
+        println!("seed {seed}: to have it alone, set {VARIABLE}");
+        simulate(Chance(seed));
     }
 }
 

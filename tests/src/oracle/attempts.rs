@@ -96,8 +96,13 @@ fn comes_too_soon(promise: &Promise<'_>, before: &Ran, run: &Ran) -> bool {
     run.began.duration_since(ended) + promise.skew < millis(wait_ms)
 }
 
+/// From the end of an attempt until the next begins, at the most, where no host dies.
+pub(super) fn longest_wait(promise: &Promise<'_>) -> SignedDuration {
+    millis(promise.policies.retry.map_or(0, |retry| retry.max_ms + retry.jitter_ms))
+}
+
 /// Whether another attempt may follow one that ended so.
-fn may_follow(promise: &Promise<'_>, run: &Ran) -> bool {
+pub(super) fn may_follow(promise: &Promise<'_>, run: &Ran) -> bool {
     let retry = promise.policies.retry;
     let Some((_, outcome)) = run.ended else { return false };
     match outcome {
@@ -142,8 +147,7 @@ fn given_up(promise: &Promise<'_>, seen: &Seen) -> Option<(Timestamp, u32)> {
     let holds = |reason: Reason| match reason {
         // It could not have begun in time: the next try is as far off as the longest wait.
         Reason::TooLate => promise.start_deadline().is_some_and(|deadline| {
-            let longest = promise.policies.retry.map_or(0, |retry| retry.max_ms + retry.jitter_ms);
-            at.duration_since(promise.schedule.begins(*tick)) + millis(longest) + promise.skew > deadline
+            at.duration_since(promise.schedule.begins(*tick)) + longest_wait(promise) + promise.skew > deadline
         }),
         Reason::Superseded => promise.policies.overlap == Overlap::CancelRunning,
         Reason::TooManyAttempts => *attempt > 100,

@@ -4,7 +4,7 @@ use silverback::registry::{CatchUpRule, Delivery, OverlapRule, PolicySpec, Retry
 
 use super::simulation::{Lived, Sabotage, World, live};
 use super::*;
-use crate::chance::Chance;
+use crate::chance::{Chance, each_seed};
 
 const RETRY: RetrySpec = RetrySpec {
     count: 3,
@@ -96,37 +96,37 @@ fn every_policy() -> Vec<World> {
 
 #[test]
 fn whatever_the_policies_and_wherever_hosts_die_no_tick_is_lost_or_doubled() {
-    let mut chance = Chance::new();
     let worlds = every_policy();
     assert!(worlds.len() > 50, "{}", worlds.len());
-    let mut crashes = 0;
-    for world in worlds {
-        for schedule in ["@every 1m", "@every 7s", "*/10 6-16/4 * * 1-5"] {
-            let lived = keeps_its_promises(
-                World { schedule, hours: 12, ..world },
-                Chance::seeded(chance.below(usize::MAX) as u64),
-            );
-            crashes += lived.crashes;
+    each_seed(|mut chance| {
+        let mut crashes = 0;
+        for world in &worlds {
+            for schedule in ["@every 1m", "@every 7s", "*/10 6-16/4 * * 1-5"] {
+                crashes += keeps_its_promises(World { schedule, hours: 12, ..*world }, chance.another()).crashes;
+            }
         }
-    }
-    assert!(crashes > 500, "{crashes}");
+        assert!(crashes > 500, "{crashes}");
+    });
 }
 
 #[test]
 fn hosts_whose_clocks_differ_run_no_tick_twice() {
-    let mut chance = Chance::new();
-    for policies in every_policy() {
-        let lived = keeps_its_promises(World { skew: 5, ..policies }, Chance::seeded(chance.below(usize::MAX) as u64));
-        if policies.policies.delivery == Delivery::AtMostOnce && policies.policies.retry.is_none() {
-            assert!(lived.starts.values().all(|starts| *starts == 1));
+    each_seed(|mut chance| {
+        for world in every_policy() {
+            let lived = keeps_its_promises(World { skew: 5, ..world }, chance.another());
+            if world.policies.delivery == Delivery::AtMostOnce && world.policies.retry.is_none() {
+                assert!(lived.starts.values().all(|starts| *starts == 1));
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn at_most_once_nothing_is_started_twice() {
-    let lived = keeps_its_promises(World { hours: 24 * 30, crash_in: 10, ..PLAIN }, Chance::new());
-    assert!(lived.crashes > 1000 && lived.starts.values().all(|starts| *starts == 1));
+    each_seed(|chance| {
+        let lived = keeps_its_promises(World { hours: 24 * 30, crash_in: 10, ..PLAIN }, chance);
+        assert!(lived.crashes > 1000 && lived.starts.values().all(|starts| *starts == 1));
+    });
 }
 
 #[test]
@@ -138,25 +138,27 @@ fn at_least_once_with_all_caught_up_every_tick_comes_to_its_end() {
         policies.max_queued = Some(32);
     });
     // So that the queue always has room: an outage is at most twenty ticks or so.
-    let lived = keeps_its_promises(World { schedule: "@every 20m", hours: 24 * 60, ..world }, Chance::new());
-    assert_eq!(lived.report.ran, lived.report.ticks);
-    let lost = |ran: &&Ran| matches!(ran.ended, Some((_, Outcome::Unknown)));
-    assert!(lived.seen.iter().filter_map(Seen::as_ran).filter(lost).count() > 100, "nothing was at stake");
+    each_seed(|chance| {
+        let lived = keeps_its_promises(World { schedule: "@every 20m", hours: 24 * 60, ..world }, chance);
+        assert_eq!(lived.report.ran, lived.report.ticks);
+        let lost = |ran: &&Ran| matches!(ran.ended, Some((_, Outcome::Unknown)));
+        assert!(lived.seen.iter().filter_map(Seen::as_ran).filter(lost).count() > 100, "nothing was at stake");
+    });
 }
 
 #[test]
 fn years_of_a_nightly_job_are_kept_through_every_change_of_the_clock() {
     let world = World { schedule: "30 2 * * *", hours: 24 * 365 * 5, ..PLAIN };
-    let lived = keeps_its_promises(world, Chance::new());
-    assert!(lived.report.ticks > 1800);
+    each_seed(|chance| assert!(keeps_its_promises(world, chance).report.ticks > 1800));
 }
 
 #[test]
 fn a_job_that_pauses_itself_accounts_for_the_time() {
     let world = with(|policies| policies.pause_after_failures = Some(2));
-    let lived = keeps_its_promises(World { hours: 24 * 10, ..world }, Chance::new());
-    let paused = |seen: &&Seen| matches!(seen, Seen::Skipped { reason: Reason::Paused, .. });
-    assert!(lived.seen.iter().any(|seen| paused(&seen)));
+    let paused = |seen: &Seen| matches!(seen, Seen::Skipped { reason: Reason::Paused, .. });
+    each_seed(|chance| {
+        assert!(keeps_its_promises(World { hours: 24 * 10, ..world }, chance).seen.iter().any(paused));
+    });
 }
 
 #[test]

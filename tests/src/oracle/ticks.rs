@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use silverback::registry::{CatchUp, Overlap};
 use silverback::scheduler::plan::Reason;
 
-use super::{Finding, Promise, Report, Seen, millis};
+use super::{Finding, Promise, Ran, Report, Seen, attempts, millis};
 
 /// How many ticks that ran are looked at before one that was skipped: a tick that is tried again and again, by hosts that die,
 /// may be under way while hundreds of others come and go.
@@ -102,7 +102,7 @@ fn under_way(promise: &Promise<'_>, seen: &[Seen]) -> BTreeMap<Timestamp, Timest
     let mut ends: BTreeMap<Timestamp, Timestamp> = BTreeMap::new();
     for seen in seen {
         let (tick, end) = match seen {
-            Seen::Ran(ran) => (ran.tick, ran.ended.map_or(Timestamp::MAX, |(at, _)| at)),
+            Seen::Ran(ran) => (ran.tick, end_on_record(promise, ran).unwrap_or(Timestamp::MAX)),
             Seen::GaveUp { tick, at, .. } | Seen::Untold { tick, at, .. } => (*tick, *at),
             Seen::Skipped { first, before: None, reason, at } if may_have_waited(*reason) => (*first, *at),
             Seen::Skipped { .. } => continue,
@@ -112,6 +112,13 @@ fn under_way(promise: &Promise<'_>, seen: &[Seen]) -> BTreeMap<Timestamp, Timest
         *latest = end.max(*latest);
     }
     ends
+}
+
+/// When an attempt ended; None where it didn't, or where the next may still have waited for its time when the records end.
+fn end_on_record(promise: &Promise<'_>, ran: &Ran) -> Option<Timestamp> {
+    let (at, _) = ran.ended?;
+    let begun_by = at.checked_add(attempts::longest_wait(promise) + promise.end_within).unwrap_or(Timestamp::MAX);
+    if attempts::may_follow(promise, ran) && begun_by >= promise.until { None } else { Some(at) }
 }
 
 fn may_have_waited(reason: Reason) -> bool {
