@@ -1,7 +1,7 @@
 //! Runs of a job, whichever host ran them. What a live host says of its own runs counts; of those of a host that is gone,
 //! whatever any host's store has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +14,10 @@ use serde::Deserialize;
 use super::jobs::{Named, id};
 use super::{Api, ApiError};
 use crate::config::HostInfo;
-use crate::history::{Outcome, RunRecord};
+use crate::coordinator::Error;
+use crate::history::{Known, RunRecord, RunState};
 use crate::registry::JobId;
+use crate::scheduler;
 use crate::scheduler::plan::JobState;
 
 /// How many runs are given unless asked for more, and at the most.
@@ -57,6 +59,8 @@ pub(super) async fn list(
 
 impl Api {
     async fn runs(&self, job: &JobId, limit: usize) -> Result<Vec<RunRecord>, ApiError> {
+        // Before the records: what it forgets is a record by then.
+        let kept = self.kept_runs(job).await?;
         let peers = self.peers.others().await?;
         let live = |host: &str| host == self.host || peers.iter().any(|peer| peer.host == host);
         let (mut first_hand, mut second_hand) = (Vec::new(), Vec::new());
@@ -77,10 +81,21 @@ impl Api {
         for run in second_hand.iter_mut().filter(|run| run.ended.is_none() && !live(&run.host)) {
             run.given_up("its host went away before it ended");
         }
-        let mut runs = newest(first_hand, second_hand, limit);
-        let state = self.run_state(self.session().await?.as_ref(), job).await?;
-        runs.iter_mut().for_each(|run| mend(run, &state));
-        Ok(runs)
+        Ok(newest(mend(by_attempt(first_hand, second_hand), kept), limit))
+    }
+
+    /// What the coordinator has of the job's newest runs.
+    async fn kept_runs(&self, job: &JobId) -> Result<Vec<RunRecord>, ApiError> {
+        let value = match self.session().await?.get(&self.layout.run_state(&job.tenant, &job.name)).await {
+            Ok((value, _)) => value,
+            Err(Error::NoNode { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(match RunState::from_bytes(&value) {
+            // Of a leader job.
+            Ok(state) => state.outcomes.into(),
+            Err(_) => scheduler::kept(job, &JobState::from_bytes(&value).unwrap_or_default()),
+        })
     }
 
     /// What a live peer wrote, from the store if it doesn't answer.
@@ -96,47 +111,39 @@ impl Api {
     }
 }
 
-/// Each attempt once, newest first. A live host's own word counts before another's; of two others' the one that tells more.
-fn newest(first_hand: Vec<RunRecord>, second_hand: Vec<RunRecord>, limit: usize) -> Vec<RunRecord> {
+/// Each attempt once. A live host's own word counts before another's; of others' the one that tells more.
+fn by_attempt(first_hand: Vec<RunRecord>, second_hand: Vec<RunRecord>) -> Vec<RunRecord> {
     let key = |run: &RunRecord| (run.run.clone(), run.attempt, run.host.clone());
     let mut attempts: BTreeMap<_, RunRecord> = BTreeMap::new();
     for run in second_hand {
         match attempts.get(&key(&run)) {
-            Some(known) if tells(known) >= tells(&run) => {}
+            Some(known) if known.tells() >= run.tells() => {}
             Some(_) | None => drop(attempts.insert(key(&run), run)),
         }
     }
     attempts.extend(first_hand.into_iter().map(|run| (key(&run), run)));
-    let mut runs: Vec<RunRecord> = attempts.into_values().collect();
-    runs.sort_by(|a, b| (b.started, &b.run, b.attempt).cmp(&(a.started, &a.run, a.attempt)));
-    runs.truncate(limit);
+    attempts.into_values().collect()
+}
+
+/// A host that dies between the last write of a run and the store of its record leaves one without an end, or none, and what
+/// was written to the coordinator is what counts.
+fn mend(mut runs: Vec<RunRecord>, kept: Vec<RunRecord>) -> Vec<RunRecord> {
+    let attempt = |run: &RunRecord| (run.run.clone(), run.attempt);
+    let kept_ones: BTreeMap<_, &RunRecord> = kept.iter().map(|run| (attempt(run), run)).collect();
+    for run in runs.iter_mut().filter(|run| run.tells().0 < Known::Ended) {
+        if let Some(kept) = kept_ones.get(&attempt(run)).filter(|kept| kept.tells().0 == Known::Ended) {
+            (run.ended, run.outcome) = (kept.ended, kept.outcome);
+            run.detail.clone_from(&kept.detail);
+        }
+    }
+    let known: BTreeSet<_> = runs.iter().map(attempt).collect();
+    runs.extend(scheduler::told_again(kept).filter(|run| !known.contains(&attempt(run))));
     runs
 }
 
-/// A host that dies between the last write of a run and the store of its record leaves one without an end, and what was
-/// written to the coordinator is what counts. There a tick and its being filled in have one name: where both are, nothing is
-/// told by it.
-fn mend(run: &mut RunRecord, state: &JobState) {
-    let mut told = state.outcomes.iter().filter(|kept| kept.tick == run.tick && kept.attempt == run.attempt);
-    if let (Some(kept), None) = (told.next(), told.next())
-        && run.tick.is_some()
-        && tells(run) < ENDED
-        && kept.outcome != Outcome::Unknown
-    {
-        run.ended = Some(kept.ended);
-        run.outcome = Some(kept.outcome);
-        run.detail.clone_from(&kept.detail);
-    }
-}
-
-/// Of a run whose end is known.
-const ENDED: u8 = 3;
-
-/// How much a record says of how its run ended.
-fn tells(run: &RunRecord) -> u8 {
-    match run.outcome {
-        None => 0,
-        Some(Outcome::Unknown) => 1 + u8::from(run.ended.is_some()),
-        Some(_) => ENDED,
-    }
+/// Newest first.
+fn newest(mut runs: Vec<RunRecord>, limit: usize) -> Vec<RunRecord> {
+    runs.sort_by(|a, b| (b.started, &b.run, b.attempt).cmp(&(a.started, &a.run, a.attempt)));
+    runs.truncate(limit);
+    runs
 }

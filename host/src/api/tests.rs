@@ -234,10 +234,14 @@ fn begun(job: &JobId, tick: &str, host: &str) -> RunRecord {
 async fn succeeded(sessions: &Sessions, job: &JobId, tick: &str) {
     let (begun, mut state) = (begun(job, tick, "b"), RunState::default());
     state.push(RunRecord { ended: Some(begun.started), outcome: Some(Outcome::Succeeded), ..begun });
+    write_state(sessions, job, &state.to_bytes()).await;
+}
+
+async fn write_state(sessions: &Sessions, job: &JobId, state: &[u8]) {
     let session = sessions.get(PATIENCE).await.unwrap();
     let path = Layout::new("/zoo").run_state(&job.tenant, &job.name);
     ensure_path(session.as_ref(), &path).await.unwrap();
-    session.set(&path, &state.to_bytes(), None).await.unwrap();
+    session.set(&path, state, None).await.unwrap();
 }
 
 fn messages(page: &Value) -> Vec<&str> {

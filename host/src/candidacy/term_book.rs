@@ -50,15 +50,15 @@ impl TermBook<'_> {
         })
     }
 
-    /// Writes that this term has begun, and says of the run before that it never ended, where that is so. None where it
-    /// can't be written.
+    /// Writes that this term has begun, and tells how the one before ended, or that it never did: its own record may be lost
+    /// with its host. None where it can't be written.
     pub(super) async fn write_beginning(&self, gate: &Gate, record: &RunRecord) -> Option<Begun> {
-        let mut abandoned = None;
+        let mut before = None;
         for _ in 0..WRITE_TRIES {
-            match self.try_write_beginning(gate, record, &mut abandoned).await {
+            match self.try_write_beginning(gate, record, &mut before).await {
                 Ok(begun) => {
-                    if let Some(abandoned) = abandoned {
-                        self.history.record(self.job, abandoned, KEPT_RUNS);
+                    if let Some(before) = before {
+                        self.history.record(self.job, before, KEPT_RUNS);
                     }
                     return Some(begun);
                 }
@@ -79,7 +79,7 @@ impl TermBook<'_> {
         &self,
         gate: &Gate,
         record: &RunRecord,
-        abandoned: &mut Option<RunRecord>,
+        before: &mut Option<RunRecord>,
     ) -> Result<Begun, Error> {
         let session = gate.session();
         let path = self.path.clone();
@@ -94,7 +94,8 @@ impl TermBook<'_> {
             // Written by a try whose reply was lost.
             return Ok(Begun { state, version });
         }
-        *abandoned = state.take_abandoned(self.clock.wall());
+        state.take_abandoned(self.clock.wall());
+        *before = state.outcomes.front().cloned();
         state.running = Some(Running { record: record.clone(), nonce: String::new() });
         let data = state.to_bytes();
         let write = match version {

@@ -1,6 +1,7 @@
 //! Moves what the journal has to the shelf, job by job, once there is much of it: an object there has many runs of one job,
 //! and what a job keeps no more goes.
 
+use std::collections::btree_map::Entry::Occupied;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
@@ -102,7 +103,11 @@ fn collect(segment: &Path, text: &[u8], runs: &mut Runs, is_of_part: impl Fn(&[u
     for (job, json) in entry::lines(text).filter_map(entry::split).filter(|(job, _)| is_of_part(job)) {
         if let Some(entry) = parse::<Entry>(segment, json) {
             let job = String::from_utf8_lossy(job).into_owned();
-            runs.entry(job).or_default().insert(entry.name(), entry);
+            match runs.entry(job).or_default().entry(entry.name()) {
+                // Told again by a later term, which doesn't know what it said.
+                Occupied(known) if known.get().run.tells() >= entry.run.tells() => {}
+                known => drop(known.insert_entry(entry)),
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ use object_store::ObjectStore;
 use tokio::sync::watch;
 
 pub use cursor::{Cursor, CursorError};
-pub use record::{LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord};
+pub use record::{Known, LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord};
 pub use run::RunHandle;
 pub use run_state::{RING, RING_DETAIL_BYTES, RunState, Running, cut};
 
@@ -310,10 +310,10 @@ impl Inner {
     }
 }
 
-/// The later of two counts, but for one that is open beside one that has its end.
+/// The one that tells more counts; of two that tell as much, the earlier.
 fn add(runs: &mut BTreeMap<String, RunRecord>, run: RunRecord) {
     match runs.entry(entry::name(&run)) {
-        Occupied(known) if run.ended.is_none() && known.get().ended.is_some() => {}
+        Occupied(known) if known.get().tells() >= run.tells() => {}
         known => drop(known.insert_entry(run)),
     }
 }

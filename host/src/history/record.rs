@@ -37,6 +37,19 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What is known of how a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Known {
+    /// It was begun.
+    Begun,
+    /// Its host is gone.
+    Lost,
+    /// Its host was gone when the next one settled it.
+    SettledAsLost,
+    /// All.
+    Ended,
+}
+
 /// One attempt at one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -61,6 +74,17 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// How much it says of how the run ended: of two records of an attempt, the one that says more counts.
+    pub fn tells(&self) -> (Known, usize) {
+        let known = match self.outcome {
+            None => Known::Begun,
+            Some(Outcome::Unknown) if self.ended.is_none() => Known::Lost,
+            Some(Outcome::Unknown) => Known::SettledAsLost,
+            Some(_) => Known::Ended,
+        };
+        (known, self.detail.len())
+    }
+
     /// A run whose host will never say how it ended.
     pub fn given_up(&mut self, why: &str) {
         self.outcome = Some(Outcome::Unknown);

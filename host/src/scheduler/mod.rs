@@ -25,5 +25,6 @@ mod way;
 pub use group::{GroupDuty, Led, Scheduling};
 pub use order::TriggerError;
 pub use pipeline::Pipelines;
+pub use records::{kept, told_again};
 pub use runner::{Runner, Start};
 pub use turns::Turns;

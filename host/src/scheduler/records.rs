@@ -1,10 +1,30 @@
 //! The records of what becomes of a job's ticks and runs, for people.
+//!
+//! A record is stored a moment after what it tells of was written to the coordinator, and is lost with a host that dies in
+//! between. So whoever follows tells it again, from the run state ([`told_again`]).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::plan::{Abandoned, Occasion, Skip, Skipped};
+use super::plan::{Abandoned, JobState, Kept, Occasion, Skip, Skipped};
 use crate::history::{Outcome, RunRecord};
 use crate::registry::JobId;
+
+/// How long after what it tells of a record is stored, at the most; counted from the newest that its host wrote.
+const STORED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// The outcomes that a job's run state has, as far as it tells of them.
+pub fn kept(job: &JobId, state: &JobState) -> Vec<RunRecord> {
+    let (host, token) = state.holder.as_ref().map_or(("?", 0), |holder| (holder.host.as_str(), holder.token));
+    let scribe = Scribe { job, host, token };
+    state.outcomes.iter().map(|kept| scribe.kept(kept)).collect()
+}
+
+/// Those of these whose own records may be lost with their host: the newest, and what came shortly before.
+pub fn told_again(kept: Vec<RunRecord>) -> impl Iterator<Item = RunRecord> {
+    let newest = kept.iter().filter_map(|record| record.ended).max();
+    let is_near = move |ended| newest.is_some_and(|newest: Timestamp| newest.duration_since(ended) <= STORED_WITHIN);
+    kept.into_iter().filter(move |record| record.ended.is_some_and(is_near))
+}
 
 /// Writes the records of one job in one term.
 pub(super) struct Scribe<'a> {
@@ -55,6 +75,16 @@ impl Scribe<'_> {
             outcome: Some(Outcome::Unknown),
             detail: format!("host `{host}` began it and did not say how it ended{again}"),
             ..self.begun(&found.of, found.attempt, found.begun)
+        }
+    }
+
+    /// What the run state has of an attempt that is over.
+    fn kept(&self, kept: &Kept) -> RunRecord {
+        RunRecord {
+            ended: Some(kept.ended),
+            outcome: Some(kept.outcome),
+            detail: kept.detail.clone(),
+            ..self.begun(&kept.of, kept.attempt, kept.began())
         }
     }
 

@@ -100,7 +100,7 @@ fn late_between(states: &[Seen], first: Timestamp, (from, to): (Timestamp, Times
     for seen in states.iter().filter(|seen| seen.at >= from && seen.at < to) {
         if let Some(kept) = seen.state.outcomes.front().filter(|_| seen.finished()) {
             let schedule = Schedule::parse(&spec, Some(&seen.job)).context("the schedule is valid")?;
-            let begins = schedule.begins(kept.tick.context("a run of a tick")?);
+            let begins = schedule.begins(kept.of.tick().context("a run of a tick")?);
             times.push(Duration::try_from(kept.ended.duration_since(begins)).unwrap_or_default());
         }
     }

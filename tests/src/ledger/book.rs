@@ -62,9 +62,8 @@ impl Book<'_> {
 
     /// When and how a run ended, and whether it said that trying again may help.
     fn end(&mut self, change: &Change, run: &Active, count: Option<u64>) -> (Timestamp, Outcome, Option<bool>) {
-        let is_its = |kept: &&Kept| {
-            kept.outcome != Outcome::Skipped && (kept.tick, kept.attempt) == (run.of.tick(), run.attempt)
-        };
+        let is_its =
+            |kept: &&Kept| kept.outcome != Outcome::Skipped && (&kept.of, kept.attempt) == (&run.of, run.attempt);
         if let Some(kept) = change.told.iter().find(is_its) {
             let retryable = (kept.outcome == Outcome::Failed).then_some(kept.detail == RETRYABLE);
             return (kept.ended, kept.outcome, retryable);
@@ -93,8 +92,9 @@ impl Book<'_> {
 
     fn skips(&mut self, change: &Change) {
         let (mut ticks, mut attempts) = (BTreeSet::new(), BTreeSet::new());
-        for Kept { tick, attempt, outcome, ended, detail } in &change.told {
-            let (Some(tick), Outcome::Skipped) = (*tick, outcome) else { continue };
+        for Kept { of, attempt, outcome, ended, took_ms: _, detail } in &change.told {
+            let (Occasion::Tick(tick), Outcome::Skipped) = (of, outcome) else { continue };
+            let tick = *tick;
             let reason = reason(detail);
             self.story.seen.push(match attempt {
                 1 => Seen::Skipped { first: tick, before: None, reason, at: *ended },

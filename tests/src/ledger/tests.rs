@@ -56,7 +56,8 @@ impl Desk {
 
     fn push(&mut self, tick: i64, outcome: Outcome, ended: i64, detail: &str) {
         let detail = detail.to_owned();
-        let kept = Kept { tick: Some(second(tick)), attempt: 1, outcome, ended: second(ended), detail };
+        let kept =
+            Kept { of: Occasion::Tick(second(tick)), attempt: 1, outcome, ended: second(ended), took_ms: 0, detail };
         self.state.outcomes.push_front(kept);
     }
 

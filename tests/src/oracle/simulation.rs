@@ -202,13 +202,13 @@ impl Life<'_> {
     fn take_over(&mut self, host: &mut Host) -> Result<(), Crash> {
         let now = self.now + host.skew;
         self.break_state(now);
-        if let Some(found) = taken_over(&self.state(), &self.rules, &[], now) {
+        if let Some(found) = taken_over(&self.state(), &self.rules, &host.term, &[], now) {
             let of = found.abandoned.iter().filter_map(|lost| Some((lost.of.tick()?, lost.attempt)));
             let ends: Vec<_> = of.map(|of| Ended { of, outcome: Outcome::Unknown, retryable: None, at: now }).collect();
             self.write(&found.decision, &ends, now)?;
         }
         let made: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        match changed(&self.state(), &self.rules, made, now) {
+        match changed(&self.state(), &self.rules, &host.term, made, now) {
             Some(decision) => self.write(&decision, &[], now),
             None => Ok(()),
         }
@@ -220,7 +220,7 @@ impl Life<'_> {
         if self.state().paused.is_none() || self.chance.below(4) > 0 {
             return Ok(());
         }
-        let decision = changed(&self.state(), &self.rules, now, now).expect("a resumed job is changed");
+        let decision = changed(&self.state(), &self.rules, &host.term, now, now).expect("a resumed job is changed");
         self.write(&decision, &[], now)
     }
 

@@ -67,10 +67,10 @@ impl Keeper {
     /// changed or resumed.
     pub(super) fn settle(&mut self, desk: &mut Desk) {
         let now = desk.now();
-        if let Some(found) = plan::taken_over(&self.state, &self.rules(), &self.nonces(), now) {
+        if let Some(found) = plan::taken_over(&self.state, &self.rules(), &self.term, &self.nonces(), now) {
             return self.write(found.decision, Then::Settle { abandoned: found.abandoned }, desk);
         }
-        match plan::changed(&self.state, &self.rules(), self.changed_at, now) {
+        match plan::changed(&self.state, &self.rules(), &self.term, self.changed_at, now) {
             Some(decision) => self.write(decision, Then::Settle { abandoned: Vec::new() }, desk),
             None => self.stage = Stage::Ready,
         }

@@ -17,7 +17,7 @@ impl Keeper {
         match self.orders.pop_front() {
             None => false,
             Some(Order::Backfill { from, to, answer }) => {
-                match plan::backfilled(&self.state, &self.rules(), (from, to), desk.now()) {
+                match plan::backfilled(&self.state, &self.rules(), &self.term, (from, to), desk.now()) {
                     Ok((decision, count)) => self.write(decision, Then::Backfill { count, answer }, desk),
                     Err(error) => drop(answer.send(Err(error.into()))),
                 }

@@ -11,6 +11,7 @@ use crate::scheduler::change::{Change, Setback, Unchanged, Written};
 use crate::scheduler::desk::Desk;
 use crate::scheduler::order::TriggerError;
 use crate::scheduler::plan::{Abandoned, Begin, Decision, JobState, Skip};
+use crate::scheduler::records::{kept, told_again};
 use crate::scheduler::runner::Start;
 use crate::scheduler::turns::Turn;
 
@@ -55,9 +56,15 @@ impl Then {
 }
 
 impl Keeper {
-    /// Sends a decision on its way.
+    /// Sends a decision on its way. With the first of a term, the last ones of the term before are told again: the run state
+    /// forgets them by and by, and names their host no more.
     pub(super) fn write(&mut self, decision: Decision, then: Then, desk: &mut Desk) {
         let Decision { next, value, skips, begin: _ } = decision;
+        if self.state.holder.is_some() && self.state.holder != next.holder {
+            for record in told_again(kept(self.id(), &self.state)) {
+                desk.scheduling.history.record(self.id(), record, self.kept_runs());
+            }
+        }
         let id = self.id();
         let layout = &desk.scheduling.layout;
         let unchanged = || Unchanged { path: layout.job(&id.tenant, &id.name), version: self.job.version };

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::arrivals::{Arrival, arrivals};
 use super::skip::{Reason, Skip, Skipped};
-use super::state::{Active, JobState, Occasion, Phase};
-use super::{Begin, Decision, Rules};
+use super::state::{Active, JobState, Kept, Occasion, Phase};
+use super::{Begin, Decision, Rules, Term};
 use crate::history::Outcome;
 use crate::registry::{CatchUp, Overlap};
 
@@ -14,33 +14,36 @@ pub(super) struct Draft<'a> {
     pub(super) rules: &'a Rules<'a>,
     pub(super) now: Timestamp,
     pub(super) state: JobState,
+    /// The term whose decision it is.
+    term: &'a Term,
     pub(super) skips: Vec<Skip>,
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn of(state: &JobState, rules: &'a Rules<'a>, now: Timestamp) -> Self {
-        Draft { rules, now, state: state.clone(), skips: Vec::new() }
+    pub(super) fn of(state: &JobState, rules: &'a Rules<'a>, term: &'a Term, now: Timestamp) -> Self {
+        Draft { rules, now, state: state.clone(), term, skips: Vec::new() }
     }
 
     /// What is skipped stands in the state too, so that it is told even where its record is lost in a crash.
     pub(super) fn decide(mut self, begin: Option<Begin>) -> Decision {
         for Skip { what, reason } in &self.skips {
-            let (tick, attempt) = match what {
-                Skipped::Tick(tick) | Skipped::Ticks { first: tick, .. } | Skipped::Backfill { first: tick, .. } => {
-                    (Some(*tick), 1)
-                }
-                Skipped::Attempt { of, attempt } => (of.tick(), *attempt),
+            let (of, attempt) = match what {
+                Skipped::Tick(tick) | Skipped::Ticks { first: tick, .. } => (Occasion::Tick(*tick), 1),
+                Skipped::Backfill { first: tick, .. } => (Occasion::Backfill(*tick), 1),
+                Skipped::Attempt { of, attempt } => (of.clone(), *attempt),
             };
-            self.state.push(tick, attempt, Outcome::Skipped, self.now, reason.as_str());
+            let (outcome, detail) = (Outcome::Skipped, reason.to_string());
+            self.state.push(Kept { of, attempt, outcome, ended: self.now, took_ms: 0, detail });
         }
+        self.state.holder = Some(self.term.holder.clone());
         let (next, value) = self.state.fit();
         Decision { next, value, skips: self.skips, begin }
     }
 
-    /// Decides what came after the cursor and by `until`, for a term that keeps the job `since` then.
-    pub(super) fn admit(&mut self, since: Timestamp, until: Timestamp) {
+    /// Decides what came after the cursor and by `until`.
+    pub(super) fn admit(&mut self, until: Timestamp) {
         let cursor = *self.state.cursor.get_or_insert(self.now);
-        let Some(found) = arrivals(self.rules, cursor, since, until, self.is_busy()) else { return };
+        let Some(found) = arrivals(self.rules, cursor, self.term.since, until, self.is_busy()) else { return };
         self.state.cursor = Some(found.latest);
         self.skips.extend(found.skips);
         for arrival in found.left {

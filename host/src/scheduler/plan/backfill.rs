@@ -9,7 +9,7 @@ use super::Decision;
 use super::admit::Draft;
 use super::skip::{Reason, Skip, Skipped};
 use super::state::JobState;
-use super::{Rules, later};
+use super::{Rules, Term, later};
 
 /// The most ticks of one back-fill.
 pub const MAX_BACKFILL: usize = 1000;
@@ -76,6 +76,7 @@ pub enum BackfillError {
 pub fn backfilled(
     state: &JobState,
     rules: &Rules<'_>,
+    term: &Term,
     (from, to): (Timestamp, Timestamp),
     now: Timestamp,
 ) -> Result<(Decision, usize), BackfillError> {
@@ -98,7 +99,7 @@ pub fn backfilled(
     if ticks.len() > MAX_BACKFILL {
         return Err(BackfillError::TooMany { from, to });
     }
-    let mut draft = Draft::of(state, rules, now);
+    let mut draft = Draft::of(state, rules, term, now);
     draft.state.backfill = Some(Backfill { next: *first, last: *last, asked: now });
     Ok((draft.decide(None), ticks.len()))
 }

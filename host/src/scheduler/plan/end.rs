@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::admit::Draft;
 use super::skip::Reason;
-use super::state::{Active, JobState, Occasion, Phase};
+use super::state::{Active, JobState, Kept, Occasion, Phase, span_ms};
 use super::{Decision, Rules, Term, later, millis};
 use crate::history::Outcome;
 use crate::registry::{Delivery, Retry, RetryOn};
@@ -61,15 +61,24 @@ pub fn ended(
     now: Timestamp,
 ) -> Option<Decision> {
     state.begun(nonce)?;
-    let mut draft = Draft::of(state, rules, now);
+    let mut draft = Draft::of(state, rules, term, now);
     if state.paused.is_none() {
-        draft.admit(term.since, now);
+        draft.admit(now);
     }
     let at = draft.state.active.iter().position(|active| active.nonce() == Some(nonce))?;
     let run = draft.state.active.remove(at);
-    draft.state.push(run.of.tick(), run.attempt, end.outcome(), now, detail);
+    draft.state.push(over(&run, end.outcome(), now, detail.to_owned()));
     draft.follow(&run, at, end);
     Some(draft.decide(None))
+}
+
+/// An attempt that was under way is over.
+pub(super) fn over(run: &Active, outcome: Outcome, ended: Timestamp, detail: String) -> Kept {
+    let took_ms = match run.phase {
+        Phase::Begun { at, .. } => span_ms(at, ended),
+        Phase::Waiting { .. } => 0,
+    };
+    Kept { of: run.of.clone(), attempt: run.attempt, outcome, ended, took_ms, detail }
 }
 
 impl Draft<'_> {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::backfill::Backfill;
 use super::stored::{self, Stored};
-use crate::history::{Outcome, RING, cut};
+use super::{later, millis};
+use crate::history::{Outcome, RING, RunRecord, cut};
 
 /// The most bytes of the node's value.
 pub const MAX_STATE_BYTES: usize = 1024;
@@ -23,7 +24,7 @@ const PAUSE_BYTES: usize = 40;
 pub struct JobState {
     /// Every tick up to here was begun, skipped, or waits in the queue: none of them is decided again.
     pub cursor: Option<Timestamp>,
-    /// Who began what is under way. All of it is one term's: a term first settles what it finds of another.
+    /// Whose term wrote this. All that is under way is its own: a term first settles what it finds of another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
     /// The runs that were begun and are not over, oldest first; at most [`crate::registry::MAX_RUNNING`].
@@ -46,7 +47,7 @@ pub struct JobState {
     pub outcomes: VecDeque<Kept>,
 }
 
-/// Whose the runs under way are.
+/// Whose term wrote a run state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The host's name.
@@ -114,14 +115,18 @@ pub struct Paused {
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The nominal time; None for an order.
-    pub tick: Option<Timestamp>,
+    /// What it was for.
+    pub of: Occasion,
     /// From 1.
     pub attempt: u32,
     /// How.
     pub outcome: Outcome,
     /// When.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
     pub ended: Timestamp,
+    /// How long it took, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub took_ms: u32,
     /// Why, cut.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
@@ -147,17 +152,9 @@ impl JobState {
     }
 
     /// Puts an outcome into the ring, as its newest; the oldest give way where there is no room.
-    pub(super) fn push(
-        &mut self,
-        tick: Option<Timestamp>,
-        attempt: u32,
-        outcome: Outcome,
-        ended: Timestamp,
-        detail: &str,
-    ) {
-        let mut detail = detail.to_owned();
-        cut(&mut detail, DETAIL_BYTES);
-        self.outcomes.push_front(Kept { tick, attempt, outcome, ended, detail });
+    pub(super) fn push(&mut self, mut kept: Kept) {
+        cut(&mut kept.detail, DETAIL_BYTES);
+        self.outcomes.push_front(kept);
         self.outcomes.truncate(RING);
     }
 
@@ -166,11 +163,8 @@ impl JobState {
         self.paused = Some(Paused { at, why });
     }
 
-    /// Ready to be written, with the node's value: within [`MAX_STATE_BYTES`], and without a holder of nothing.
+    /// Ready to be written, with the node's value: within [`MAX_STATE_BYTES`].
     pub(super) fn fit(mut self) -> (Self, Vec<u8>) {
-        if !self.active.iter().any(|active| active.nonce().is_some()) {
-            self.holder = None;
-        }
         loop {
             let bytes = self.to_bytes();
             if bytes.len() <= MAX_STATE_BYTES || self.outcomes.pop_back().is_none() {
@@ -207,6 +201,32 @@ impl Active {
             Phase::Waiting { .. } => None,
         }
     }
+}
+
+impl Kept {
+    /// What a whole record says of an attempt that is over.
+    pub(super) fn of_record(record: RunRecord) -> Option<Self> {
+        let ended = record.ended?;
+        let name = record.run.rsplit('/').next().unwrap_or_default().to_owned();
+        Some(Kept {
+            of: record.tick.map_or(Occasion::Order(name), Occasion::Tick),
+            attempt: record.attempt,
+            outcome: record.outcome?,
+            ended,
+            took_ms: span_ms(record.started, ended),
+            detail: record.detail,
+        })
+    }
+
+    /// When it began.
+    pub fn began(&self) -> Timestamp {
+        later(self.ended, -millis(u64::from(self.took_ms)))
+    }
+}
+
+/// From one time until another, in whole milliseconds; 0 where that is in the past.
+pub(super) fn span_ms(from: Timestamp, until: Timestamp) -> u32 {
+    u32::try_from(until.duration_since(from).as_millis().max(0)).unwrap_or(u32::MAX)
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -83,13 +83,13 @@ pub fn next_step(state: &JobState, rules: &Rules<'_>, term: &Term, turn: Turn, n
     if state.paused.is_some() {
         return Step::Wait(wake(state, rules, term, now));
     }
-    let mut draft = Draft::of(state, rules, now);
-    draft.admit(term.since, turn.asked.min(now));
-    draft.admit(term.since, now);
+    let mut draft = Draft::of(state, rules, term, now);
+    draft.admit(turn.asked.min(now));
+    draft.admit(now);
     draft.skip_too_late();
     let begin = match (draft.due(), turn.answer) {
         (None, _) => None,
-        (Some(due), Answer::Given) => Some(draft.begin_due(&due, term, nonce)),
+        (Some(due), Answer::Given) => Some(draft.begin_due(&due, nonce)),
         (Some(due), Answer::Refused(reason)) => {
             draft.refuse(&due, reason);
             None
@@ -121,8 +121,8 @@ pub fn has_room(state: &JobState, rules: &Rules<'_>) -> Result<(), UnderWay> {
 /// A run beside the schedule, of this name, begun at `now`: also while the job is paused. The job [`has_room`], and its turn
 /// was given.
 pub fn ordered(state: &JobState, rules: &Rules<'_>, term: &Term, name: &str, now: Timestamp, nonce: u32) -> Decision {
-    let mut draft = Draft::of(state, rules, now);
-    let begin = draft.begin(Occasion::Order(name.to_owned()), 1, term, nonce);
+    let mut draft = Draft::of(state, rules, term, now);
+    let begin = draft.begin(Occasion::Order(name.to_owned()), 1, nonce);
     draft.decide(Some(begin))
 }
 
@@ -155,9 +155,9 @@ impl Draft<'_> {
         }
     }
 
-    fn begin_due(&mut self, due: &Due, term: &Term, nonce: u32) -> Begin {
+    fn begin_due(&mut self, due: &Due, nonce: u32) -> Begin {
         let (of, attempt) = self.take(due);
-        self.begin(of, attempt, term, nonce)
+        self.begin(of, attempt, nonce)
     }
 
     fn refuse(&mut self, due: &Due, reason: Reason) {
@@ -177,9 +177,8 @@ impl Draft<'_> {
         alone && self.skips.len() < untold && self.state.active == before.active
     }
 
-    fn begin(&mut self, of: Occasion, attempt: u32, term: &Term, nonce: u32) -> Begin {
+    fn begin(&mut self, of: Occasion, attempt: u32, nonce: u32) -> Begin {
         let phase = Phase::Begun { nonce, at: self.now, deadline: self.rules.end_deadline(self.now) };
-        self.state.holder = Some(term.holder.clone());
         self.state.active.push(Active { of: of.clone(), attempt, phase });
         Begin { of, attempt, nonce }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::backfill::Backfill;
 use super::state::{Active, Holder, JobState, Kept, Occasion, Paused, Phase};
-use crate::history::{RING, Running};
+use crate::history::{RING, RunRecord, Running};
 
 /// What either form may have.
 #[derive(Deserialize)]
@@ -44,7 +44,7 @@ impl From<Stored> for JobState {
             failures: stored.failures,
             paused: stored.paused,
             // An outcome is for people: one that can't be read is no reason to lose the cursor.
-            outcomes: stored.outcomes.into_iter().filter_map(|kept| serde_json::from_value(kept).ok()).collect(),
+            outcomes: stored.outcomes.into_iter().filter_map(outcome).collect(),
         };
         state.outcomes.truncate(RING);
         for Kept { detail, .. } in &mut state.outcomes {
@@ -54,6 +54,14 @@ impl From<Stored> for JobState {
             state.take_in(running);
         }
         state
+    }
+}
+
+/// Whole records are of the first form.
+fn outcome(value: serde_json::Value) -> Option<Kept> {
+    match Kept::deserialize(&value) {
+        Ok(kept) => Some(kept),
+        Err(_) => RunRecord::deserialize(&value).ok().and_then(Kept::of_record),
     }
 }
 

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 
 use super::admit::Draft;
+use super::end::over;
 use super::skip::{Reason, Skip, Skipped};
 use super::state::{Active, Holder, JobState, Occasion, Phase};
-use super::{Decision, Rules};
+use super::{Decision, Rules, Term};
 use crate::history::Outcome;
 use crate::registry::Delivery;
 
@@ -38,8 +39,14 @@ pub struct Abandoned {
 
 /// Settles the runs that were begun and that the driver has not `under_way` itself (by nonce): those of earlier terms, and
 /// those of its own whose end it couldn't write. None where there are none.
-pub fn taken_over(state: &JobState, rules: &Rules<'_>, under_way: &[u32], now: Timestamp) -> Option<TakenOver> {
-    let mut draft = Draft::of(state, rules, now);
+pub fn taken_over(
+    state: &JobState,
+    rules: &Rules<'_>,
+    term: &Term,
+    under_way: &[u32],
+    now: Timestamp,
+) -> Option<TakenOver> {
+    let mut draft = Draft::of(state, rules, term, now);
     let mut abandoned = Vec::new();
     for run in std::mem::take(&mut draft.state.active) {
         match run.phase {
@@ -59,7 +66,7 @@ impl Draft<'_> {
     fn settle(&mut self, run: &Active, holder: Option<&Holder>) -> bool {
         let host = holder.map_or("?", |holder| holder.host.as_str());
         let detail = format!("host `{host}` did not say how it ended");
-        self.state.push(run.of.tick(), run.attempt, Outcome::Unknown, self.now, &detail);
+        self.state.push(over(run, Outcome::Unknown, self.now, detail));
         let attempt = run.attempt.saturating_add(1);
         match self.rules.policies.delivery {
             Delivery::AtMostOnce => false,
@@ -85,9 +92,9 @@ impl Draft<'_> {
 
 /// The job was made, changed or resumed at `at`, by the ensemble's clock: it ticks from there on, not before
 /// (kubernetes#63371), and goes on where it had paused itself. The same again changes nothing; None where nothing changes.
-pub fn changed(state: &JobState, rules: &Rules<'_>, at: Timestamp, now: Timestamp) -> Option<Decision> {
+pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, at: Timestamp, now: Timestamp) -> Option<Decision> {
     let from = rules.schedule.cursor_at(at);
-    let mut draft = Draft::of(state, rules, now);
+    let mut draft = Draft::of(state, rules, term, now);
     let paused = draft.state.paused.take_if(|paused| paused.at <= at).is_some();
     let reason = if paused { Reason::Paused } else { Reason::Changed };
     if paused {

@@ -1,6 +1,7 @@
 //! What a term leaves to the next.
 
 use super::*;
+use crate::scheduler::kept;
 
 /// A group whose leader has begun the tick of ten o'clock.
 async fn begun(component: Vec<u8>) -> (Place, Arc<SetClock>, JobId, Led) {
@@ -77,8 +78,23 @@ async fn the_next_term_goes_on_where_the_last_one_ended() {
     clock.set(at("2026-01-01T11:00:00Z"));
     let led = place.lead("c").await;
     let state = place.until(&job, |state| count(state, Outcome::Succeeded) == 2).await;
-    assert_eq!(state.outcomes[0].tick, Some(at("2026-01-01T11:00:00Z")));
+    assert_eq!(state.outcomes[0].of.tick(), Some(at("2026-01-01T11:00:00Z")));
     led.drain().await;
+}
+
+/// A host that dies just after the last write of a run leaves no record of it, and the run state forgets it by and by.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_last_term_ran_is_told_again_by_the_next() {
+    let (place, clock, job, led) = begun(quick()).await;
+    let state = place.until(&job, |state| count(state, Outcome::Succeeded) == 1).await;
+    let own = led.ended(&job, RUN).await;
+    led.drain().await;
+    assert_eq!(kept(&job, &state), std::slice::from_ref(&own), "the run state tells all of so short a run");
+    clock.set(at("2026-01-01T11:00:00Z"));
+    let next = place.lead("b").await;
+    place.until(&job, |state| count(state, Outcome::Succeeded) == 2).await;
+    assert_eq!(next.ended(&job, RUN).await, own);
+    next.drain().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

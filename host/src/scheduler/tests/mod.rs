@@ -214,7 +214,7 @@ impl Led {
 
 /// Ticks and outcomes, newest first.
 fn ring(state: &JobState) -> Vec<(Option<Timestamp>, Outcome)> {
-    state.outcomes.iter().map(|record| (record.tick, record.outcome)).collect()
+    state.outcomes.iter().map(|record| (record.of.tick(), record.outcome)).collect()
 }
 
 fn count(state: &JobState, outcome: Outcome) -> usize {

@@ -39,7 +39,7 @@ async fn a_failed_run_is_tried_again_after_its_back_off_and_the_retry_survives_i
     clock.set(at("2026-01-01T10:10:00Z"));
     let second = place.lead("c").await;
     let state = place.until(&job, |state| count(state, Outcome::Failed) == 2).await;
-    assert_eq!((state.outcomes[0].attempt, state.outcomes[0].tick), (2, Some(at("2026-01-01T10:00:00Z"))));
+    assert_eq!((state.outcomes[0].attempt, state.outcomes[0].of.tick()), (2, Some(at("2026-01-01T10:00:00Z"))));
     assert_eq!((state.active.len(), state.failures), (0, 1));
     second.drain().await;
 }
@@ -80,7 +80,7 @@ async fn a_job_that_failed_too_often_pauses_itself_until_it_is_resumed() {
     clock.set(at("2026-01-01T13:00:00Z"));
     let led = place.lead("c").await;
     let state = place.until(&job, |state| count(state, Outcome::Failed) == 2).await;
-    assert_eq!(state.outcomes[0].tick, Some(at("2026-01-01T13:00:00Z")));
+    assert_eq!(state.outcomes[0].of.tick(), Some(at("2026-01-01T13:00:00Z")));
     led.drain().await;
 }
 

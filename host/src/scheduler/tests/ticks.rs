@@ -12,7 +12,7 @@ async fn each_tick_runs_once() {
     assert_eq!(state.active, []);
     assert_eq!(count(&state, Outcome::Succeeded), state.outcomes.len());
     for (later, earlier) in state.outcomes.iter().zip(state.outcomes.iter().skip(1)) {
-        let gap = later.tick.unwrap().duration_since(earlier.tick.unwrap());
+        let gap = later.of.tick().unwrap().duration_since(earlier.of.tick().unwrap());
         assert_eq!(gap.as_secs(), 1, "{:?}", ring(&state));
     }
     let history = History::new(place.store(), "b", clock::system());

@@ -7,7 +7,7 @@ fn filled_in(text: &str) -> Occasion {
 }
 
 fn fill_in(desk: &mut Desk, from: &str, to: &str, now: &str) -> Result<usize, BackfillError> {
-    let (decision, count) = backfilled(&desk.state, &desk.rules(), (at(from), at(to)), at(now))?;
+    let (decision, count) = backfilled(&desk.state, &desk.rules(), &desk.term, (at(from), at(to)), at(now))?;
     desk.write(decision);
     Ok(count)
 }
@@ -46,8 +46,8 @@ fn a_change_of_the_job_ends_a_span_and_another_host_does_not() {
     let mut desk = Desk::new("@every 10s", PolicySpec::default());
     desk.state.cursor = Some(at("01:00:00"));
     fill_in(&mut desk, "00:00:10", "00:00:30", "01:00:01").unwrap();
-    assert_eq!(changed(&desk.state, &desk.rules(), at("00:00:00"), at("01:00:02")), None);
-    let edited = changed(&desk.state, &desk.rules(), at("01:00:03"), at("01:00:04")).unwrap();
+    assert_eq!(changed(&desk.state, &desk.rules(), &desk.term, at("00:00:00"), at("01:00:02")), None);
+    let edited = changed(&desk.state, &desk.rules(), &desk.term, at("01:00:03"), at("01:00:04")).unwrap();
     desk.write(edited);
     assert_eq!(desk.state.backfill, None);
     desk.has_skipped(&[("00:00:10..00:00:31 filled in", Reason::Changed)]);
@@ -63,7 +63,7 @@ fn a_retry_of_what_is_filled_in_is_not_too_old_for_anything() {
     assert_eq!(desk.at("01:00:01").0, [(filled_in("00:00:10"), 1)]);
     desk.ends("01:00:02", End::Failed { retryable: true });
     desk.fails_over("01:00:03");
-    assert_eq!(changed(&desk.state, &desk.rules(), at("00:00:00"), at("01:00:03")), None);
+    assert_eq!(changed(&desk.state, &desk.rules(), &desk.term, at("00:00:00"), at("01:00:03")), None);
     assert_eq!(desk.at("01:00:30").0.first(), Some(&(filled_in("00:00:10"), 2)));
 }
 
@@ -82,7 +82,7 @@ fn a_span_that_makes_no_sense_is_refused_with_its_times() {
     assert_eq!(fill_in(&mut desk, "00:00:00", "00:16:40", now), Err(BackfillError::TooMany { from, to }));
     // Ten years of seconds, and no time spent on it.
     let (from, to) = ("2015-01-01T00:00:00Z".parse().unwrap(), at("00:00:00"));
-    let refused = backfilled(&desk.state, &desk.rules(), (from, to), at(now));
+    let refused = backfilled(&desk.state, &desk.rules(), &desk.term, (from, to), at(now));
     assert_eq!(
         refused.unwrap_err().to_string(),
         "from, to: the job has more than 1000 ticks from `2015-01-01T00:00:00Z` to `2026-01-01T00:00:00Z`; \
@@ -91,7 +91,7 @@ fn a_span_that_makes_no_sense_is_refused_with_its_times() {
     let yearly = Desk::new("0 0 24 12 *", PolicySpec::default());
     let (from, to) = (at("00:00:00"), at("01:00:00"));
     assert_eq!(
-        backfilled(&yearly.state, &yearly.rules(), (from, to), at(now)).unwrap_err(),
+        backfilled(&yearly.state, &yearly.rules(), &yearly.term, (from, to), at(now)).unwrap_err(),
         BackfillError::Empty { from, to }
     );
 }

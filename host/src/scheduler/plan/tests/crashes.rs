@@ -68,9 +68,9 @@ fn a_run_of_this_driver_is_left_alone() {
     let mut desk = Desk::new("@every 10s", PolicySpec::default());
     desk.begins("00:00:10", &["00:00:10"]);
     let nonce = desk.state.active[0].nonce().unwrap();
-    assert_eq!(taken_over(&desk.state, &desk.rules(), &[nonce], at("00:00:11")), None);
+    assert_eq!(taken_over(&desk.state, &desk.rules(), &desk.term, &[nonce], at("00:00:11")), None);
     // Its end couldn't be written: it is as one whose host died.
-    assert!(taken_over(&desk.state, &desk.rules(), &[], at("00:00:11")).is_some());
+    assert!(taken_over(&desk.state, &desk.rules(), &desk.term, &[], at("00:00:11")).is_some());
 }
 
 /// kubernetes#63371, temporal#4866.
@@ -81,7 +81,7 @@ fn a_changed_job_ticks_from_its_change_on_and_what_waited_is_skipped() {
     desk.begins("00:00:20", &[]);
     desk.begins("00:00:30", &[]);
     desk.fails_over("00:00:41");
-    let change = |desk: &Desk, now| changed(&desk.state, &desk.rules(), at("00:00:25"), at(now));
+    let change = |desk: &Desk, now| changed(&desk.state, &desk.rules(), &desk.term, at("00:00:25"), at(now));
     let decision = change(&desk, "00:00:41").unwrap();
     desk.write(decision);
     assert_eq!(change(&desk, "00:00:42"), None, "the same change again is none");
@@ -89,7 +89,7 @@ fn a_changed_job_ticks_from_its_change_on_and_what_waited_is_skipped() {
     desk.begins("00:00:42", &["00:00:30"]);
     let mut new = Desk::new("@every 10s", PolicySpec::default());
     new.state = JobState::default();
-    let made = changed(&new.state, &new.rules(), at("00:00:35"), at("00:00:36")).unwrap();
+    let made = changed(&new.state, &new.rules(), &new.term, at("00:00:35"), at("00:00:36")).unwrap();
     new.write(made);
     new.begins("00:00:36", &[]);
     new.begins("00:00:40", &["00:00:40"]);

@@ -88,7 +88,7 @@ impl Desk {
     fn fails_over(&mut self, time: &str) -> Vec<Abandoned> {
         let holder = Holder { host: "b".to_owned(), token: self.term.holder.token + 1 };
         self.term = Term { holder, since: at(time), stopping: Vec::new() };
-        let found = taken_over(&self.state, &self.rules(), &[], at(time));
+        let found = taken_over(&self.state, &self.rules(), &self.term, &[], at(time));
         found.map_or_else(Vec::new, |found| {
             self.write(found.decision);
             found.abandoned

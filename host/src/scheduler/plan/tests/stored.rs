@@ -29,7 +29,7 @@ fn a_state_of_the_first_form_is_read_and_its_run_is_settled() {
         let mut desk = Desk::new("@every 10s", PolicySpec::default());
         desk.state = JobState::from_bytes(&first.to_bytes()).unwrap();
         assert_eq!(desk.state.cursor, first.cursor);
-        assert_eq!(desk.state.outcomes[0].tick, Some(at("00:00:10")));
+        assert_eq!(desk.state.outcomes[0].of.tick(), Some(at("00:00:10")));
         let lost = desk.fails_over("00:00:25");
         assert_eq!((&lost[0].of, lost[0].holder.as_ref().unwrap().host.as_str()), (&of, "a"));
         desk.begins("00:00:25", &[]);
@@ -54,7 +54,7 @@ fn the_fullest_state_fits_and_loses_only_outcomes() {
     desk.nonce = u32::MAX - 1000;
     desk.state.failures = 1000;
     let span = ("2025-12-31T23:00:00Z".parse().unwrap(), "2025-12-31T23:10:00Z".parse().unwrap());
-    let filled_in = backfilled(&desk.state, &desk.rules(), span, at("00:00:00")).unwrap().0;
+    let filled_in = backfilled(&desk.state, &desk.rules(), &desk.term, span, at("00:00:00")).unwrap().0;
     desk.write(filled_in);
     for _ in 0..4 {
         let name = "m".repeat(32);
