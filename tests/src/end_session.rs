@@ -19,12 +19,16 @@ pub fn end_session(server: SocketAddr, id: i64) -> io::Result<()> {
         match close(server, id) {
             Ok(Known::No) => return Ok(()),
             Ok(Known::Asked) => {}
-            // The server, or the client that takes its session back, was quicker: the next try tells what became of it.
-            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {}
+            Err(error) if is_hung_up(&error) => {}
             Err(error) => return Err(error),
         }
     }
     Err(io::Error::other(format!("session 0x{id:x} lives on after {TRIES} tries to end it")))
+}
+
+/// The server, or the client that takes its session back, was quicker: the next try tells what became of it.
+fn is_hung_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// Whether the server knows a session.

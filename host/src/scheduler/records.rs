@@ -5,18 +5,18 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::plan::{Abandoned, JobState, Kept, Occasion, Skip, Skipped};
+use super::plan::{Abandoned, Holder, JobState, Kept, Occasion, Skip, Skipped};
 use crate::history::{Outcome, RunRecord};
 use crate::registry::JobId;
 
 /// How long after what it tells of a record is stored, at the most; counted from the newest that its host wrote.
 const STORED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// The outcomes that a job's run state has, as far as it tells of them.
+/// The outcomes that a job's run state has of its last term, as far as it tells of them.
 pub fn kept(job: &JobId, state: &JobState) -> Vec<RunRecord> {
-    let (host, token) = state.holder.as_ref().map_or(("?", 0), |holder| (holder.host.as_str(), holder.token));
-    let scribe = Scribe { job, host, token };
-    state.outcomes.iter().map(|kept| scribe.kept(kept)).collect()
+    let Some(Holder { host, token }) = &state.holder else { return Vec::new() };
+    let scribe = Scribe { job, host, token: *token };
+    state.outcomes.iter().take(state.own).map(|kept| scribe.kept(kept)).collect()
 }
 
 /// Those of these whose own records may be lost with their host: the newest, and what came shortly before.

@@ -43,6 +43,7 @@ async fn a_run_whose_record_was_lost_with_its_host_is_told_of_as_the_coordinator
         (Occasion::Order("manual-1".to_owned()), Occasion::Tick("2026-01-01T00:00:50Z".parse().unwrap()));
     let state = JobState {
         holder: Some(Holder { host: "gone".to_owned(), token: 77 }),
+        own: 3,
         outcomes: [lost(61, order), lost(60, Occasion::Tick(tick.parse().unwrap())), lost(50, long_ago)].into(),
         ..JobState::default()
     };

@@ -60,8 +60,10 @@ impl Keeper {
     /// forgets them by and by, and names their host no more.
     pub(super) fn write(&mut self, decision: Decision, then: Then, desk: &mut Desk) {
         let Decision { next, value, skips, begin: _ } = decision;
-        if self.state.holder.is_some() && self.state.holder != next.holder {
-            for record in told_again(kept(self.id(), &self.state)) {
+        if self.state.holder != next.holder {
+            let told = told_again(kept(self.id(), &self.state));
+            // What that term found unknown was another host's.
+            for record in told.filter(|record| record.outcome != Some(Outcome::Unknown)) {
                 desk.scheduling.history.record(self.id(), record, self.kept_runs());
             }
         }

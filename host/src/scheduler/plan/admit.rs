@@ -26,6 +26,7 @@ impl<'a> Draft<'a> {
 
     /// What is skipped stands in the state too, so that it is told even where its record is lost in a crash.
     pub(super) fn decide(mut self, begin: Option<Begin>) -> Decision {
+        self.state.written_by(&self.term.holder);
         for Skip { what, reason } in &self.skips {
             let (of, attempt) = match what {
                 Skipped::Tick(tick) | Skipped::Ticks { first: tick, .. } => (Occasion::Tick(*tick), 1),
@@ -35,9 +36,14 @@ impl<'a> Draft<'a> {
             let (outcome, detail) = (Outcome::Skipped, reason.to_string());
             self.state.push(Kept { of, attempt, outcome, ended: self.now, took_ms: 0, detail });
         }
-        self.state.holder = Some(self.term.holder.clone());
         let (next, value) = self.state.fit();
         Decision { next, value, skips: self.skips, begin }
+    }
+
+    /// An attempt is over.
+    pub(super) fn tell(&mut self, over: Kept) {
+        self.state.written_by(&self.term.holder);
+        self.state.push(over);
     }
 
     /// Decides what came after the cursor and by `until`.

@@ -67,7 +67,7 @@ pub fn ended(
     }
     let at = draft.state.active.iter().position(|active| active.nonce() == Some(nonce))?;
     let run = draft.state.active.remove(at);
-    draft.state.push(over(&run, end.outcome(), now, detail.to_owned()));
+    draft.tell(over(&run, end.outcome(), now, detail.to_owned()));
     draft.follow(&run, at, end);
     Some(draft.decide(None))
 }

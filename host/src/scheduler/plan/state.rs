@@ -45,6 +45,9 @@ pub struct JobState {
     pub paused: Option<Paused>,
     /// The last outcomes, newest first: as many as there is room for.
     pub outcomes: VecDeque<Kept>,
+    /// How many of them, the newest, are the holder's own.
+    #[serde(skip_serializing_if = "is_none_of_them")]
+    pub own: usize,
 }
 
 /// Whose term wrote a run state.
@@ -156,6 +159,15 @@ impl JobState {
         cut(&mut kept.detail, DETAIL_BYTES);
         self.outcomes.push_front(kept);
         self.outcomes.truncate(RING);
+        self.own = (self.own + 1).min(RING);
+    }
+
+    /// What follows is this term's.
+    pub(super) fn written_by(&mut self, holder: &Holder) {
+        if self.holder.as_ref() != Some(holder) {
+            self.holder = Some(holder.clone());
+            self.own = 0;
+        }
     }
 
     pub(super) fn pause(&mut self, at: Timestamp, mut why: String) {
@@ -170,6 +182,7 @@ impl JobState {
             if bytes.len() <= MAX_STATE_BYTES || self.outcomes.pop_back().is_none() {
                 return (self, bytes);
             }
+            self.own = self.own.min(self.outcomes.len());
         }
     }
 }
@@ -227,6 +240,10 @@ impl Kept {
 /// From one time until another, in whole milliseconds; 0 where that is in the past.
 pub(super) fn span_ms(from: Timestamp, until: Timestamp) -> u32 {
     u32::try_from(until.duration_since(from).as_millis().max(0)).unwrap_or(u32::MAX)
+}
+
+fn is_none_of_them(count: &usize) -> bool {
+    *count == 0
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -28,6 +28,8 @@ pub(super) struct Stored {
     paused: Option<Paused>,
     #[serde(default)]
     outcomes: VecDeque<serde_json::Value>,
+    #[serde(default)]
+    own: usize,
     /// Of the first form.
     #[serde(default)]
     running: Option<Running>,
@@ -45,8 +47,10 @@ impl From<Stored> for JobState {
             paused: stored.paused,
             // An outcome is for people: one that can't be read is no reason to lose the cursor.
             outcomes: stored.outcomes.into_iter().filter_map(outcome).collect(),
+            own: stored.own,
         };
         state.outcomes.truncate(RING);
+        state.own = state.own.min(state.outcomes.len());
         for Kept { detail, .. } in &mut state.outcomes {
             crate::history::cut(detail, crate::history::RING_DETAIL_BYTES);
         }

@@ -66,7 +66,7 @@ impl Draft<'_> {
     fn settle(&mut self, run: &Active, holder: Option<&Holder>) -> bool {
         let host = holder.map_or("?", |holder| holder.host.as_str());
         let detail = format!("host `{host}` did not say how it ended");
-        self.state.push(over(run, Outcome::Unknown, self.now, detail));
+        self.tell(over(run, Outcome::Unknown, self.now, detail));
         let attempt = run.attempt.saturating_add(1);
         match self.rules.policies.delivery {
             Delivery::AtMostOnce => false,

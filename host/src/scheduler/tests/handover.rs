@@ -84,17 +84,27 @@ async fn the_next_term_goes_on_where_the_last_one_ended() {
 
 /// A host that dies just after the last write of a run leaves no record of it, and the run state forgets it by and by.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_last_term_ran_is_told_again_by_the_next() {
-    let (place, clock, job, led) = begun(quick()).await;
-    let state = place.until(&job, |state| count(state, Outcome::Succeeded) == 1).await;
-    let own = led.ended(&job, RUN).await;
-    led.drain().await;
-    assert_eq!(kept(&job, &state), std::slice::from_ref(&own), "the run state tells all of so short a run");
-    clock.set(at("2026-01-01T11:00:00Z"));
-    let next = place.lead("b").await;
-    place.until(&job, |state| count(state, Outcome::Succeeded) == 2).await;
-    assert_eq!(next.ended(&job, RUN).await, own);
-    next.drain().await;
+async fn what_each_term_ran_last_is_told_again_by_the_next() {
+    let clock = SetClock::at(at("2026-01-01T09:59:59Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 2s from 2026-01-01T00:00:00Z", quick()).await;
+    let mut before = None;
+    // So soon after each other that what a host ran is as near to what the next ran as to its own end.
+    for (runs, host) in ["a", "b", "c"].into_iter().enumerate() {
+        let tick = at("2026-01-01T10:00:00Z") + Duration::from_secs(2 * runs as u64);
+        clock.set(tick);
+        let led = place.lead(host).await;
+        let state = place.until(&job, |state| count(state, Outcome::Succeeded) == runs + 1).await;
+        let own = led.ended(&job, &format!("{job}/{tick}")).await;
+        assert_eq!(
+            (kept(&job, &state), own.host.as_str()),
+            (vec![own.clone()], host),
+            "so short a run's record is whole"
+        );
+        let told = led.scheduling.history.own_runs(&job, 100).await.unwrap();
+        assert_eq!(told, [own.clone()].into_iter().chain(before.replace(own)).collect::<Vec<_>>());
+        led.drain().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
