@@ -144,13 +144,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::registry::{Digest, JobSpec, Limits, PolicySpec, ScheduleSpec, Trigger};
+    use crate::registry::{Digest, JobSpec, KeptPolicies, Limits, ScheduleSpec, Trigger};
 
     fn job(name: &str, version: i32) -> Arc<Job> {
         let spec = JobSpec {
             id: JobId::new("acme", name).unwrap(),
             component: Digest::of(b""),
-            trigger: Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: PolicySpec::default() },
+            trigger: Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: KeptPolicies::default() },
             limits: Limits::SCHEDULED,
             config: BTreeMap::new(),
             http: Default::default(),

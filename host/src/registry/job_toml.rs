@@ -83,7 +83,7 @@ fn trigger(fields: &mut Fields<'_>) -> Result<Trigger, SpecError> {
             let election = fields.text("election")?;
             Ok(Trigger::Leader { election, names, on_return, rules: term_rules(fields)? })
         }
-        "schedule" => Ok(Trigger::Schedule { times: schedule(fields)?, policies: policies::policies(fields)? }),
+        "schedule" => Ok(Trigger::Schedule { times: schedule(fields)?, policies: policies::policies(fields)?.into() }),
         other => Err(fields.invalid("trigger", other, "it must be `leader` or `schedule`")),
     }
 }
@@ -275,7 +275,7 @@ impl<'a> Fields<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::PolicySpec;
+    use crate::registry::KeptPolicies;
 
     const LEADER: &str = "tenant = 'acme'\nname = 'publisher'\ncomponent = 'p.wasm'\ntrigger = 'leader'\n";
     const SCHEDULE: &str =
@@ -302,7 +302,7 @@ mod tests {
         let scheduled = parse(SCHEDULE).unwrap();
         assert_eq!(
             scheduled.trigger,
-            Trigger::Schedule { times: ScheduleSpec::new("0 3 * * *"), policies: PolicySpec::default() }
+            Trigger::Schedule { times: ScheduleSpec::new("0 3 * * *"), policies: KeptPolicies::default() }
         );
         assert_eq!(scheduled.limits, Limits::SCHEDULED);
         assert_eq!(scheduled.paused, None);
@@ -351,7 +351,7 @@ mod tests {
             fold: Fold::Both,
             jitter_ms: 300_000,
         };
-        assert_eq!(spec.trigger, Trigger::Schedule { times, policies: PolicySpec::default() });
+        assert_eq!(spec.trigger, Trigger::Schedule { times, policies: KeptPolicies::default() });
         let json = serde_json::to_vec(&spec).unwrap();
         assert_eq!(JobSpec::from_json(&json).unwrap(), spec);
     }

@@ -23,8 +23,8 @@ pub use job_map::{GroupJobs, JobMap};
 pub use job_toml::JobFile;
 pub use pause::{MAX_BY_BYTES, MAX_NOTE_BYTES, Pause, PauseOrder};
 pub use policies::{
-    CatchUp, CatchUpRule, Delivery, MAX_QUEUED, MAX_RUNNING, Overlap, OverlapRule, Policies, PolicySpec, Retry,
-    RetryOn, RetrySpec,
+    CatchUp, CatchUpRule, Delivery, KeptPolicies, MAX_QUEUED, MAX_RUNNING, Overlap, OverlapRule, Policies, PolicySpec,
+    Retry, RetryOn, RetrySpec,
 };
 pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
 pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, Names, OnReturn, Trigger};

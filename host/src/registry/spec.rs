@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
-use super::{HttpGrants, Pause, PolicySpec, ScheduleSpec};
+use super::{HttpGrants, KeptPolicies, Pause, ScheduleSpec};
 
 /// A job's full name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -211,7 +211,7 @@ pub enum Trigger {
         times: ScheduleSpec,
         /// What becomes of ticks that overlap, were missed or failed.
         #[serde(flatten)]
-        policies: PolicySpec,
+        policies: KeptPolicies,
     },
 }
 

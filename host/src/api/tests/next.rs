@@ -1,13 +1,13 @@
 //! Schedules through the API: the coming ticks, and what must hold of a schedule when it is stored.
 
 use super::*;
-use crate::registry::{PolicySpec, ScheduleSpec};
+use crate::registry::{KeptPolicies, ScheduleSpec};
 
 pub(super) fn scheduled(leader: &JobSpec, times: ScheduleSpec) -> JobSpec {
     let id = JobId::new("acme", "nightly").unwrap();
     JobSpec {
         id,
-        trigger: Trigger::Schedule { times, policies: PolicySpec::default() },
+        trigger: Trigger::Schedule { times, policies: KeptPolicies::default() },
         limits: Limits::SCHEDULED,
         ..leader.clone()
     }

@@ -15,7 +15,9 @@ use crate::clock;
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, ensure_path};
 use crate::history::{History, RunState};
-use crate::registry::{Digest, JobSpec, Jobs, Limits, Names, OnReturn, PolicySpec, Registry, ScheduleSpec, TermRules};
+use crate::registry::{
+    Digest, JobSpec, Jobs, KeptPolicies, Limits, Names, OnReturn, Registry, ScheduleSpec, TermRules,
+};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
 use crate::scheduler::{Led, Pipelines, Turns};
@@ -352,7 +354,7 @@ async fn resigning_returns_when_the_term_is_given_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_is_stood_for_while_it_has_a_job() {
     let place = Place::standing().await;
-    let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: PolicySpec::default() };
+    let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: KeptPolicies::default() };
     let job = place.apply(trigger, guest(OK)).await;
     let group = place.layout.group(0);
     place.until(&group, |queue| queue.len() == 1).await;
@@ -363,7 +365,7 @@ async fn a_group_is_stood_for_while_it_has_a_job() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_is_led_on_without_a_place_in_it_and_left_after_the_lead() {
     let place = Place::new(Duration::from_secs(1), false).await;
-    let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: PolicySpec::default() };
+    let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: KeptPolicies::default() };
     place.apply(trigger, guest(OK)).await;
     let group = place.layout.group(0);
     let token = place.until(&group, |queue| queue.len() == 1).await[0].token;
@@ -408,7 +410,7 @@ async fn a_host_without_the_component_does_not_stand_until_it_has_it() {
 async fn groups_are_led_only_while_the_clock_is_right_and_leader_jobs_in_any_case() {
     let place = Place::standing().await;
     let times = ScheduleSpec::new("@every 1h");
-    let scheduled = Trigger::Schedule { times, policies: PolicySpec::default() };
+    let scheduled = Trigger::Schedule { times, policies: KeptPolicies::default() };
     let component = place.artifacts.put(patient().into()).await.unwrap();
     place.apply_as("tick", scheduled, component.clone()).await;
     let job = place.apply_digest(leader(OnReturn::Requeue), component).await;

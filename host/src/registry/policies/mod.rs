@@ -3,10 +3,12 @@
 //!
 //! Every number is bounded, since each of them has a place in the job's run state, which is one small node.
 
+mod kept;
 mod written;
 
 use std::fmt::Display;
 
+pub use kept::KeptPolicies;
 pub use written::{CatchUpRule, Delivery, OverlapRule, PolicySpec, RetryOn, RetrySpec};
 
 use super::validate::SpecError;

@@ -2,7 +2,7 @@
 //! with the tests of clusters.
 
 use super::*;
-use crate::registry::Delivery;
+use crate::registry::{Delivery, PolicySpec};
 
 /// elasticjob#529: a host stood still after its run had ended, lost its session, and the run was run again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -12,7 +12,7 @@ async fn elasticjob_529_a_finished_job_is_run_again_after_a_pause() {
         let place = Place::new(clock.clone()).await;
         let digest = place.put(quick()).await;
         let policies = PolicySpec { delivery, ..PolicySpec::default() };
-        let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies };
+        let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: policies.into() };
         let job = place.apply_spec(JobSpec { trigger, ..spec("report", "", digest, Limits::SCHEDULED) }).await;
         clock.set(at("2026-01-01T10:00:00Z"));
         let first = place.lead("a").await;

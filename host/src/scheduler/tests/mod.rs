@@ -29,7 +29,7 @@ use crate::clock::{self, Clock, SetClock};
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, Sessions, ensure_path};
 use crate::history::{History, Outcome, RunRecord};
-use crate::registry::{Digest, JobId, JobSpec, Jobs, Limits, PolicySpec, Registry, ScheduleSpec, Trigger};
+use crate::registry::{Digest, JobId, JobSpec, Jobs, KeptPolicies, Limits, Registry, ScheduleSpec, Trigger};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
 
@@ -172,7 +172,7 @@ fn spec(name: &str, schedule: &str, component: Digest, limits: Limits) -> JobSpe
     JobSpec {
         id: JobId::new("acme", name).unwrap(),
         component,
-        trigger: Trigger::Schedule { times: ScheduleSpec::new(schedule), policies: PolicySpec::default() },
+        trigger: Trigger::Schedule { times: ScheduleSpec::new(schedule), policies: KeptPolicies::default() },
         limits,
         config: BTreeMap::new(),
         http: Default::default(),

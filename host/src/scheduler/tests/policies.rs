@@ -1,7 +1,7 @@
 //! What a job says of its runs is done.
 
 use super::*;
-use crate::registry::{OverlapRule, RetryOn, RetrySpec};
+use crate::registry::{OverlapRule, PolicySpec, RetryOn, RetrySpec};
 use crate::runtime::StateWrite;
 use crate::scheduler::TriggerError;
 use crate::scheduler::plan::{Active, Phase};
@@ -15,7 +15,7 @@ async fn kept_every(time: &str, policies: PolicySpec, component: Vec<u8>) -> (Pl
     let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
     let place = Place::new(clock.clone()).await;
     let digest = place.put(component).await;
-    let trigger = Trigger::Schedule { times: ScheduleSpec::new(&format!("@every {time}")), policies };
+    let trigger = Trigger::Schedule { times: ScheduleSpec::new(&format!("@every {time}")), policies: policies.into() };
     let job = place.apply_spec(JobSpec { trigger, ..spec("report", "@every 1h", digest, Limits::SCHEDULED) }).await;
     (place, clock, job)
 }

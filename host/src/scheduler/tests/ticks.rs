@@ -54,7 +54,7 @@ async fn a_jittered_run_begins_late_under_its_nominal_time() {
     let place = Place::new(clock.clone()).await;
     let times = ScheduleSpec { jitter_ms: 1_800_000, ..ScheduleSpec::new("@every 1h") };
     let digest = Artifacts::new(place.store()).put(quick().into()).await.unwrap();
-    let trigger = Trigger::Schedule { times: times.clone(), policies: PolicySpec::default() };
+    let trigger = Trigger::Schedule { times: times.clone(), policies: KeptPolicies::default() };
     let job = place.apply_spec(JobSpec { trigger, ..spec("report", "@every 1h", digest, Limits::SCHEDULED) }).await;
     let tick = at("2026-01-01T10:00:00Z");
     let begins = crate::registry::Schedule::parse(&times, Some(&job)).unwrap().begins(tick);
