@@ -1,10 +1,12 @@
 //! What an operator sets, what a host says of itself, and where things live in the coordinator. It knows names and
 //! numbers, and opens nothing.
 
+mod bytes;
 mod host;
 mod layout;
 mod up;
 
+pub use bytes::{BytesText, parse_bytes};
 pub use host::HostInfo;
 pub use layout::{KeyError, Layout, MAX_KEY_BYTES, decode_key, encode_key};
 pub use up::{DurationText, UpSettings};

@@ -16,6 +16,7 @@ use super::validate::{self, SpecError};
 use super::{
     Digest, Fold, Gap, HttpGrants, JobId, JobSpec, Limits, Names, OnReturn, Pause, ScheduleSpec, TermRules, Trigger,
 };
+use crate::config::parse_bytes;
 
 /// A valid job.toml.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +129,7 @@ fn limits(fields: &mut Fields<'_>, trigger: &Trigger) -> Result<Limits, SpecErro
     };
     let Some(mut table) = fields.table("limits", "limits.")? else { return Ok(limits) };
     if let Some(memory) = table.text("memory")? {
-        limits.memory_bytes = memory_bytes(&memory).map_err(|reason| table.invalid("memory", &memory, reason))?;
+        limits.memory_bytes = parse_bytes(&memory).map_err(|reason| table.invalid("memory", &memory, reason))?;
     }
     if let Some(time) = table.duration_ms("time", "it must be from 1ms to 24h")? {
         limits.time_ms = Some(time);
@@ -157,20 +158,6 @@ fn in_one_line(error: &toml::de::Error, text: &str) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     format!("line {line}, column {column}: {}", error.message().replace('\n', ", "))
-}
-
-/// `64MiB`, `512KiB`, `1GiB`.
-fn memory_bytes(text: &str) -> Result<u64, &'static str> {
-    const WANTED: &str = "it must be a whole number of `KiB` or `MiB`, like `64MiB`";
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let number: u64 = digits.parse().map_err(|_| WANTED)?;
-    let shift = match text[digits.len()..].trim() {
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        _ => return Err(WANTED),
-    };
-    number.checked_mul(1 << shift).ok_or("it must be from 1MiB to 128MiB")
 }
 
 /// `30s`, `500ms`, `1h30m`; `bounds` says what is wrong with less than none.
