@@ -22,7 +22,7 @@ pub struct Cluster {
     root: String,
     session_timeout: Duration,
     shared_store: bool,
-    group_hold: Option<Duration>,
+    options: Vec<String>,
     dir: TempDir,
 }
 
@@ -47,7 +47,7 @@ impl Cluster {
     #[track_caller]
     pub fn start_holding(zookeeper: &str, session_timeout: Duration, group_hold: Duration, names: &[&str]) -> Self {
         let mut cluster = Cluster::empty(Some(zookeeper.to_owned()), session_timeout);
-        cluster.group_hold = Some(group_hold);
+        cluster.options = vec!["--group-hold".to_owned(), format!("{}ms", group_hold.as_millis())];
         for name in names {
             cluster.join(name);
         }
@@ -89,7 +89,17 @@ impl Cluster {
     /// Where it doesn't become ready.
     #[track_caller]
     pub fn embedded() -> Self {
+        Cluster::embedded_with(&[])
+    }
+
+    /// The same with further options of `up`.
+    ///
+    /// # Panics
+    /// Where it doesn't become ready.
+    #[track_caller]
+    pub fn embedded_with(options: &[&str]) -> Self {
         let mut cluster = Cluster::empty(None, Duration::from_secs(4));
+        cluster.options = options.iter().map(|option| (*option).to_owned()).collect();
         cluster.join("solo");
         cluster
     }
@@ -102,7 +112,7 @@ impl Cluster {
             root: ROOT.to_owned(),
             session_timeout,
             shared_store: true,
-            group_hold: None,
+            options: Vec::new(),
             dir,
         }
     }
@@ -145,7 +155,7 @@ impl Cluster {
             root: self.root.clone(),
             session_timeout: self.session_timeout,
             store: self.shared_store.then(|| self.dir.path().join("store")),
-            group_hold: self.group_hold,
+            options: self.options.clone(),
             clock: None,
         }
     }

@@ -35,8 +35,8 @@ pub struct HostSettings {
     pub session_timeout: Duration,
     /// The folder of components and history that the hosts of a cluster share; None: its own.
     pub store: Option<PathBuf>,
-    /// How long it leads a group before it makes way; None: the default.
-    pub group_hold: Option<Duration>,
+    /// Further options of `up`, with their values.
+    pub options: Vec<String>,
     /// Its wall clock; None: the machine's.
     pub clock: Option<FakeClock>,
 }
@@ -50,7 +50,7 @@ impl HostSettings {
             root: ROOT.to_owned(),
             session_timeout: Duration::from_secs(4),
             store: None,
-            group_hold: None,
+            options: Vec::new(),
             clock: None,
         }
     }
@@ -202,9 +202,7 @@ fn launch(settings: &HostSettings, address: &str, dir: &Path) -> Process {
     if let Some(store) = &settings.store {
         option("store", &store.display().to_string());
     }
-    if let Some(hold) = settings.group_hold {
-        option("group-hold", &format!("{}ms", hold.as_millis()));
-    }
+    args.extend(settings.options.iter().cloned());
     let (program, args) = match &settings.clock {
         Some(clock) => clock.run(&place::silverback(), args),
         None => (place::silverback(), args),

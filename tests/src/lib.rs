@@ -1,6 +1,7 @@
 //! Harness of the tests: real ZooKeeper servers, hosts as real processes, kazoo programs beside them, and a network that
 //! breaks on order. Everything listens on 127.0.0.1 and ends with the test.
 
+pub mod bomb;
 pub mod chance;
 pub mod child;
 pub mod chores;

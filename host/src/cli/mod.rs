@@ -24,6 +24,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::registry::JobId;
+use crate::runtime::{self, CompileLimits};
 use client::Client;
 
 /// Leader election whose leader function is a sandboxed WebAssembly component
@@ -50,6 +51,9 @@ enum Command {
     Runs(list::Runs),
     /// List the coming ticks of a job, or of a schedule without a host
     Next(next::Next),
+    /// What a host has its children do
+    #[command(hide = true)]
+    CompileComponent { cpu_seconds: u64, memory_bytes: u64 },
     /// Show what a job's runs said
     Logs(logs::Logs),
     /// Make the leader of a job's election give up leadership
@@ -124,7 +128,7 @@ struct Named {
 /// Parses the command line, runs the command and gives the exit code: 0 done, 1 failed, 2 not understood.
 pub fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if reader_is_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("silverback: {error:#}");
@@ -133,8 +137,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
-    match cli.command {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let done = match cli.command {
+        Command::CompileComponent { cpu_seconds, memory_bytes } => {
+            return Ok(runtime::compile_for_parent(CompileLimits { cpu_seconds, memory_bytes }));
+        }
         Command::Up(up) => up.run(),
         Command::Apply(apply) => apply.run(),
         Command::Jobs(jobs) => jobs.run(),
@@ -156,7 +163,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Delete(delete) => delete.run(),
         Command::State(state) => state.run(),
         Command::Check(check) => check.run(),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// `silverback logs … | head` is no failure.

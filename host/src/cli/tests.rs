@@ -164,7 +164,7 @@ fn a_host_that_is_not_there_is_named_with_the_remedy() {
 async fn command(server: &str, words: &[&str]) -> Result<(), String> {
     let words = [&["silverback"], words, &["--server", server]].concat();
     let cli = Cli::try_parse_from(words).unwrap();
-    tokio::task::spawn_blocking(|| run(cli)).await.unwrap().map_err(|error| format!("{error:#}"))
+    tokio::task::spawn_blocking(|| run(cli)).await.unwrap().map(drop).map_err(|error| format!("{error:#}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use clap::Args;
 use silverback_election::LeaseRule;
 
 use super::output::say;
-use crate::config::{self, DurationText, UpSettings};
+use crate::config::{self, BytesText, DurationText, UpSettings};
 use crate::telemetry::{self, LogFormat};
 
 /// The longest root, in bytes: with the longest names and key below it a path stays within the coordinator's limit.
@@ -20,6 +20,10 @@ const CLOCK_OFFSETS: RangeInclusive<Duration> = Duration::from_millis(100)..=Dur
 
 /// A host that has just come back may go again; nobody waits for a hand-back.
 const GROUP_HOLD: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+
+/// The kernel counts in seconds.
+const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+const COMPILE_MEMORY: RangeInclusive<u64> = (256 << 20)..=(16 << 30);
 
 #[derive(Debug, Args)]
 pub(super) struct Up {
@@ -69,6 +73,12 @@ pub(super) struct Up {
     /// came or came back meanwhile
     #[arg(long, default_value = "30s", value_parser = group_hold, value_name = "DURATION")]
     group_hold: DurationText,
+    /// How much processor time compiling a component may take, from 1s to 10m
+    #[arg(long, default_value = "60s", value_parser = compile_time, value_name = "DURATION")]
+    compile_time: DurationText,
+    /// How much memory compiling a component may take, from 256MiB to 16GiB
+    #[arg(long, default_value = "2GiB", value_parser = compile_memory, value_name = "SIZE")]
+    compile_memory: BytesText,
     /// How the host's own log looks, on stderr; SILVERBACK_LOG says what is in it
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -100,6 +110,8 @@ impl Up {
             max_clock_offset: self.max_clock_offset.0,
             drain_grace: self.drain_grace.0,
             group_hold: self.group_hold.0,
+            compile_time: self.compile_time.0,
+            compile_memory: self.compile_memory.0,
         }
     }
 }
@@ -132,6 +144,16 @@ fn root(text: &str) -> Result<String, String> {
 fn group_hold(text: &str) -> Result<DurationText, String> {
     let hold: DurationText = text.parse()?;
     if GROUP_HOLD.contains(&hold.0) { Ok(hold) } else { Err("it must be from 1s to 24h".to_owned()) }
+}
+
+fn compile_time(text: &str) -> Result<DurationText, String> {
+    let time: DurationText = text.parse()?;
+    if COMPILE_TIME.contains(&time.0) { Ok(time) } else { Err("it must be from 1s to 10m".to_owned()) }
+}
+
+fn compile_memory(text: &str) -> Result<BytesText, String> {
+    let memory: BytesText = text.parse()?;
+    if COMPILE_MEMORY.contains(&memory.0) { Ok(memory) } else { Err("it must be from 256MiB to 16GiB".to_owned()) }
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

@@ -39,6 +39,10 @@ pub struct UpSettings {
     pub drain_grace: Duration,
     /// How long this host leads a group at the least before it makes way for the host that should lead it.
     pub group_hold: Duration,
+    /// Processor time that compiling a component may take.
+    pub compile_time: Duration,
+    /// Memory that compiling a component may take, in bytes.
+    pub compile_memory: u64,
 }
 
 /// A duration as people write it: `6s`, `500ms`, `1h30m`. Positive.

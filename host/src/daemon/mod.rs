@@ -31,7 +31,7 @@ use crate::config::{HostInfo, Layout, UpSettings};
 use crate::coordinator::{Coordinator, Embedded, Sessions, ZooKeeper};
 use crate::history::History;
 use crate::registry::Registry;
-use crate::runtime::{self, Components, DEFAULT_MAX_RUNS, Runtime, RuntimeSettings};
+use crate::runtime::{self, CompileLimits, Compiler, Components, DEFAULT_MAX_RUNS, Runtime, RuntimeSettings};
 use crate::scheduler::{Led, Pipelines, Scheduling, Turns};
 use cluster::Parts;
 use elections::{ELECTIONS_SHARE, Elections, Standings};
@@ -84,7 +84,10 @@ async fn up(
     let coordinator = coordinator(&settings, clock.clone())?;
     let label = coordinator.describe();
     let store = Arc::new(folder(&settings.store)?);
-    let runtime = Runtime::new(RuntimeSettings::default(), guest_threads, clock.clone())?;
+    let limits = CompileLimits { cpu_seconds: settings.compile_time.as_secs(), memory_bytes: settings.compile_memory };
+    let compiler = Compiler::apart(&settings.data.join("compiled"), limits, clock.clone(), Handle::current())?;
+    let runtime_settings = RuntimeSettings { compiler, ..RuntimeSettings::default() };
+    let runtime = Runtime::new(runtime_settings, guest_threads, clock.clone())?;
 
     let first = coordinator.clone();
     let sessions = session_threads

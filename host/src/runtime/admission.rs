@@ -1,4 +1,5 @@
-//! What a component must pass before it is kept: cheap looks first, then its world, then the compiler, then the linker.
+//! What a component must pass before it is kept: cheap looks first, then its world, then the compiler (elsewhere), then the
+//! linker.
 //!
 //! It doesn't know where components come from or are stored.
 
@@ -17,16 +18,14 @@ const MAGIC: &[u8] = b"\0asm";
 const CORE_VERSION: u32 = 1;
 const COMPONENT_VERSION: u32 = 0x0001_000d;
 
-/// A component that fits, ready to be instantiated.
-pub(super) fn admit(
-    engine: &Engine,
-    linker: &Linker<Guest>,
-    bytes: &[u8],
-    limit: usize,
-) -> Result<LeaderPre<Guest>, AdmissionError> {
-    if bytes.len() > limit {
-        return Err(AdmissionError::TooLarge { size: bytes.len(), limit });
-    }
+/// Not more bytes than that.
+pub(super) fn check_size(bytes: &[u8], limit: usize) -> Result<(), AdmissionError> {
+    if bytes.len() > limit { Err(AdmissionError::TooLarge { size: bytes.len(), limit }) } else { Ok(()) }
+}
+
+/// What can be said before it is compiled.
+pub(super) fn examine(bytes: &[u8], limit: usize) -> Result<(), AdmissionError> {
+    check_size(bytes, limit)?;
     look(bytes)?;
     // A component that can't be decoded is broken, which the compiler says better; or odd, then linking decides.
     if let Ok(decoded) = wit_component::decode(bytes) {
@@ -35,8 +34,12 @@ pub(super) fn admit(
             return Err(AdmissionError::World(misfits));
         }
     }
-    let component = Component::from_binary(engine, bytes).map_err(|error| invalid(&error))?;
-    let linked = linker.instantiate_pre(&component).map_err(|error| unlinked(&error))?;
+    Ok(())
+}
+
+/// A compiled component that fits, ready to be instantiated.
+pub(super) fn link(linker: &Linker<Guest>, component: &Component) -> Result<LeaderPre<Guest>, AdmissionError> {
+    let linked = linker.instantiate_pre(component).map_err(|error| unlinked(&error))?;
     LeaderPre::new(linked).map_err(|error| unexported(&error))
 }
 
@@ -66,7 +69,7 @@ fn beginning(bytes: &[u8]) -> String {
 }
 
 /// The compiler's words: what is broken, or switched off here.
-fn invalid(error: &wasmtime::Error) -> AdmissionError {
+pub(super) fn invalid(error: &wasmtime::Error) -> AdmissionError {
     AdmissionError::Invalid { detail: chain(error) }
 }
 

@@ -35,16 +35,21 @@ const PROBE: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01";
 /// [`StartError`] where the address space, about 4 GiB a run, can't be reserved. There is no fallback: without the pool
 /// every promise on speed and memory would quietly not hold.
 pub(super) fn engine(max_runs: u32) -> Result<Engine, StartError> {
-    let engine =
-        Engine::new(&config(max_runs)).map_err(|error| StartError::Pool { max_runs, detail: chain(&error) })?;
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_runs)));
+    let engine = Engine::new(&config).map_err(|error| StartError::Pool { max_runs, detail: chain(&error) })?;
     probe(&engine).map_err(|error| StartError::Probe { detail: chain(&error) })?;
     Ok(engine)
 }
 
-fn config(max_runs: u32) -> Config {
+/// An engine that makes the same code, and has no room to run it.
+pub(super) fn compiler() -> wasmtime::Result<Engine> {
+    Engine::new(&config())
+}
+
+fn config() -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_runs)))
         .epoch_interruption(true)
         .memory_init_cow(true)
         .max_wasm_stack(MAX_WASM_STACK_BYTES)

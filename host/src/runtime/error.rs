@@ -1,5 +1,8 @@
 //! Why a runtime did not start, and why a component is not taken.
 
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::registry::Digest;
@@ -29,6 +32,14 @@ pub enum StartError {
         /// What the system said.
         detail: String,
     },
+    /// No place for compiled code.
+    #[error("the folder of compiled code `{}` can't be used: {detail}", .path.display())]
+    CodeFolder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
     /// The host's own imports don't link: a fault of this program.
     #[error("the host's own imports can't be linked: {detail}")]
     Link {
@@ -38,7 +49,7 @@ pub enum StartError {
 }
 
 /// Why a component is not taken. The words are for whoever built it.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AdmissionError {
     /// Not WebAssembly of any kind.
     #[error("this is no WebAssembly: {found}, a component begins with `\\0asm`")]
@@ -76,6 +87,24 @@ pub enum AdmissionError {
         /// Where and why.
         detail: String,
     },
+    /// Compiling it takes too long.
+    #[error("compiling the component takes more than {seconds} s of processor time")]
+    TooSlow {
+        /// The limit.
+        seconds: u64,
+    },
+    /// Compiling it takes too much memory.
+    #[error("compiling the component takes more than {} MiB of memory", .limit >> 20)]
+    TooHungry {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The compiler failed, by no fault that it could name.
+    #[error("the compiler failed: {detail}")]
+    Compiler {
+        /// How.
+        detail: String,
+    },
     /// It is a component, but of another world.
     #[error("the component doesn't fit the world `silverback:leader/leader`: {}", list(.0))]
     World(
@@ -93,7 +122,7 @@ pub enum AdmissionError {
 }
 
 /// One import or export that doesn't fit.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Misfit {
     /// The leader function is missing.
     #[error("it lacks the export `{name}`{}{}", of_type(.wanted), but("has", .near))]

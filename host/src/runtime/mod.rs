@@ -2,6 +2,7 @@
 //! follows from how it ends.
 
 mod admission;
+mod compiler;
 mod components;
 mod engine;
 mod error;
@@ -25,6 +26,8 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
+use self::compiler::OneAtATime;
+pub use self::compiler::{CompileLimits, Compiler, compile_for_parent};
 pub use self::components::{AskPeers, ComponentError, Components};
 pub use self::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_WASM_STACK_BYTES};
 pub use self::error::{AdmissionError, Misfit, StartError};
@@ -44,17 +47,20 @@ pub const DEFAULT_MAX_RUNS: u32 = 1000;
 pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
 
 /// What an operator may set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RuntimeSettings {
     /// The most runs at once. Each reserves about 4 GiB of address space (not of memory).
     pub max_runs: u32,
     /// The largest component that is admitted, in bytes.
     pub max_component_bytes: usize,
+    /// Where components are compiled.
+    pub compiler: Compiler,
 }
 
 impl Default for RuntimeSettings {
     fn default() -> Self {
-        RuntimeSettings { max_runs: DEFAULT_MAX_RUNS, max_component_bytes: MAX_COMPONENT_BYTES }
+        let compiler = Compiler::default();
+        RuntimeSettings { max_runs: DEFAULT_MAX_RUNS, max_component_bytes: MAX_COMPONENT_BYTES, compiler }
     }
 }
 
@@ -75,8 +81,7 @@ pub struct Runtime {
     engine: Engine,
     linker: Linker<Guest>,
     prepared: Mutex<prepared::Cache>,
-    /// Held while compiling: one component at a time takes the machine's memory and processors.
-    compiling: Mutex<()>,
+    compiling: OneAtATime,
     /// One permit a slot of the pool.
     slots: Arc<Semaphore>,
     guests: tokio::runtime::Handle,
@@ -100,7 +105,7 @@ impl Runtime {
             .map_err(|error| StartError::Link { detail: engine::chain(&error) })?;
         ticker::start(&engine)?;
         let slots = Arc::new(Semaphore::new(settings.max_runs as usize));
-        let (prepared, compiling) = (Mutex::default(), Mutex::default());
+        let (prepared, compiling) = (Mutex::default(), OneAtATime::default());
         Ok(Arc::new(Runtime { settings, engine, linker, prepared, compiling, slots, guests, clock }))
     }
 
@@ -140,14 +145,16 @@ impl Runtime {
     }
 
     fn prepare_as(&self, digest: Digest, bytes: &[u8]) -> Result<Arc<Prepared>, AdmissionError> {
-        let _one_at_a_time = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(prepared) = self.prepared(&digest) {
-            return Ok(prepared);
-        }
-        let pre = admission::admit(&self.engine, &self.linker, bytes, self.settings.max_component_bytes)?;
-        let prepared = Prepared::new(digest, pre);
-        self.cache().insert(prepared.clone());
-        Ok(prepared)
+        self.compiling.each(&digest, || {
+            if let Some(prepared) = self.prepared(&digest) {
+                return Ok(prepared);
+            }
+            let RuntimeSettings { compiler, max_component_bytes, .. } = &self.settings;
+            let component = compiler.component(&self.engine, &digest, bytes, *max_component_bytes)?;
+            let prepared = Prepared::new(digest.clone(), admission::link(&self.linker, &component)?);
+            self.cache().insert(prepared.clone());
+            Ok(prepared)
+        })
     }
 
     fn cache(&self) -> MutexGuard<'_, prepared::Cache> {

@@ -7,6 +7,7 @@ mod bugs;
 mod chaos;
 mod clock;
 mod company;
+mod compile;
 mod embedded;
 mod ensemble;
 mod failover;

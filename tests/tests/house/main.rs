@@ -42,6 +42,13 @@ fn clocks_are_read_only_in_the_clock_module() {
 }
 
 #[test]
+fn unsafe_code_stands_in_one_place() {
+    let all = rust_files(&silverback_tests::place::root());
+    let elsewhere: Vec<SourceFile> = all.into_iter().filter(|file| !file.path.ends_with("compiler/load.rs")).collect();
+    assert_none(&rules::only_under(&elsewhere, &["unsafe {", "unsafe fn", "unsafe impl", "unsafe_code,"], &[]));
+}
+
+#[test]
 fn only_the_command_line_prints() {
     assert_none(&rules::only_under(&host(), &["println!", "eprintln!", "print!", "eprint!", "dbg!"], &["cli"]));
 }

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::registry::Digest;
 
 fn runtime() -> std::sync::Arc<Runtime> {
-    let settings = RuntimeSettings { max_runs: 1, max_component_bytes: 64 * 1024 };
+    let settings = RuntimeSettings { max_runs: 1, max_component_bytes: 64 * 1024, ..RuntimeSettings::default() };
     Runtime::new(settings, tokio::runtime::Handle::current(), clock::system()).unwrap()
 }
 

@@ -1,0 +1,101 @@
+//! The parent's side: gives a child the bytes, waits, and reads its verdict.
+
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::inside::{COMMAND, CompileLimits, REFUSED};
+use crate::runtime::error::AdmissionError;
+
+/// So many times as long as its processor time a child may take, where it gets little of the processor.
+const PATIENCE: u64 = 4;
+/// How much of what a child says is read, in bytes.
+const MAX_VERDICT_BYTES: u64 = 64 * 1024;
+/// This program, also where its file was replaced since it started.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The signals by which a child ends that goes beyond its means.
+const SIGABRT: i32 = 6;
+const SIGXCPU: i32 = 24;
+
+/// Compiles a component into a new file in `folder`.
+pub(super) async fn compile(
+    folder: &Path,
+    bytes: &[u8],
+    limits: CompileLimits,
+) -> Result<NamedTempFile, AdmissionError> {
+    let failed = |error: std::io::Error| AdmissionError::Compiler { detail: error.to_string() };
+    let mut input = NamedTempFile::new_in(folder).map_err(failed)?;
+    input.write_all(bytes).map_err(failed)?;
+    let code = NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut child = Command::new(THIS_PROGRAM)
+        .args([COMMAND, &limits.cpu_seconds.to_string(), &limits.memory_bytes.to_string()])
+        .env_clear()
+        // Memory counts as had when it is used, not with the gigabyte that the allocator sets aside.
+        .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
+        .stdin(input.reopen().map_err(failed)?)
+        .stdout(code.reopen().map_err(failed)?)
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let said = child.stderr.take().expect("it is piped");
+    let patience = Duration::from_secs(PATIENCE * limits.cpu_seconds);
+    let ended = timeout(patience, async { tokio::join!(read(said), child.wait()) }).await;
+    let Ok((said, status)) = ended else {
+        return Err(AdmissionError::TooSlow { seconds: limits.cpu_seconds });
+    };
+    verdict(status.map_err(failed)?, &said, limits).map_or(Ok(code), Err)
+}
+
+async fn read(said: impl AsyncRead + Unpin) -> String {
+    let mut text = Vec::new();
+    // What can't be read is not said. A child that says more than this ends at its next word.
+    let _ = said.take(MAX_VERDICT_BYTES).read_to_end(&mut text).await;
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Why there is no code; None where there is.
+fn verdict(status: ExitStatus, said: &str, limits: CompileLimits) -> Option<AdmissionError> {
+    let last_line = said.lines().last().unwrap_or_default();
+    match (status.code(), status.signal()) {
+        (Some(0), _) => None,
+        (Some(REFUSED), _) => Some(serde_json::from_str(last_line).unwrap_or_else(|error| AdmissionError::Compiler {
+            detail: format!("its verdict can't be read: {error}"),
+        })),
+        (_, Some(SIGXCPU)) => Some(AdmissionError::TooSlow { seconds: limits.cpu_seconds }),
+        // How Rust ends where there is no more memory.
+        (_, Some(SIGABRT)) if said.contains("memory allocation of") => {
+            Some(AdmissionError::TooHungry { limit: limits.memory_bytes })
+        }
+        _ => Some(AdmissionError::Compiler { detail: format!("{status}: {last_line}") }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_child_ends_says_why_there_is_no_code() {
+        let limits = CompileLimits { cpu_seconds: 60, memory_bytes: 2 << 30 };
+        let verdict = |raw, said: &str| verdict(ExitStatus::from_raw(raw), said, limits);
+        assert_eq!(verdict(0, ""), None);
+        let refused = serde_json::to_string(&AdmissionError::CoreModule).unwrap();
+        assert_eq!(verdict(REFUSED << 8, &format!("noise\n{refused}\n")), Some(AdmissionError::CoreModule));
+        assert_eq!(verdict(SIGXCPU, ""), Some(AdmissionError::TooSlow { seconds: 60 }));
+        let hungry = "memory allocation of 1073741824 bytes failed\n";
+        assert_eq!(verdict(SIGABRT, hungry), Some(AdmissionError::TooHungry { limit: 2 << 30 }));
+        for (raw, said) in [(SIGABRT, "index out of bounds"), (9, ""), (11, ""), (1 << 8, "?"), (REFUSED << 8, "?")] {
+            let found = verdict(raw, said);
+            assert!(matches!(&found, Some(AdmissionError::Compiler { .. })), "{raw} {said}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The child's side: bounds itself, reads a component, and writes its code or why there is none.
+
+use std::io::{self, Read as _, Write as _};
+use std::process::ExitCode;
+
+use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
+
+use crate::runtime::error::AdmissionError;
+use crate::runtime::{MAX_COMPONENT_BYTES, admission, engine};
+
+/// The hidden command that a child is.
+pub(super) const COMMAND: &str = "compile-component";
+/// The exit code of a child that says on its standard error why there is no code.
+pub(super) const REFUSED: i32 = 3;
+/// The largest code, in bytes.
+const CODE_BYTES: u64 = 512 << 20;
+/// A child opens nothing but what it is given, and what its start needs.
+const DESCRIPTORS: u64 = 16;
+/// Whatever else a host does comes first.
+const NICE: i32 = 10;
+
+/// What compiling one component may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Processor time, in seconds.
+    pub cpu_seconds: u64,
+    /// In bytes.
+    pub memory_bytes: u64,
+}
+
+/// Reads a component from the standard input, and writes what it compiles to on the standard output: the whole of a child's
+/// life.
+pub fn compile_for_parent(limits: CompileLimits) -> ExitCode {
+    match bound_and_compile(limits) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refused) => {
+            let line = serde_json::to_string(&refused).expect("an error is plain data");
+            // Who can't be told sees that there is no verdict.
+            let _ = writeln!(io::stderr(), "{line}");
+            ExitCode::from(REFUSED as u8)
+        }
+    }
+}
+
+fn bound_and_compile(limits: CompileLimits) -> Result<(), AdmissionError> {
+    let failed = |error: io::Error| AdmissionError::Compiler { detail: error.to_string() };
+    bound(limits).map_err(failed)?;
+    let mut bytes = Vec::new();
+    io::stdin().lock().take(MAX_COMPONENT_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    admission::examine(&bytes, MAX_COMPONENT_BYTES)?;
+    let engine = engine::compiler().map_err(|error| admission::invalid(&error))?;
+    let code = engine.precompile_component(&bytes).map_err(|error| admission::invalid(&error))?;
+    io::stdout().lock().write_all(&code).map_err(failed)
+}
+
+/// Before a byte of the component is read.
+fn bound(CompileLimits { cpu_seconds, memory_bytes }: CompileLimits) -> io::Result<()> {
+    let bounds = [
+        // At the first it is told to end, in words that a parent knows, at the second it is killed.
+        (Resource::Cpu, cpu_seconds, cpu_seconds + 1),
+        (Resource::Data, memory_bytes, memory_bytes),
+        (Resource::Fsize, CODE_BYTES, CODE_BYTES),
+        (Resource::Nofile, DESCRIPTORS, DESCRIPTORS),
+        (Resource::Core, 0, 0),
+    ];
+    for (resource, current, maximum) in bounds {
+        setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) })?;
+    }
+    setpriority_process(None, NICE)?;
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Components become this machine's code, in this process or apart from it.
+//!
+//! A component comes from a stranger, and compiling it may take any time and memory. So a host has it done by a child process
+//! of bounded means, which also takes the first look at the bytes. The child is this program itself; all it has is the bytes
+//! on its standard input and a file for its standard output.
+
+mod child;
+mod inside;
+mod kept;
+mod load;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tracing::warn;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+pub use self::inside::{CompileLimits, compile_for_parent};
+use self::kept::{CodeFolder, LoadError};
+use super::admission;
+use super::error::{AdmissionError, StartError};
+use crate::clock::Clock;
+use crate::registry::Digest;
+
+/// How many children compile at once. One alone could be kept busy by one component for all of its processor time.
+const CHILDREN: usize = 2;
+
+/// Where components are compiled.
+#[derive(Clone, Debug, Default)]
+pub enum Compiler {
+    /// In this process, without bounds: for who trusts the bytes, or has nothing to lose but this process.
+    #[default]
+    Here,
+    /// In a child process, and what it compiled is kept in a folder of the host's own.
+    Apart(Arc<Apart>),
+}
+
+/// What compiles in children.
+#[derive(Debug)]
+pub struct Apart {
+    folder: CodeFolder,
+    limits: CompileLimits,
+    room: Semaphore,
+    /// Where children are waited for.
+    handle: Handle,
+}
+
+impl Compiler {
+    /// In children of these limits, whose code is kept below `folder`, which is made where it is missing. The children are
+    /// waited for on `handle`.
+    ///
+    /// # Errors
+    /// [`StartError::CodeFolder`] where the folder can't be had, or others may look into it or write there.
+    pub fn apart(
+        folder: &Path,
+        limits: CompileLimits,
+        clock: Arc<dyn Clock>,
+        handle: Handle,
+    ) -> Result<Self, StartError> {
+        let folder = CodeFolder::open(folder, clock)
+            .map_err(|error| StartError::CodeFolder { path: folder.to_owned(), detail: error.to_string() })?;
+        Ok(Compiler::Apart(Arc::new(Apart { folder, limits, room: Semaphore::new(CHILDREN), handle })))
+    }
+
+    /// The component, compiled for `engine`. Takes processor time unless it is kept: call it on a blocking thread.
+    pub(super) fn component(
+        &self,
+        engine: &Engine,
+        digest: &Digest,
+        bytes: &[u8],
+        limit: usize,
+    ) -> Result<Component, AdmissionError> {
+        match self {
+            Compiler::Here => {
+                admission::examine(bytes, limit)?;
+                Component::from_binary(engine, bytes).map_err(|error| admission::invalid(&error))
+            }
+            Compiler::Apart(apart) => apart.component(engine, digest, bytes, limit),
+        }
+    }
+}
+
+impl Apart {
+    fn component(
+        &self,
+        engine: &Engine,
+        digest: &Digest,
+        bytes: &[u8],
+        limit: usize,
+    ) -> Result<Component, AdmissionError> {
+        // Before anything is looked at, or given to a child.
+        admission::check_size(bytes, limit)?;
+        match self.folder.load(engine, digest) {
+            Ok(Some(component)) => return Ok(component),
+            Ok(None) => {}
+            Err(error) => warn!(%digest, %error, "kept code can't be used and is compiled anew"),
+        }
+        let code = self.handle.block_on(async {
+            let _room = self.room.acquire().await.expect("it is never closed");
+            child::compile(self.folder.path(), bytes, self.limits).await
+        })?;
+        let failed = |detail| AdmissionError::Compiler { detail };
+        self.folder.keep(engine, digest, code).map_err(|error| failed(error.to_string()))?;
+        match self.folder.load(engine, digest) {
+            Ok(component) => component.ok_or_else(|| failed("its code was gone before it was loaded".to_owned())),
+            // What a child can't know: what the pool of instances has room for.
+            Err(LoadError::Engine(error)) => Err(admission::invalid(&error)),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+}
+
+/// Lets whoever wants the same thing wait for the first to make it.
+#[derive(Debug, Default)]
+pub(super) struct OneAtATime(Mutex<HashMap<Digest, Arc<Mutex<()>>>>);
+
+impl OneAtATime {
+    /// Does this when nobody does it for the same digest.
+    pub(super) fn each<T>(&self, digest: &Digest, work: impl FnOnce() -> T) -> T {
+        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(digest.clone()).or_default().clone();
+        let done = {
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            work()
+        };
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two: the map's and ours.
+        if Arc::strong_count(&turn) == 2 {
+            turns.remove(digest);
+        }
+        done
+    }
+}

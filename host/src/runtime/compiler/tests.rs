@@ -1,0 +1,145 @@
+//! What is kept, and whose code is loaded.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tempfile::{NamedTempFile, TempDir};
+
+use super::kept::{CodeFolder, LoadError};
+use super::*;
+use crate::clock;
+use crate::runtime::engine;
+use crate::runtime::tests::{OK, guest};
+
+/// A host's own folder.
+fn place() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn open(place: &TempDir) -> CodeFolder {
+    CodeFolder::open(&place.path().join("compiled"), clock::system()).unwrap()
+}
+
+/// Keeps what it compiles to, as a child would have written it.
+fn keep(folder: &CodeFolder, engine: &Engine, bytes: &[u8]) -> Digest {
+    let digest = Digest::of(bytes);
+    let code = NamedTempFile::new_in(folder.path()).unwrap();
+    fs::write(code.path(), engine.precompile_component(bytes).unwrap()).unwrap();
+    folder.keep(engine, &digest, code).unwrap();
+    digest
+}
+
+fn others() -> (Vec<u8>, Vec<u8>) {
+    (guest(OK), guest(&format!("(drop (i32.const 7)) {OK}")))
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::remove_file(to).unwrap();
+    fs::copy(from, to).unwrap();
+}
+
+#[test]
+fn what_is_kept_is_there_for_the_next_life_of_the_host() {
+    let (place, engine) = (place(), engine::engine(1).unwrap());
+    let bytes = guest(OK);
+    let digest = keep(&open(&place), &engine, &bytes);
+    let again = open(&place);
+    assert!(again.load(&engine, &digest).unwrap().is_some());
+    assert!(again.load(&engine, &Digest::of(b"other")).unwrap().is_none());
+}
+
+#[test]
+fn code_that_another_host_made_is_none() {
+    let (ours, theirs, engine) = (place(), place(), engine::engine(1).unwrap());
+    let bytes = guest(OK);
+    let (folder, other) = (open(&ours), open(&theirs));
+    let digest = keep(&folder, &engine, &bytes);
+    keep(&other, &engine, &bytes);
+    let (from, to) = (other.files(&engine, &digest), folder.files(&engine, &digest));
+    copy(&from.0, &to.0);
+    copy(&from.1, &to.1);
+    assert!(matches!(folder.load(&engine, &digest), Err(LoadError::Changed)));
+    assert!(folder.load(&engine, &digest).unwrap().is_none(), "it is gone");
+}
+
+#[test]
+fn code_of_another_component_is_none() {
+    let (place, engine) = (place(), engine::engine(1).unwrap());
+    let (one, two) = others();
+    let folder = open(&place);
+    let (one, two) = (keep(&folder, &engine, &one), keep(&folder, &engine, &two));
+    let (from, to) = (folder.files(&engine, &one), folder.files(&engine, &two));
+    copy(&from.0, &to.0);
+    copy(&from.1, &to.1);
+    assert!(matches!(folder.load(&engine, &two), Err(LoadError::Changed)));
+    assert!(folder.load(&engine, &one).unwrap().is_some(), "the other is as it was");
+}
+
+#[test]
+fn code_without_its_seal_is_none() {
+    let (place, engine) = (place(), engine::engine(1).unwrap());
+    let folder = open(&place);
+    let digest = keep(&folder, &engine, &guest(OK));
+    let (_, seal) = folder.files(&engine, &digest);
+    File::create(&seal).unwrap();
+    assert!(matches!(folder.load(&engine, &digest), Err(LoadError::Changed)));
+    keep(&folder, &engine, &guest(OK));
+    fs::remove_file(&seal).unwrap();
+    assert!(folder.load(&engine, &digest).unwrap().is_none());
+}
+
+#[test]
+fn a_folder_that_others_may_enter_is_refused() {
+    let place = place();
+    fs::set_permissions(place.path(), Permissions::from_mode(0o750)).unwrap();
+    let handle = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let limits = CompileLimits { cpu_seconds: 1, memory_bytes: 1 << 30 };
+    let refused = Compiler::apart(place.path(), limits, clock::system(), handle.handle().clone()).unwrap_err();
+    let path = place.path().display();
+    let said = format!(
+        "the folder of compiled code `{path}` can't be used: its mode is 750, and must let nobody else in: 700"
+    );
+    assert_eq!(refused.to_string(), said);
+}
+
+#[test]
+fn what_was_used_longest_ago_goes_where_there_is_too_much() {
+    let (place, engine) = (place(), engine::engine(1).unwrap());
+    let clock = clock::SetClock::at("2026-01-01T00:00:00Z".parse().unwrap());
+    let (one, two) = others();
+    let room_for_two = 2 * engine.precompile_component(&one).unwrap().len() as u64 + 1024;
+    let folder = CodeFolder::open(&place.path().join("compiled"), clock.clone()).unwrap().holding(room_for_two);
+    let used = |digest: &Digest, at: &str| {
+        clock.set(format!("2026-01-01T{at}Z").parse().unwrap());
+        folder.load(&engine, digest).unwrap().is_some()
+    };
+    let one = keep(&folder, &engine, &one);
+    let two = keep(&folder, &engine, &two);
+    // Both before the third is written, whose time is the machine's.
+    assert!(used(&two, "00:00:01") && used(&one, "00:00:02"));
+    let three = keep(&folder, &engine, &guest(&format!("(drop (i32.const 8)) {OK}")));
+    assert!(used(&three, "00:00:03") && used(&one, "00:00:03"));
+    assert!(!used(&two, "00:00:04"), "it was used longest ago");
+}
+
+#[test]
+fn who_wants_the_same_waits_for_the_first_to_make_it() {
+    let (turns, made, inside) = (OneAtATime::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+    let digest = Digest::of(b"x");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                turns.each(&digest, || {
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+                    made.fetch_add(1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                });
+            });
+        }
+    });
+    assert_eq!(made.into_inner(), 4);
+    assert!(turns.0.lock().unwrap().is_empty(), "nothing is remembered of it");
+}
