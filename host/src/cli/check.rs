@@ -8,7 +8,7 @@ use clap::Args;
 use super::output::say;
 use super::read_file;
 use crate::clock;
-use crate::runtime::{self, Admission, Runtime, RuntimeSettings};
+use crate::runtime::{Admission, GuestThreads, Runtime, RuntimeSettings};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -39,7 +39,7 @@ impl Check {
 
 /// The same admission that a host does before it stores a component.
 fn admit(bytes: &[u8]) -> anyhow::Result<Admission> {
-    let threads = runtime::guest_threads()?;
+    let threads = GuestThreads::start()?;
     let settings = RuntimeSettings { max_runs: 1, ..RuntimeSettings::default() };
-    Ok(Runtime::new(settings, threads.handle().clone(), clock::system())?.admit(bytes)?)
+    Ok(Runtime::new(settings, threads.lanes(), clock::system())?.admit(bytes)?)
 }

@@ -31,7 +31,9 @@ use crate::config::{HostInfo, Layout, UpSettings};
 use crate::coordinator::{Coordinator, Embedded, Sessions, ZooKeeper};
 use crate::history::History;
 use crate::registry::Registry;
-use crate::runtime::{self, CompileLimits, Compiler, Components, DEFAULT_MAX_RUNS, Runtime, RuntimeSettings};
+use crate::runtime::{
+    CompileLimits, Compiler, Components, DEFAULT_MAX_RUNS, GuestThreads, Lanes, Runtime, RuntimeSettings,
+};
 use crate::scheduler::{Led, Pipelines, Scheduling, Turns};
 use cluster::Parts;
 use elections::{ELECTIONS_SHARE, Elections, Standings};
@@ -52,10 +54,11 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 /// What keeps it from starting, for people.
 pub fn run(settings: UpSettings, ready: impl FnOnce(&str) + Send) -> anyhow::Result<()> {
     let session = threads("session", 1)?;
-    let guests = runtime::guest_threads().context("the guests' threads can't be started")?;
+    let guests = GuestThreads::start().context("the guests' threads can't be started")?;
     let main = threads("host", 2)?;
-    let outcome = main.block_on(up(settings, session.handle().clone(), guests.handle().clone(), ready));
-    for runtime in [guests, session, main] {
+    let outcome = main.block_on(up(settings, session.handle().clone(), guests.lanes(), ready));
+    guests.shut_down(Duration::from_secs(1));
+    for runtime in [session, main] {
         runtime.shutdown_timeout(Duration::from_secs(1));
     }
     outcome
@@ -69,7 +72,7 @@ fn threads(name: &str, count: usize) -> anyhow::Result<Threads> {
 async fn up(
     settings: UpSettings,
     session_threads: Handle,
-    guest_threads: Handle,
+    guest_threads: Lanes,
     ready: impl FnOnce(&str),
 ) -> anyhow::Result<()> {
     let mut asked_to_stop = StopSignals::new()?;

@@ -7,6 +7,7 @@ mod components;
 mod engine;
 mod error;
 mod instance;
+mod lanes;
 mod limiter;
 mod prepared;
 mod run;
@@ -33,9 +34,9 @@ pub use self::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_WASM_STACK_BYTE
 pub use self::error::{AdmissionError, Misfit, StartError};
 use self::instance::Guest;
 pub use self::instance::MAX_RESULT_BYTES;
+pub use self::lanes::{GuestThreads, Lanes};
 pub use self::prepared::{MAX_PREPARED, Prepared};
 pub use self::run::{End, Run, RunEnd, RunRequest, Usage};
-pub use self::start::guest_threads;
 use crate::capability;
 pub use crate::capability::{Contenders, Interrupt, StateMode, StateWrite};
 use crate::clock::Clock;
@@ -84,19 +85,19 @@ pub struct Runtime {
     compiling: OneAtATime,
     /// One permit a slot of the pool.
     slots: Arc<Semaphore>,
-    guests: tokio::runtime::Handle,
+    guests: Lanes,
     clock: Arc<dyn Clock>,
 }
 
 impl Runtime {
-    /// Reserves the room for runs and starts the ticker. `guests` is the tokio runtime that guests run on (see
-    /// [`guest_threads`]); nothing that must not wait for a guest belongs there.
+    /// Reserves the room for runs and starts the ticker. `guests` is where guests compute (see
+    /// [`GuestThreads`]); nothing that must not wait for a guest belongs there.
     ///
     /// # Errors
     /// [`StartError`] where this machine can't give what the settings ask for.
     pub fn new(
         settings: RuntimeSettings,
-        guests: tokio::runtime::Handle,
+        guests: impl Into<Lanes>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Runtime>, StartError> {
         let engine = engine::engine(settings.max_runs)?;
@@ -106,7 +107,7 @@ impl Runtime {
         ticker::start(&engine)?;
         let slots = Arc::new(Semaphore::new(settings.max_runs as usize));
         let (prepared, compiling) = (Mutex::default(), OneAtATime::default());
-        Ok(Arc::new(Runtime { settings, engine, linker, prepared, compiling, slots, guests, clock }))
+        Ok(Arc::new(Runtime { settings, engine, linker, prepared, compiling, slots, guests: guests.into(), clock }))
     }
 
     /// Checks a tenant's bytes against the world, compiles them and keeps the result. Takes processor time, for seconds

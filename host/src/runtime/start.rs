@@ -16,20 +16,6 @@ use super::stops::{Stop, Stops};
 use crate::capability::{Grant, Grants, Host, RunLog};
 use crate::clock::Clock;
 
-/// Threads for guests, and for nothing else: one guest can keep one of them busy for a tick of the epoch.
-///
-/// # Errors
-/// Where the system gives no threads.
-pub fn guest_threads() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .thread_name("silverback-guests")
-        // After each guest's turn, and not only after many, waits of other guests are looked at.
-        .event_interval(1)
-        .global_queue_interval(1)
-        .enable_all()
-        .build()
-}
-
 /// What a run needs of the runtime.
 struct Bench {
     engine: Engine,
@@ -45,7 +31,12 @@ impl Runtime {
         let component = component.clone();
         let inside = request.gate.enter();
         let (tell, ended) = oneshot::channel();
-        self.guests.spawn(async move {
+        let stops = Stops::new(self.clock.clone(), request.gate.clone(), request.interrupt.clone());
+        let tenant = request.job.tenant.clone();
+        let stop = async move {
+            stops.wait().await;
+        };
+        self.guests.spawn(&tenant, &self.clock, stop, async move {
             let end = bench.execute(&component, request).await;
             drop(inside);
             // Whoever asked may be gone; the gate still knows who is inside.

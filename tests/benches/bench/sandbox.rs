@@ -13,7 +13,9 @@ use silverback::capability::{Gate, Lease};
 use silverback::clock;
 use silverback::coordinator::{Coordinator as _, Embedded};
 use silverback::registry::{Digest, JobId, Limits};
-use silverback::runtime::{self, End, Interrupt, Prepared, RunRequest, Runtime, RuntimeSettings, StateMode};
+use silverback::runtime::{
+    End, GuestThreads, Interrupt, Lanes, Prepared, RunRequest, Runtime, RuntimeSettings, StateMode,
+};
 use silverback_tests::figure::{Row, Target};
 use silverback_tests::place::guest;
 use silverback_tests::times::{Times, us};
@@ -32,15 +34,15 @@ const TERM: Duration = Duration::from_secs(24 * 3600);
 /// `sandbox cost of a run`: from the request to its end.
 pub(crate) fn measure() -> Result<Vec<Row>> {
     let thread = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let guests = runtime::guest_threads()?;
-    thread.block_on(compare(thread.handle(), guests.handle()))
+    let guests = GuestThreads::start()?;
+    thread.block_on(compare(thread.handle(), &guests.lanes()))
 }
 
-async fn compare(thread: &Handle, guests: &Handle) -> Result<Vec<Row>> {
+async fn compare(thread: &Handle, guests: &Lanes) -> Result<Vec<Row>> {
     let file = guest("nothing");
     let component = fs::read(&file).with_context(|| file.display().to_string())?;
     let bare = Bare::new(&component).map_err(plain)?;
-    let host = Host::new(&component, thread).await?;
+    let host = Host::new(&component, &thread.clone().into()).await?;
     let (mut ours, mut floor) = (Times::default(), Times::default());
     for block in 0..WARM_UP + BLOCKS {
         let our_block = time(async || host.run().await).await?;
@@ -98,7 +100,7 @@ struct Host {
 }
 
 impl Host {
-    async fn new(component: &[u8], guests: &Handle) -> Result<Self> {
+    async fn new(component: &[u8], guests: &Lanes) -> Result<Self> {
         let clock = clock::system();
         let runtime = Runtime::new(RuntimeSettings::default(), guests.clone(), clock.clone())?;
         let component = runtime.prepare(&Digest::of(component), component)?;
