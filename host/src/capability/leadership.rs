@@ -32,6 +32,11 @@ impl Leadership {
         let stop = StopSign { gate: gate.clone(), interrupt };
         Leadership { gate, stop, contenders }
     }
+
+    /// A guest that stood still past the end of its term learns nothing of it: it ends where it next asks.
+    pub(super) fn lasts(&self) -> Result<()> {
+        if self.gate.is_over() { Err(wasmtime::Error::msg("its term is over")) } else { Ok(()) }
+    }
 }
 
 /// Whether the function should return, in the three ways it can be told.
@@ -60,28 +65,34 @@ impl StopSign {
 
 impl leadership::Host for Host {
     async fn is_leader(&mut self) -> Result<bool> {
+        self.leadership.lasts()?;
         Ok(self.leadership.gate.leads())
     }
 
     async fn token(&mut self) -> Result<u64> {
+        self.leadership.lasts()?;
         Ok(self.leadership.gate.token().unsigned_abs())
     }
 
     async fn remaining_ms(&mut self) -> Result<u64> {
+        self.leadership.lasts()?;
         Ok(millis(self.leadership.gate.remaining()))
     }
 
     async fn should_stop(&mut self) -> Result<bool> {
+        self.leadership.lasts()?;
         Ok(self.leadership.stop.is_up())
     }
 
     async fn contenders(&mut self) -> Result<std::result::Result<Vec<Contender>, String>> {
+        self.leadership.lasts()?;
         let asked = within_patience((self.leadership.contenders)()).await;
         let contender = |(identifier, leader)| Contender { identifier, leader };
         Ok(asked.map(|queue| queue.into_iter().map(contender).collect()).map_err(|error| error.to_string()))
     }
 
     async fn sleep(&mut self, timeout_ms: u64) -> Result<Wake> {
+        self.leadership.lasts()?;
         let stop = self.leadership.stop.clone();
         if stop.is_up() {
             return Ok(Wake::Stop);
@@ -99,6 +110,7 @@ impl leadership::Host for Host {
         seen: Option<u64>,
         timeout_ms: u64,
     ) -> Result<std::result::Result<Change, String>> {
+        self.leadership.lasts()?;
         let stop = self.leadership.stop.clone();
         if stop.is_up() {
             return Ok(Ok(Change::Stop));
@@ -143,14 +155,32 @@ mod tests {
         assert_eq!((host.token().await.unwrap(), host.remaining_ms().await.unwrap()), (TOKEN as u64, 60_000));
         gate.close();
         assert!(!host.is_leader().await.unwrap() && !host.should_stop().await.unwrap());
-        gate.end();
-        assert!(!host.is_leader().await.unwrap() && host.should_stop().await.unwrap());
-        assert_eq!(host.remaining_ms().await.unwrap(), 0);
+        gate.ask_stop();
+        assert!(host.should_stop().await.unwrap());
         let queue = host.contenders().await.unwrap().unwrap();
         assert_eq!(
             queue.iter().map(|one| (one.identifier.as_str(), one.leader)).collect::<Vec<_>>(),
             [("host-a", true)]
         );
+    }
+
+    /// One that stood still meanwhile, say, so that nothing could stop it in time.
+    #[tokio::test]
+    async fn a_guest_that_is_still_there_when_its_term_is_over_ends_at_its_next_call() {
+        let (mut host, gate, _, _) = host(StateMode::Immediate);
+        gate.end();
+        let ended = [
+            host.is_leader().await.map(drop),
+            host.token().await.map(drop),
+            host.remaining_ms().await.map(drop),
+            host.should_stop().await.map(drop),
+            host.contenders().await.map(drop),
+            host.sleep(LONG_MS).await.map(drop),
+            host.wait_for_change("k".to_owned(), Some(0), LONG_MS).await.map(drop),
+        ];
+        for call in ended {
+            assert_eq!(call.unwrap_err().to_string(), "its term is over");
+        }
     }
 
     #[tokio::test]
@@ -161,7 +191,8 @@ mod tests {
             let (mut host, gate, interrupt, _) = host(StateMode::Immediate);
             let (woken, ()) = tokio::join!(host.sleep(LONG_MS), async { tell(&gate, &interrupt) });
             assert_eq!(woken.unwrap(), Wake::Stop);
-            assert_eq!(host.sleep(LONG_MS).await.unwrap(), Wake::Stop, "and stays so");
+            let again = host.sleep(LONG_MS).await;
+            assert!(gate.is_over() || again.unwrap() == Wake::Stop, "and stays so");
         }
         for tell in ways {
             let (mut host, gate, interrupt, _) = host(StateMode::Immediate);

@@ -108,6 +108,7 @@ impl Allowance {
 
 impl logging::Host for Host {
     async fn log(&mut self, level: Level, context: String, message: String) -> Result<()> {
+        self.leadership.lasts()?;
         self.log.say(level.into(), &context, &message);
         Ok(())
     }

@@ -64,7 +64,7 @@ impl Bench {
         let (writes, log_lines_dropped) = host.finish();
         let wall_us = u64::try_from(self.clock.boot().saturating_sub(started).as_micros()).unwrap_or(u64::MAX);
         // A guest that returned after its term had ended neither failed by itself nor succeeded as a leader.
-        let gave_up = matches!(end, End::Failed { .. } | End::Returned(_)) && gate.is_over();
+        let gave_up = matches!(end, End::Failed { .. } | End::Returned(_) | End::Trapped { .. }) && gate.is_over();
         RunEnd {
             end: if gave_up { End::LostLeadership } else { end },
             writes,
