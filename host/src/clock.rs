@@ -1,6 +1,6 @@
 //! The only place where a clock is read.
 //!
-//! Two clocks, never mixed: [`Clock::boot`] for "how long since" (leases, deadlines), which counts while the machine is
+//! Two clocks for when, never mixed: [`Clock::boot`] for "how long since" (leases, deadlines), which counts while the machine is
 //! suspended and never jumps, and [`Clock::wall`] for "what time is it" (ticks, records), which may jump.
 
 use std::sync::Arc;
@@ -16,6 +16,12 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Wall-clock time in UTC.
     fn wall(&self) -> Timestamp;
+
+    /// How long the thread that asks has computed: what it waited for, or stood still for others, doesn't count.
+    fn computed(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+    }
 }
 
 /// The machine's own clocks.

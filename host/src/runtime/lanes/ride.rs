@@ -101,10 +101,9 @@ impl Ride {
     /// One turn of the guest on this thread.
     fn compute_here(&mut self, mut guest: Guest) -> At {
         let waker = Waker::from(self.wish.clone());
-        let began = self.clock.boot();
+        let before = self.clock.computed();
         let polled = guest.as_mut().poll(&mut Context::from_waker(&waker));
-        let now = self.clock.boot();
-        self.account.charge(now.saturating_sub(began), now);
+        self.account.charge(self.clock.computed().saturating_sub(before), self.clock.boot());
         if polled.is_ready() { At::Gone } else { At::Here(guest) }
     }
 
@@ -116,7 +115,7 @@ impl Ride {
         wish.is_away.store(true, Ordering::SeqCst);
         self.patient.spawn(async move {
             let _inside = prompt.enter();
-            let (began, waker) = (clock.boot(), Waker::from(wish.clone()));
+            let (before, waker) = (clock.computed(), Waker::from(wish.clone()));
             let is_over = loop {
                 wish.stands.store(false, Ordering::SeqCst);
                 if guest.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
@@ -126,7 +125,7 @@ impl Ride {
                     break false;
                 }
             };
-            Turn { guest, is_over, computed: clock.boot().saturating_sub(began) }
+            Turn { guest, is_over, computed: clock.computed().saturating_sub(before) }
         })
     }
 
