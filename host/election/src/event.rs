@@ -52,6 +52,9 @@ pub enum Event {
         /// Our contender's owner and czxid; None where it does not exist.
         own: Option<(i64, i64)>,
     },
+    /// No answer to [`Action::List`]: the session lives, and for as long as its timeout the lease did not vouch for it. On a slow
+    /// connection it may never do, and nobody behind us could lead.
+    Unvouched,
     /// Answer to [`Action::Watch`]: the child changed, or is gone.
     WatchFired,
     /// Answer to [`Action::Verify`]: our contender's owner and czxid; None where it does not exist.

@@ -105,6 +105,7 @@ impl Election {
             Event::CreateRefused => self.create_refused(),
             Event::Looked(children) => self.looked(&children),
             Event::Listed { children, own } => self.listed(&children, own),
+            Event::Unvouched => self.unvouched(),
             Event::WatchFired => self.watch_fired(),
             Event::Verified(found) => self.verified(found),
             Event::Deleted => self.deleted(),
@@ -222,6 +223,17 @@ impl Election {
             }
             // Gone, or made by an earlier session and soon gone (CURATOR-620, 696).
             Some(_) | None => self.rest(),
+        }
+    }
+
+    /// Whoever can't lead makes room for those who may: to the end of the queue.
+    fn unvouched(&mut self) -> Vec<Action> {
+        match &self.state {
+            State::Listing { me } => {
+                let me = me.clone();
+                self.release(me, Next::Requeue)
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -36,6 +36,17 @@ fn failures_in_a_row_are_counted_for_the_back_off_and_forgotten_after_a_success(
 }
 
 #[test]
+fn who_is_never_vouched_for_goes_to_the_end_of_the_queue() {
+    let mut machine = Election::new(7, OnReturn::Requeue);
+    machine.step(Event::Stand { prefix: lock_prefix("a") });
+    machine.step(Event::Created(ME.to_owned()));
+    assert_eq!(machine.step(Event::Unvouched), [Action::Delete { name: ME.to_owned() }]);
+    assert_eq!(machine.step(Event::Deleted), [Action::Rest { failures: 0 }]);
+    let mut machine = leading();
+    assert_eq!(machine.step(Event::Unvouched), [], "a leader has its lease's end to go by");
+}
+
+#[test]
 fn on_return_stop_leaves_the_queue_after_the_function_returned() {
     let mut machine = Election::new(7, OnReturn::Stop);
     lead_again(&mut machine);

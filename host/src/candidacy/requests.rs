@@ -115,12 +115,18 @@ impl Requests {
         }
     }
 
-    /// Lists the children and reads one of them, our own, in one round trip, once the lease vouches for the session. What was
-    /// read is old where the lease has run out since, as after a pause of this process: it is read again.
+    /// Lists the children and reads one of them, our own, in one round trip, once the lease vouches for the session; which it
+    /// is waited for no longer than that would live unheard.
     pub(super) async fn list(self, name: String) -> Event {
+        let patience = self.session.timeout();
+        tokio::time::timeout(patience, self.list_vouched(&name)).await.unwrap_or(Event::Unvouched)
+    }
+
+    /// What was read is old where the lease has run out since, as after a pause of this process: it is read again.
+    async fn list_vouched(&self, name: &str) -> Event {
         loop {
             self.lease.vouched().await;
-            match self.session.list_and_stat(&self.election, &name).await {
+            match self.session.list_and_stat(&self.election, name).await {
                 Ok(_) if self.lease.is_over() => {}
                 Ok((children, own)) => return Event::Listed { children, own: own.map(owner_and_token) },
                 Err(Error::NoNode { .. }) => return Event::Listed { children: Vec::new(), own: None },

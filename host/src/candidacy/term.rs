@@ -135,6 +135,7 @@ pub(super) fn ending(event: &Event) -> Option<Ending> {
         | Event::CreateRefused
         | Event::Looked(_)
         | Event::Listed { .. }
+        | Event::Unvouched
         | Event::WatchFired
         | Event::Deleted
         | Event::DeleteUnknown

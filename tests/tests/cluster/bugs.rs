@@ -158,6 +158,43 @@ fn a_one_shot_election_with_a_zombie_standby() {
     cluster.await_leader("the one that flapped", WITNESS, SOON, |leader| leader.identifier == "a");
 }
 
+/// A gray failure (Huang et al., HotOS 2017): so slow that its lease never vouches, fast enough that its session lives. It
+/// stood first in the queue, and nobody led for as long as it was slow.
+#[test]
+fn a_host_that_is_too_slow_to_lead_lets_the_next_one() {
+    let server = ZooKeeperServer::start().unwrap();
+    let (mut cluster, proxy) = one_behind_a_proxy(&server);
+    cluster.join_through("c", Some(server.connect_string()));
+    let standing = |cluster: &mut Cluster| -> Result<Vec<String>, String> {
+        let rows = cluster.cli().contenders(WITNESS)?;
+        match rows.first() {
+            Some(first) if first.leader => Ok(rows.into_iter().map(|row| row.identifier).collect()),
+            Some(_) | None => Err(format!("{rows:#?}")),
+        }
+    };
+    let queue = await_value("a to stand between the others", SOON, || {
+        let queue = standing(&mut cluster)?;
+        if queue.len() == 3 && queue[1] != "a" {
+            // To the end.
+            cluster.cli().run(&["resign", WITNESS]);
+        }
+        if queue.len() == 3 && queue[1] == "a" { Ok(queue) } else { Err(format!("{queue:?}")) }
+    });
+    proxy.set(Mode::Delay(Duration::from_millis(700)));
+    cluster.host(&queue[0]).kill9();
+    let cli = cluster.host(&queue[2]).cli();
+    await_value("the next one to lead while a is slow", SOON, || {
+        let rows = cli.contenders(WITNESS)?;
+        let leads = rows.first().is_some_and(|first| first.identifier == queue[2] && first.leader);
+        if leads { Ok(()) } else { Err(format!("{rows:#?}")) }
+    });
+    proxy.set(Mode::Pass);
+    await_value("a to stand behind it", SOON, || match standing(&mut cluster)? {
+        now if now == [queue[2].as_str(), "a"] => Ok(()),
+        now => Err(format!("{now:?}")),
+    });
+}
+
 /// Host `a` behind a proxy, `b` straight at the server, and a witness to lead.
 fn one_behind_a_proxy(server: &ZooKeeperServer) -> (Cluster, Proxy) {
     let proxy = Proxy::start(server.address()).unwrap();

@@ -48,6 +48,7 @@ impl World {
             HostEvent::Served { term, report } => self.served(host, term, report),
             HostEvent::Rested(rest) => self.rested(host, rest),
             HostEvent::Repeat(request) => self.ask_if_wanted(host, request),
+            HostEvent::Unvouched(request) => self.unvouched(host, request),
             HostEvent::DeleteTimedOut(request) => self.delete_timed_out(host, request),
             HostEvent::Resign => self.tell(host, Event::Resign),
             HostEvent::Leaves => self.tell(host, Event::Leave),
@@ -220,9 +221,19 @@ impl World {
         let it = &mut self.hosts[host];
         let needs_the_lease = matches!(request.ask, Ask::List(_) | Ask::Verify(_));
         if needs_the_lease && it.lease_is_over(self.now) {
-            it.unvouched.push(request);
+            if matches!(request.ask, Ask::List(_)) {
+                self.at_host(host, self.setting.timeout(), HostEvent::Unvouched(request.id));
+            }
+            self.hosts[host].unvouched.push(request);
         } else {
             self.request(host, request);
+        }
+    }
+
+    fn unvouched(&mut self, host: usize, request: u64) {
+        let Some(driver) = &mut self.hosts[host].driver else { return };
+        if driver.read.take_if(|read| read.id == request).is_some() {
+            self.tell(host, Event::Unvouched);
         }
     }
 

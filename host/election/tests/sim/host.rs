@@ -142,6 +142,8 @@ pub(crate) enum HostEvent {
         opening: Duration,
     },
     HeartbeatDue,
+    /// This read has waited for the lease for as long as a session lives unheard.
+    Unvouched(u64),
     LeaseEnds {
         term: u64,
     },
@@ -180,7 +182,7 @@ impl HostEvent {
             HostEvent::Served { .. } | HostEvent::Trap { .. } => 3,
             HostEvent::GraceEnds { .. } => 4,
             HostEvent::Answer(request, _) if request.ask.is_write() => 5,
-            HostEvent::Answer(..) | HostEvent::Repeat(_) | HostEvent::DeleteTimedOut(_) => 6,
+            HostEvent::Answer(..) | HostEvent::Repeat(_) | HostEvent::DeleteTimedOut(_) | HostEvent::Unvouched(_) => 6,
             HostEvent::Rested(_) | HostEvent::StandsAgain => 7,
             HostEvent::Leave(_)
             | HostEvent::Deliver { .. }
