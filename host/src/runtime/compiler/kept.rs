@@ -67,6 +67,7 @@ impl CodeFolder {
             return Err(io::Error::other(format!("its mode is {mode:o}, and must let nobody else in: 700")));
         }
         let key = key(&path.join(KEY))?;
+        remove_scraps(path)?;
         Ok(CodeFolder { path: path.to_owned(), key, clock, max_bytes: MAX_CODE_BYTES })
     }
 
@@ -177,6 +178,17 @@ fn kind_of(engine: &Engine) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     format!("{:016x}", hasher.finish())
+}
+
+/// What children were given and had written when an earlier life of the host was killed.
+fn remove_scraps(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && entry.file_name() != KEY {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// This host's own key; made where there is none.

@@ -51,6 +51,16 @@ fn what_is_kept_is_there_for_the_next_life_of_the_host() {
 }
 
 #[test]
+fn what_a_killed_life_left_half_done_is_gone_with_the_next() {
+    let (place, engine) = (place(), engine::engine(1).unwrap());
+    let folder = open(&place);
+    let digest = keep(&folder, &engine, &guest(OK));
+    let (_, scrap) = NamedTempFile::new_in(folder.path()).unwrap().keep().unwrap();
+    assert!(open(&place).load(&engine, &digest).unwrap().is_some(), "what is whole stays, and so does the key");
+    assert!(!scrap.exists());
+}
+
+#[test]
 fn code_that_another_host_made_is_none() {
     let (ours, theirs, engine) = (place(), place(), engine::engine(1).unwrap());
     let bytes = guest(OK);
