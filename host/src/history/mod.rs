@@ -22,17 +22,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use object_store::ObjectStore;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 pub use cursor::{Cursor, CursorError};
 pub use record::{Known, LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord};
-pub use run::RunHandle;
+pub use run::{RunHandle, Stored};
 pub use run_state::{RING, RING_DETAIL_BYTES, RunState, Running, cut};
 
 use crate::clock::Clock;
 use crate::registry::JobId;
 use entry::Entry;
-use journal::{Journal, Stored};
+use journal::Journal;
 use memory::Memory;
 use objects::Objects;
 use shelf::Shelf;
@@ -106,10 +106,15 @@ impl History {
 
     /// Stores a record as it is, in the background: what was skipped, or how a run of another host ended, as far as this one
     /// knows. That host's own word counts before it.
-    pub fn record(&self, job: &JobId, record: RunRecord, keep: usize) {
+    pub fn record(&self, job: &JobId, record: RunRecord, keep: usize) -> Stored {
         let (inner, job) = (self.0.clone(), job.clone());
+        let (done, stored) = oneshot::channel();
         inner.remember(&job, &record);
-        inner.clone().in_background(async move { inner.append_last(&job, Entry::new(record, keep)).await });
+        inner.clone().in_background(async move {
+            inner.append_last(&job, Entry::new(record, keep)).await;
+            let _ = done.send(());
+        });
+        Stored(stored)
     }
 
     /// Waits until everything said so far is stored, at most `patience`. False when it took longer. A run under way
@@ -227,7 +232,7 @@ impl Inner {
     }
 
     /// Has an entry written to the journal.
-    fn append(self: &Arc<Self>, job: &JobId, entry: &Entry) -> Stored {
+    fn append(self: &Arc<Self>, job: &JobId, entry: &Entry) -> journal::Stored {
         let (stored, unattended) = self.journal.push(job, entry);
         if unattended {
             let inner = self.clone();

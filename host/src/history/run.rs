@@ -21,14 +21,29 @@ const BATCH: Duration = Duration::from_secs(1);
 const PIECE_BYTES: usize = 32 * 1024;
 /// What a short run said goes with its record, where it is less than this.
 const SHORT_LOG_BYTES: usize = 8 * 1024;
-/// How long [`RunHandle::finish`] waits for the store.
-const FINISH_PATIENCE: Duration = Duration::from_secs(2);
+/// How long whoever waits for a record does so, where the store doesn't take it: it is then still stored in the background.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Tells when a record is in the store for good. Whoever doesn't want to know drops it.
+pub struct Stored(pub(super) oneshot::Receiver<()>);
+
+impl Stored {
+    /// It is still on its way.
+    pub fn is_awaited(&mut self) -> bool {
+        matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
+    /// Returns when it is stored or given up, or after two seconds: true where nothing is on its way any more.
+    pub async fn settled(self) -> bool {
+        tokio::time::timeout(PATIENCE, self.0).await.is_ok()
+    }
+}
 
 /// A run being recorded. Dropped without [`RunHandle::finish`], the run is recorded as unknown.
 pub struct RunHandle {
     run: Arc<Recording>,
     end: oneshot::Sender<RunRecord>,
-    stored: oneshot::Receiver<()>,
+    stored: Stored,
 }
 
 struct Recording {
@@ -60,7 +75,7 @@ impl RunHandle {
             keeper.keep(ended).await;
             let _ = done.send(());
         });
-        RunHandle { run, end, stored }
+        RunHandle { run, end, stored: Stored(stored) }
     }
 
     /// Takes the run's log lines. Never blocks: what comes faster than the store takes it is dropped, counted and marked.
@@ -72,16 +87,11 @@ impl RunHandle {
     /// The run has ended. Returns when that is stored, or after two seconds at the most; it is then still stored in the
     /// background.
     pub async fn finish(self, outcome: Outcome, detail: &str, ended: Timestamp) {
-        let stored = self.end(outcome, detail, ended);
-        let _ = tokio::time::timeout(FINISH_PATIENCE, stored).await;
+        self.ended(outcome, detail, ended).settled().await;
     }
 
     /// The run has ended, and that is stored in the background.
-    pub fn ended(self, outcome: Outcome, detail: &str, ended: Timestamp) {
-        drop(self.end(outcome, detail, ended));
-    }
-
-    fn end(self, outcome: Outcome, detail: &str, ended: Timestamp) -> oneshot::Receiver<()> {
+    pub fn ended(self, outcome: Outcome, detail: &str, ended: Timestamp) -> Stored {
         let mut record = self.run.record.clone();
         record.ended = Some(ended);
         record.outcome = Some(outcome);

@@ -217,10 +217,10 @@ async fn a_job_keeps_as_many_runs_as_it_says() {
         for tick in 0..40 {
             place.pass(1000);
             let record = place.run("a", &format!("t{tick}"));
-            match tick % 2 {
+            let _ = match tick % 2 {
                 0 => history.begin(&place.job, record, keep).ended(Outcome::Succeeded, "", place.clock.wall()),
                 _ => history.record(&place.job, record, keep),
-            }
+            };
         }
         assert!(history.settle(PATIENCE).await);
         let runs = history.own_runs(&place.job, 1000).await.unwrap();

@@ -9,9 +9,9 @@ use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::change::Setback;
+use super::change::{Change, Setback};
 use super::group::Scheduling;
-use super::keeper::Loaded;
+use super::keeper::{Loaded, Under};
 use super::pipeline::Pipeline;
 use super::runner::Start;
 use super::turns::Turn;
@@ -32,6 +32,8 @@ pub(super) enum Event {
     Ended { nonce: u32, end: RunEnd },
     /// It has rested after a setback.
     Rested,
+    /// The record that a change was held for is stored; where not, it is waited for no longer.
+    Told { stored: bool, held: Box<(Under, Change)> },
 }
 
 /// The longest sleep between two looks at the wall clock, which may be set meanwhile.

@@ -24,6 +24,7 @@ use super::plan::{self, Answer, Holder, JobState, Reason, Rules, Step, Term, nex
 use super::records::Scribe;
 use super::runner::Start;
 use super::turns::{Asked, Ticket, Turn};
+use crate::history::Stored;
 use crate::registry::{Digest, Job, JobId, Policies, Schedule, Trigger};
 use crate::runtime::ComponentError;
 
@@ -87,6 +88,8 @@ pub(super) struct Keeper {
     term: Term,
     live: Vec<Live>,
     ended: VecDeque<Ended>,
+    /// Records of this term's outcomes that are on their way to their store, oldest first.
+    untold: VecDeque<Stored>,
     orders: VecDeque<Order>,
     chance: Chance,
     /// When its present chance was asked for.
@@ -126,6 +129,7 @@ impl Keeper {
             term: Term { holder, since: desk.now(), stopping: Vec::new() },
             live: Vec::new(),
             ended: VecDeque::new(),
+            untold: VecDeque::new(),
             orders: VecDeque::new(),
             chance: Chance::None,
             asked: None,
@@ -181,6 +185,7 @@ impl Keeper {
             Event::Prepared { digest, prepared } => self.prepared(&digest, prepared, desk),
             Event::Ended { nonce, end } => self.run_ended(nonce, end, desk),
             Event::Rested => self.rested(desk),
+            Event::Told { stored, held } => self.told(stored, *held, desk),
         }
     }
 

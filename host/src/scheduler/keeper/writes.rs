@@ -5,10 +5,10 @@ use tracing::debug;
 
 use super::runs::Live;
 use super::{Keeper, Retire, Stage};
-use crate::history::Outcome;
+use crate::history::{Outcome, Stored};
 use crate::runtime::StateWrite;
 use crate::scheduler::change::{Change, Setback, Unchanged, Written};
-use crate::scheduler::desk::Desk;
+use crate::scheduler::desk::{Desk, Event};
 use crate::scheduler::order::TriggerError;
 use crate::scheduler::plan::{Abandoned, Begin, Decision, JobState, Skip};
 use crate::scheduler::records::{kept, told_again};
@@ -77,8 +77,30 @@ impl Keeper {
             condition: then.is_conditional().then(unchanged),
             writes: if let Then::End(end) = &then { end.writes.clone() } else { Vec::new() },
         };
-        desk.pipeline.push(self.key, Under { next, skips, then }, change);
         self.stage = Stage::Writing;
+        self.send(Under { next, skips, then }, change, desk);
+    }
+
+    /// Sends a change on its way, once the run state that comes of it still has every outcome whose record may be lost
+    /// with this host.
+    fn send(&mut self, under: Under, change: Change, desk: &mut Desk) {
+        self.untold.retain_mut(Stored::is_awaited);
+        let told_by_it = under.skips.len() + usize::from(matches!(under.then, Then::End(_)));
+        let forgets = under.next.own < self.untold.len() + told_by_it;
+        match if forgets { self.untold.pop_front() } else { None } {
+            Some(oldest) => desk.wait_for(self.key, async move {
+                Event::Told { stored: oldest.settled().await, held: Box::new((under, change)) }
+            }),
+            None => desk.pipeline.push(self.key, under, change),
+        }
+    }
+
+    /// A record that a change was held for is stored. Where the store doesn't take it, runs don't wait for it.
+    pub(super) fn told(&mut self, stored: bool, (under, change): (Under, Change), desk: &mut Desk) {
+        if !stored {
+            self.untold.clear();
+        }
+        self.send(under, change, desk);
     }
 
     /// A change is settled: made, or not.
@@ -113,7 +135,7 @@ impl Keeper {
                     let _ = order.send(Ok(run));
                 }
             }
-            Then::End(end) => end.tell(),
+            Then::End(end) => self.untold.push_back(end.tell()),
             Then::Backfill { count, answer } => drop(answer.send(Ok(count))),
         }
     }
@@ -138,21 +160,22 @@ impl Keeper {
         self.rest(&setback, desk);
     }
 
-    fn keep_records(&self, skips: &[Skip], why: Option<&str>, desk: &Desk) {
+    fn keep_records(&mut self, skips: &[Skip], why: Option<&str>, desk: &Desk) {
         let now = desk.now();
         for skip in skips {
             let record = self.scribe(desk).skipped(skip, why, now);
             debug!(job = %self.id(), run = record.run, detail = record.detail, "a tick is skipped");
-            desk.scheduling.history.record(self.id(), record, self.kept_runs());
+            let stored = desk.scheduling.history.record(self.id(), record, self.kept_runs());
+            self.untold.push_back(stored);
         }
     }
 }
 
 impl End {
     /// To whoever reads records. The schedule doesn't wait for their store; a drain does.
-    pub(super) fn tell(self) {
+    pub(super) fn tell(self) -> Stored {
         let End { live, outcome, detail, ended, writes: _ } = self;
-        live.kept.ended(outcome, &detail, ended);
+        live.kept.ended(outcome, &detail, ended)
     }
 
     /// The record says what became of it: where not all could be kept, it says so. Gives it back where it is to be written
