@@ -108,9 +108,10 @@ impl From<RegistryError> for ApiError {
         let message = error.to_string();
         match error {
             RegistryError::NoJob(_) => ApiError::NotFound(message),
-            RegistryError::Full { .. } | RegistryError::Contended(_) | RegistryError::ContendedTenant(_) => {
-                ApiError::Conflict(message)
-            }
+            RegistryError::Full { .. }
+            | RegistryError::OtherTrigger { .. }
+            | RegistryError::Contended(_)
+            | RegistryError::ContendedTenant(_) => ApiError::Conflict(message),
             RegistryError::Corrupt { .. } => ApiError::Internal(message),
             RegistryError::Coordinator(error) => error.into(),
         }

@@ -41,6 +41,17 @@ pub enum RegistryError {
         /// How many there are.
         count: usize,
     },
+    /// What a job is run by stays as it is: what is kept of its runs has another form for each, and a guest of the one may
+    /// still be under way when the other begins.
+    #[error("job `{job}`: trigger `{wanted}` is not valid: it is `{is}`, and stays so until the job is deleted")]
+    OtherTrigger {
+        /// Its name.
+        job: JobId,
+        /// As it is.
+        is: &'static str,
+        /// As it was to be.
+        wanted: &'static str,
+    },
     /// What is stored is no job: somebody else wrote there.
     #[error("what is stored as job `{job}` is no job: {detail}")]
     Corrupt {
@@ -98,7 +109,7 @@ impl Registry {
     /// with no more words, keeps its pause.
     ///
     /// # Errors
-    /// [`RegistryError::Full`], [`RegistryError::Contended`], or what the coordinator says. The spec must have passed
+    /// [`RegistryError::Full`], [`RegistryError::OtherTrigger`], [`RegistryError::Contended`], or what the coordinator says. The spec must have passed
     /// [`JobSpec::validate`].
     pub async fn apply(&self, spec: &JobSpec) -> Result<Applied, RegistryError> {
         // Set once a write went out whose reply was lost: if the job then is as wanted, it was ours.
@@ -111,6 +122,10 @@ impl Registry {
             let change = match &found {
                 Ok(Some(job)) if job.spec == wanted => {
                     return Ok(Applied { version: job.version, change: maybe.unwrap_or(Change::Unchanged) });
+                }
+                Ok(Some(job)) if job.spec.trigger.name() != spec.trigger.name() => {
+                    let (is, wanted) = (job.spec.trigger.name(), spec.trigger.name());
+                    return Err(RegistryError::OtherTrigger { job: spec.id.clone(), is, wanted });
                 }
                 Ok(Some(_)) | Err(RegistryError::Corrupt { .. }) => Change::Updated,
                 Ok(None) => Change::Created,

@@ -8,7 +8,8 @@ use crate::clock;
 use crate::coordinator::{Coordinator, Embedded};
 use crate::registry::Jobs;
 use crate::registry::{
-    Digest, Followed, Limits, Names, OnReturn, PauseOrder, TenantSettings, Tenants, TermRules, Trigger,
+    Digest, Followed, KeptPolicies, Limits, Names, OnReturn, PauseOrder, ScheduleSpec, TenantSettings, Tenants,
+    TermRules, Trigger,
 };
 
 struct Place {
@@ -79,6 +80,24 @@ async fn a_job_is_created_changed_and_left_alone() {
 fn pause(note: &str) -> Pause {
     let order = PauseOrder { by: "ada".to_owned(), note: note.to_owned() };
     order.at(Timestamp::UNIX_EPOCH, "publisher").unwrap()
+}
+
+#[tokio::test]
+async fn what_a_job_is_run_by_is_not_changed() {
+    let place = Place::new().await;
+    let leading = spec("acme", "publisher", "one");
+    place.registry.apply(&leading).await.unwrap();
+    let times = ScheduleSpec::new("@every 1h");
+    let trigger = Trigger::Schedule { times, policies: KeptPolicies::default() };
+    let ticking = JobSpec { trigger, limits: Limits::SCHEDULED, ..leading.clone() };
+    let refused = place.registry.apply(&ticking).await.unwrap_err();
+    let why =
+        "job `acme/publisher`: trigger `schedule` is not valid: it is `leader`, and stays so until the job is deleted";
+    assert_eq!(refused.to_string(), why);
+    assert_eq!(place.registry.get(&leading.id).await.unwrap().spec, leading);
+    place.registry.delete(&leading.id).await.unwrap();
+    place.registry.apply(&ticking).await.unwrap();
+    assert_eq!(place.registry.get(&leading.id).await.unwrap().spec, ticking);
 }
 
 #[tokio::test]
