@@ -24,7 +24,9 @@ mod once;
 mod spread;
 mod written;
 
-use jiff::tz::TimeZone;
+use std::sync::LazyLock;
+
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 
 pub use error::ScheduleError;
@@ -38,6 +40,8 @@ use interval::Interval;
 use local::{Rules, SECOND};
 use spread::Spread;
 
+/// The zones that the program was built with: hosts whose machines know different rules would compute different ticks.
+static TZDB: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 /// A schedule that has no tick from here on has none at all.
 const LONG_AGO: Timestamp = Timestamp::UNIX_EPOCH;
 /// How many schedules, single times and exclusions a job may have.
@@ -81,7 +85,7 @@ impl Schedule {
     /// The first field that is wrong; also for a schedule that never ticks, like 31 February, and for one whose ticks are all
     /// left out.
     pub fn parse(spec: &ScheduleSpec, job: Option<&JobId>) -> Result<Self, ScheduleError> {
-        let zone = TimeZone::get(&spec.time_zone).map_err(|_| {
+        let zone = TZDB.get(&spec.time_zone).map_err(|_| {
             let reason = "no such time zone; it must be an IANA name like `Europe/Berlin` or `UTC`";
             ScheduleError::new("time_zone", &spec.time_zone, reason)
         })?;

@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str, zone: &TimeZone, zone_name: &str, rules: Rules) 
         return Err("it is not a whole second".to_owned());
     }
     let local = pieces.date().to_datetime(Time::constant(time.hour(), time.minute(), time.second(), 0));
-    let named = pieces.to_time_zone().map_err(|_| "there is no such time zone".to_owned())?;
+    let named = pieces.to_time_zone_with(&super::TZDB).map_err(|_| "there is no such time zone".to_owned())?;
     // A job in UTC says nothing of the zone: that is the default.
     if zone_name != "UTC" && named.as_ref().is_some_and(|named| named != zone) {
         return Err(format!("its time zone is not the job's, which is `{zone_name}`"));

@@ -102,7 +102,7 @@ fn at_every_change_of_the_clock_fixed_times_tick_as_the_policy_says() {
     let policies = [Gap::Shift, Gap::Skip].map(|gap| [Fold::First, Fold::Last, Fold::Both].map(|fold| (gap, fold)));
     let mut compared = (0, 0);
     for name in ZONES {
-        let zone = TimeZone::get(name).unwrap();
+        let zone = TZDB.get(name).unwrap();
         for change in changes(&zone) {
             let walk = Walk::around(&zone, change);
             for time in near(&zone, change) {
@@ -156,7 +156,7 @@ fn follows(schedule: &Schedule, from: Timestamp, until: Timestamp, expected: &[T
 #[test]
 fn at_every_change_of_the_clock_any_hour_follows_real_time() {
     for name in ZONES {
-        let zone = TimeZone::get(name).unwrap();
+        let zone = TZDB.get(name).unwrap();
         let schedule = parse(&spec(&["*/10 */2 * * *"], name));
         for change in changes(&zone) {
             let mut expected = Vec::new();
