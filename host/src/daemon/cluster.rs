@@ -128,7 +128,9 @@ impl Parts {
 fn refused(job: &JobId, error: &TriggerError) -> ApiError {
     let message = format!("job `{job}`: {error}");
     match error {
-        TriggerError::NotHere | TriggerError::UnderWay | TriggerError::Backfill(BackfillError::UnderWay { .. }) => {
+        TriggerError::NotHere
+        | TriggerError::UnderWay
+        | TriggerError::Backfill(BackfillError::UnderWay { .. } | BackfillError::Paused { .. }) => {
             ApiError::Conflict(message)
         }
         TriggerError::Refused(_) => ApiError::Unavailable(message),

@@ -61,6 +61,12 @@ pub enum BackfillError {
         /// Its end.
         to: Timestamp,
     },
+    /// Nothing of the job begins until it is resumed.
+    #[error("the job has paused itself ({why}): resume it first")]
+    Paused {
+        /// Why it did.
+        why: String,
+    },
     /// One at a time.
     #[error("ticks up to `{last}` are being filled in")]
     UnderWay {
@@ -85,6 +91,9 @@ pub fn backfilled(
     }
     if to > now {
         return Err(BackfillError::Future { to });
+    }
+    if let Some(paused) = &state.paused {
+        return Err(BackfillError::Paused { why: paused.why.clone() });
     }
     if let Some(Backfill { last, .. }) = state.backfill {
         return Err(BackfillError::UnderWay { last });

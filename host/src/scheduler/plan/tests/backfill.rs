@@ -78,6 +78,10 @@ fn a_span_that_makes_no_sense_is_refused_with_its_times() {
     let last = at("00:16:39");
     assert_eq!(fill_in(&mut desk, "00:00:00", "00:00:10", now), Err(BackfillError::UnderWay { last }));
     desk.state.backfill = None;
+    desk.state.pause(at("01:59:00"), "3 runs in a row failed".to_owned());
+    let refused = fill_in(&mut desk, "00:00:00", "00:00:10", now).unwrap_err();
+    assert_eq!(refused.to_string(), "the job has paused itself (3 runs in a row failed): resume it first");
+    desk.state.paused = None;
     let (from, to) = (at("00:00:00"), at("00:16:40"));
     assert_eq!(fill_in(&mut desk, "00:00:00", "00:16:40", now), Err(BackfillError::TooMany { from, to }));
     // Ten years of seconds, and no time spent on it.
