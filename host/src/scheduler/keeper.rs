@@ -33,7 +33,7 @@ use crate::runtime::ComponentError;
 pub(super) enum Retire {
     /// It should.
     No,
-    /// Its job is paused: end with the last run under way.
+    /// Its job is paused: end when nothing of it is under way any more.
     AfterRuns,
     /// Its job is deleted: stop the runs and end.
     Now,
@@ -113,9 +113,10 @@ impl Keeper {
     pub(super) fn start(job: Arc<Job>, key: Key, desk: &mut Desk) -> Option<Self> {
         let (schedule, policies) = rules_of(&job)?;
         let holder = Holder { host: desk.scheduling.host.clone(), token: desk.gate.token() };
+        let retire = if job.spec.paused.is_some() { Retire::AfterRuns } else { Retire::No };
         let mut keeper = Keeper {
             job,
-            retire: Retire::No,
+            retire,
             key,
             schedule,
             policies,
@@ -167,6 +168,15 @@ impl Keeper {
     }
 
     /// Its alarm has rung.
+    /// It is to end, and nothing is left to do.
+    pub(super) fn is_done(&self) -> bool {
+        match self.retire {
+            Retire::No => false,
+            Retire::AfterRuns => self.is_idle() && self.stage == Stage::Ready,
+            Retire::Now => self.is_idle(),
+        }
+    }
+
     pub(super) fn rung(&mut self) {
         self.alarm = None;
     }

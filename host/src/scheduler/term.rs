@@ -31,6 +31,8 @@ pub(super) struct Term {
     /// Boxed: the map has room for twice as many as there are.
     keepers: BTreeMap<Key, Box<Keeper>>,
     by_job: BTreeMap<JobId, Key>,
+    /// The jobs that rest and of which nothing is left to settle, each with the transaction that wrote it.
+    rested: BTreeMap<JobId, i64>,
     settled: mpsc::UnboundedReceiver<Settled>,
     turns: mpsc::UnboundedReceiver<(Key, Turn)>,
     orders: mpsc::Receiver<Told>,
@@ -64,6 +66,7 @@ impl Term {
             seen: GroupJobs::default(),
             keepers: BTreeMap::new(),
             by_job: BTreeMap::new(),
+            rested: BTreeMap::new(),
             settled,
             turns,
             orders,
@@ -147,9 +150,12 @@ impl Term {
         let Some(keeper) = self.keepers.get_mut(&key) else { return };
         tell(keeper, &mut self.desk);
         keeper.advance(&mut self.desk);
-        if keeper.is_idle() && (keeper.retire != Retire::No || self.desk.closing) {
+        if keeper.is_done() || (keeper.is_idle() && self.desk.closing) {
             keeper.has_read(&mut self.desk);
             let job = keeper.job.spec.id.clone();
+            if keeper.retire == Retire::AfterRuns {
+                self.rested.insert(job.clone(), keeper.job.mzxid);
+            }
             self.keepers.remove(&key);
             if self.by_job.get(&job) == Some(&key) {
                 self.by_job.remove(&job);
@@ -215,10 +221,11 @@ impl Term {
                 }
             }
         }
+        self.rested.retain(|id, mzxid| ours.get(id).is_some_and(|job| job.mzxid == *mzxid));
         ours.keys().for_each(|id| self.start(id));
     }
 
-    /// Keeps a job, where it is to be kept and isn't.
+    /// Keeps a job, where it is to be kept and isn't. One that rests is kept until what an earlier term began of it is settled.
     fn start(&mut self, id: &JobId) {
         // The lease is over a moment before the group is told to stop.
         if self.desk.closing || self.desk.gate.is_over() || self.by_job.contains_key(id) {
@@ -226,7 +233,7 @@ impl Term {
         }
         let job = self.seen.get(id).cloned();
         let is_scheduled = |job: &crate::registry::Job| matches!(job.spec.trigger, Trigger::Schedule { .. });
-        let Some(job) = job.filter(|job| is_scheduled(job) && job.spec.paused.is_none()) else { return };
+        let Some(job) = job.filter(|job| is_scheduled(job) && self.rested.get(id) != Some(&job.mzxid)) else { return };
         self.next_key += 1;
         let key = self.next_key;
         if let Some(keeper) = Keeper::start(job, key, &mut self.desk) {

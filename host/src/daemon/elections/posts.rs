@@ -43,8 +43,9 @@ impl Posts {
                 self.jobs.remove(&gone);
             }
             *part = Part { seen: now.clone(), ..Part::default() };
-            for job in now.values().filter(|job| job.spec.paused.is_none()) {
+            for job in now.values() {
                 match job.spec.trigger {
+                    Trigger::Leader { .. } if job.spec.paused.is_some() => {}
                     Trigger::Leader { .. } => {
                         let election = election_of(&job.spec, scheduling);
                         let want = Want { edition: job.mzxid, wish: Wish::Stand, job: Some(job.clone()), election };
@@ -52,6 +53,7 @@ impl Posts {
                         part.leaders.push(post.clone());
                         self.jobs.insert(post, want);
                     }
+                    // Also of one that rests: a run that its host began and died in is still to be settled.
                     Trigger::Schedule { .. } => drop(part.groups.insert(group_of(&job.spec.id, scheduling.groups))),
                 }
             }

@@ -21,7 +21,30 @@ async fn a_job_that_is_new_or_was_edited_does_not_fire_for_what_was_before() {
     let state = place.until(&job, |state| state.cursor == Some(at("2026-01-01T12:30:00Z"))).await;
     led.drain().await;
     assert_eq!(place.state(&job).await, state);
-    assert_eq!(state.outcomes.len(), 1, "{:?}", ring(&state));
+}
+
+/// dkron#1296 where the job rests meanwhile: nobody begins anything of it, and what was begun is settled all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_of_a_job_that_was_paused_is_settled_where_its_host_dies() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", endless()).await;
+    clock.set(at("2026-01-01T10:00:00Z"));
+    let led = place.lead("a").await;
+    place.until(&job, |state| !state.active.is_empty()).await;
+    let pause = PauseOrder::default().at(clock.wall(), "report").unwrap();
+    place.registry.pause(&job, pause).await.unwrap();
+    soon("the pause", place.jobs.clone().wait_for(|jobs| jobs[&job].spec.paused.is_some())).await.unwrap();
+    place.onlooker.delete(led.gate.contender(), None).await.unwrap();
+    let next = place.lead("b").await;
+    let state = place.until(&job, |state| state.active.is_empty()).await;
+    assert_eq!(ring(&state), [(Some(at("2026-01-01T10:00:00Z")), Outcome::Unknown)]);
+    let record = next.ended(&job, "acme/report/2026-01-01T10:00:00Z").await;
+    assert_eq!((record.outcome, record.host.as_str()), (Some(Outcome::Unknown), "a"));
+    assert_eq!(next.scheduling.trigger(&job).await, Err(TriggerError::NotHere));
+    clock.set(at("2026-01-01T12:00:00Z"));
+    next.drain().await;
+    assert_eq!(place.state(&job).await, state, "nothing of it was begun");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
