@@ -134,14 +134,14 @@ impl Book<'_> {
         ticks
     }
 
-    /// Not run, and the run state had no room for the reason.
+    /// Not run, and the run state had no room for the reason, or names only the first tick of a span.
     fn untold(&mut self, change: &Change, tick: Timestamp, attempt: u32) {
-        let resumed = change.before.paused.is_some() && change.next.paused.is_none();
         let at = self.time;
-        let reason = match tick <= self.story.schedule().cursor_at(self.story.changed) {
-            true if resumed => Reason::Paused,
-            true => Reason::Changed,
-            false => return self.story.seen.push(Seen::Untold { tick, attempt, at }),
+        let ends_span = |reason: &Reason| matches!(reason, Reason::Changed | Reason::Paused);
+        let spans = change.told.iter().filter(|kept| kept.outcome == Outcome::Skipped && kept.of.tick() <= Some(tick));
+        let reason = match spans.map(|kept| reason(&kept.detail)).find(ends_span) {
+            Some(reason) if tick <= self.story.schedule().cursor_at(self.story.changed) => reason,
+            _ => return self.story.seen.push(Seen::Untold { tick, attempt, at }),
         };
         self.story.seen.push(match attempt {
             1 => Seen::Skipped { first: tick, before: None, reason, at },

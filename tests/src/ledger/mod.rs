@@ -170,6 +170,7 @@ impl Story {
             policies: &self.policies,
             run_time: self.spec.limits.time().unwrap_or(Duration::MAX),
             from: self.schedule.cursor_at(self.made),
+            changed: self.schedule.cursor_at(self.changed),
             until,
             end_within: END_WITHIN,
             skew: SignedDuration::ZERO,

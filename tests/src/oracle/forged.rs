@@ -45,6 +45,7 @@ fn findings(policies: PolicySpec, seen: &[Seen]) -> Vec<Finding> {
         policies: &policies,
         run_time: Duration::from_secs(300),
         from: second(0),
+        changed: second(0),
         until: second(120),
         end_within: SignedDuration::from_secs(60),
         skew: SignedDuration::ZERO,

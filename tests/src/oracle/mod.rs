@@ -32,6 +32,8 @@ pub struct Promise<'a> {
     pub run_time: Duration,
     /// The job ticks after this moment: it was made or changed then.
     pub from: Timestamp,
+    /// Ticks up to here may be skipped because the job was changed or resumed: it was so then, the last time.
+    pub changed: Timestamp,
     /// What begins up to here is looked for. At least as long before the end of the records as the cluster may be without a
     /// host for the job.
     pub until: Timestamp,

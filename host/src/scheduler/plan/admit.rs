@@ -14,6 +14,8 @@ pub(super) struct Draft<'a> {
     pub(super) rules: &'a Rules<'a>,
     pub(super) now: Timestamp,
     pub(super) state: JobState,
+    /// Up to where ticks were decided before.
+    cursor: Option<Timestamp>,
     /// The term whose decision it is.
     term: &'a Term,
     pub(super) skips: Vec<Skip>,
@@ -21,7 +23,7 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub(super) fn of(state: &JobState, rules: &'a Rules<'a>, term: &'a Term, now: Timestamp) -> Self {
-        Draft { rules, now, state: state.clone(), term, skips: Vec::new() }
+        Draft { rules, now, state: state.clone(), cursor: state.cursor, term, skips: Vec::new() }
     }
 
     /// What is skipped stands in the state too, so that it is told even where its record is lost in a crash.
@@ -35,6 +37,9 @@ impl<'a> Draft<'a> {
             };
             let (outcome, detail) = (Outcome::Skipped, reason.to_string());
             self.state.push(Kept { of, attempt, outcome, ended: self.now, took_ms: 0, detail });
+        }
+        if self.state.cursor != self.cursor || self.state.next.is_none() {
+            self.state.next = self.state.cursor.and_then(|cursor| self.rules.schedule.next_after(cursor));
         }
         let (next, value) = self.state.fit();
         Decision { next, value, skips: self.skips, begin }

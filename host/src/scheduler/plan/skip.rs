@@ -108,7 +108,7 @@ impl Reason {
             Reason::Superseded => "a later tick took its place while it waited",
             Reason::QueueFull => "max_queued later ticks wait",
             Reason::TooLate => "its start_deadline was over",
-            Reason::Changed => "the job was changed meanwhile",
+            Reason::Changed => "the job was changed, paused or resumed meanwhile",
             Reason::Paused => "the job had paused itself after failures",
             Reason::TooManyAttempts => "too many hosts were lost while they ran it",
             Reason::Unavailable => "its component can't be had",

@@ -16,7 +16,7 @@ pub const MAX_STATE_BYTES: usize = 1024;
 /// How much of an outcome's detail is kept here, in bytes.
 const DETAIL_BYTES: usize = 60;
 /// The longest detail of a pause, in bytes.
-const PAUSE_BYTES: usize = 40;
+const PAUSE_BYTES: usize = 26;
 
 /// A scheduled job's run state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,10 @@ const PAUSE_BYTES: usize = 40;
 pub struct JobState {
     /// Every tick up to here was begun, skipped, or waits in the queue: none of them is decided again.
     pub cursor: Option<Timestamp>,
+    /// The first tick after the cursor, by the schedule as it was when the cursor was moved; None where there is none. Should
+    /// the job be changed before anybody has decided it, it is known from here that there was one.
+    #[serde(skip_serializing_if = "Option::is_none", with = "jiff::fmt::serde::timestamp::second::optional")]
+    pub next: Option<Timestamp>,
     /// Whose term wrote this. All that is under way is its own: a term first settles what it finds of another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,

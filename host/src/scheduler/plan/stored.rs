@@ -14,6 +14,8 @@ use crate::history::{RING, RunRecord, Running};
 pub(super) struct Stored {
     #[serde(default)]
     cursor: Option<Timestamp>,
+    #[serde(default, with = "jiff::fmt::serde::timestamp::second::optional")]
+    next: Option<Timestamp>,
     #[serde(default)]
     holder: Option<Holder>,
     #[serde(default)]
@@ -39,6 +41,7 @@ impl From<Stored> for JobState {
     fn from(stored: Stored) -> Self {
         let mut state = JobState {
             cursor: stored.cursor,
+            next: stored.next,
             holder: stored.holder,
             active: stored.active,
             queue: from_seconds(&stored.queue),

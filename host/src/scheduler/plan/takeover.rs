@@ -91,7 +91,8 @@ impl Draft<'_> {
 }
 
 /// The job was made, changed or resumed at `at`, by the ensemble's clock: it ticks from there on, not before
-/// (kubernetes#63371), and goes on where it had paused itself. The same again changes nothing; None where nothing changes.
+/// (kubernetes#63371), and goes on where it had paused itself. What was to come before and nobody has decided is told as
+/// skipped. The same again changes nothing; None where nothing changes.
 pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, at: Timestamp, now: Timestamp) -> Option<Decision> {
     let from = rules.schedule.cursor_at(at);
     let mut draft = Draft::of(state, rules, term, now);
@@ -99,24 +100,27 @@ pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, at: Timestamp, 
     let reason = if paused { Reason::Paused } else { Reason::Changed };
     if paused {
         draft.state.failures = 0;
-        draft.skip_paused(from);
     }
+    draft.skip_until(from, reason);
     while let Some(tick) = draft.state.queue.pop_front_if(|tick| *tick <= from) {
         draft.skip(tick, reason);
     }
     draft.give_up_waiting(reason, |of| matches!(of, Occasion::Tick(tick) if *tick <= from));
     draft.end_backfill(at);
     draft.state.cursor = Some(state.cursor.map_or(from, |cursor| cursor.max(from)));
-    if draft.state == *state { None } else { Some(draft.decide(None)) }
+    if draft.state == *state {
+        return None;
+    }
+    draft.state.next = None;
+    Some(draft.decide(None))
 }
 
 impl Draft<'_> {
-    /// What came between the cursor and the end of the pause.
-    fn skip_paused(&mut self, until: Timestamp) {
-        let first = self.state.cursor.and_then(|cursor| self.rules.schedule.next_after(cursor));
-        if let Some(first) = first.filter(|first| *first <= until) {
-            let before = self.rules.schedule.next_after(until).unwrap_or(Timestamp::MAX);
-            self.skips.push(Skip { what: Skipped::Ticks { first, before }, reason: Reason::Paused });
+    /// The ticks between the cursor and this one, where there are. Of the schedule that the job had only the first is known.
+    fn skip_until(&mut self, last: Timestamp, reason: Reason) {
+        if let Some(first) = self.state.next.filter(|first| *first <= last) {
+            let before = self.rules.schedule.next_after(last).unwrap_or(Timestamp::MAX);
+            self.skips.push(Skip { what: Skipped::Ticks { first, before }, reason });
         }
     }
 }

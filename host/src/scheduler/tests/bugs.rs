@@ -2,6 +2,7 @@
 //! with the tests of clusters.
 
 use super::*;
+use crate::registry::PauseOrder;
 use crate::registry::{Delivery, PolicySpec};
 
 /// elasticjob#529: a host stood still after its run had ended, lost its session, and the run was run again.
@@ -60,4 +61,87 @@ async fn temporal_4332_a_catch_up_storm() {
         runs += ran.len();
     }
     assert!(runs >= 6, "{runs}");
+}
+
+/// And temporal#4866: whatever is done to a job, and whether or not somebody leads it then, each tick that it had runs or is
+/// told as skipped, and none that it didn't have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kubernetes_63371_an_edit_fires_retroactively_or_loses_a_tick() {
+    let (ran, skipped) = (Outcome::Succeeded, Outcome::Skipped);
+    let every_hour = [("10", ran), ("11", skipped), ("12", ran)].to_vec();
+    for (edit, led_meanwhile, wanted) in [
+        (Edit::None, true, &every_hour),
+        (Edit::None, false, &every_hour),
+        (Edit::Pause, true, &every_hour),
+        (Edit::Pause, false, &every_hour),
+        (Edit::Resume, true, &every_hour),
+        (Edit::Resume, false, &every_hour),
+        // From 10:30 on it has no tick at 11:00; at 11:30 it had one.
+        (Edit::EvenHours, true, &[("10", ran), ("12", ran)].to_vec()),
+        (Edit::EvenHours, false, &every_hour),
+    ] {
+        let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+        let place = Place::new(clock.clone()).await;
+        let job = place.apply("report", "@every 1h", quick()).await;
+        clock.set(at("2026-01-01T10:00:00Z"));
+        let led = place.lead("a").await;
+        place.until(&job, |state| count(state, ran) == 1).await;
+        if led_meanwhile {
+            let edited = at("2026-01-01T10:30:00Z");
+            clock.set(edited);
+            place.edit(&job, edit).await;
+            place.until(&job, |state| matches!(edit, Edit::None) || state.cursor >= Some(edited)).await;
+            led.drain().await;
+        } else {
+            led.drain().await;
+            clock.set(at("2026-01-01T11:30:00Z"));
+            place.edit(&job, edit).await;
+        }
+        let noon = at("2026-01-01T12:00:00Z");
+        clock.set(noon);
+        let led = place.lead("b").await;
+        let state = place.until(&job, |state| state.cursor == Some(noon) && state.active.is_empty()).await;
+        led.drain().await;
+        let told = ring(&state).into_iter().rev();
+        let hours: Vec<_> = told.map(|(tick, outcome)| (tick.unwrap().strftime("%H").to_string(), outcome)).collect();
+        let wanted: Vec<_> = wanted.iter().map(|(hour, outcome)| ((*hour).to_owned(), *outcome)).collect();
+        assert_eq!(hours, wanted, "{edit:?}, led meanwhile: {led_meanwhile}");
+    }
+}
+
+/// What is done to a job that ticks every hour.
+#[derive(Clone, Copy, Debug)]
+enum Edit {
+    /// It is stored as it is.
+    None,
+    /// It has other times.
+    EvenHours,
+    /// It is paused, and resumed at once.
+    Pause,
+    /// It is resumed, and was not paused.
+    Resume,
+}
+
+impl Place {
+    async fn edit(&self, job: &JobId, edit: Edit) {
+        let rests = |rests: bool| {
+            let (mut jobs, job) = (self.jobs.clone(), job.clone());
+            async move {
+                let known = |jobs: &Jobs| jobs[&job].spec.paused.is_some() == rests;
+                soon("the change", jobs.wait_for(known)).await.unwrap();
+            }
+        };
+        match edit {
+            Edit::None => drop(self.apply(&job.name, "@every 1h", quick()).await),
+            Edit::EvenHours => drop(self.apply(&job.name, "0 */2 * * *", quick()).await),
+            Edit::Resume => drop(self.registry.resume(job).await.unwrap()),
+            Edit::Pause => {
+                let pause = PauseOrder::default().at(self.clock.wall(), &job.name).unwrap();
+                self.registry.pause(job, pause).await.unwrap();
+                rests(true).await;
+                self.registry.resume(job).await.unwrap();
+                rests(false).await;
+            }
+        }
+    }
 }

@@ -19,6 +19,14 @@ async fn a_job_that_is_new_or_was_edited_does_not_fire_for_what_was_before() {
     place.apply("report", "@every 10m", quick()).await;
     let led = place.lead("b").await;
     let state = place.until(&job, |state| state.cursor == Some(at("2026-01-01T12:30:00Z"))).await;
+    let (ran, missed) = (at("2026-01-01T10:00:00Z"), at("2026-01-01T11:00:00Z"));
+    assert_eq!(ring(&state), [(Some(missed), Outcome::Skipped), (Some(ran), Outcome::Succeeded)]);
+    let record = led.ended(&job, &format!("{job}/{missed}")).await;
+    assert_eq!(
+        record.detail,
+        "all ticks from 2026-01-01T11:00:00Z until before 2026-01-01T12:40:00Z: \
+         the job was changed, paused or resumed meanwhile"
+    );
     led.drain().await;
     assert_eq!(place.state(&job).await, state);
 }
@@ -140,11 +148,13 @@ async fn a_paused_job_does_not_tick_and_a_resumed_one_does() {
     clock.set(at("2026-01-01T10:10:00Z"));
     let led = place.lead("a").await;
     assert_eq!(led.scheduling.trigger(&job).await, Err(TriggerError::NotHere));
+    place.until(&job, |state| state.cursor == Some(at("2026-01-01T09:30:00Z"))).await;
     place.registry.resume(&job).await.unwrap();
-    let state = place.until(&job, |state| state.cursor.is_some()).await;
-    assert_eq!(state.cursor, Some(at("2026-01-01T10:10:00Z")), "what passed during the pause is not made up for");
+    let resumed = at("2026-01-01T10:10:00Z");
+    let state = place.until(&job, |state| state.cursor == Some(resumed)).await;
     led.drain().await;
-    assert!(place.state(&job).await.outcomes.is_empty());
+    let missed = Some(at("2026-01-01T10:00:00Z"));
+    assert_eq!(ring(&state), [(missed, Outcome::Skipped)], "what passed during the pause is told and not made up for");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -87,10 +87,36 @@ fn a_changed_job_ticks_from_its_change_on_and_what_waited_is_skipped() {
     assert_eq!(change(&desk, "00:00:42"), None, "the same change again is none");
     desk.has_skipped(&[("00:00:20", Reason::Changed), ("00:00:10 #2", Reason::Changed)]);
     desk.begins("00:00:42", &["00:00:30"]);
+}
+
+/// What was to come before a change and nobody looked at is told, as far as the schedule is known that the job had then.
+#[test]
+fn ticks_from_before_a_change_are_skipped_and_told() {
+    let mut desk = Desk::new("@every 10s", PolicySpec::default());
+    desk.begins("00:00:10", &["00:00:10"]);
+    desk.ends("00:00:11", End::Succeeded);
+    let leaderless = desk.clone();
+    desk.fails_over("00:01:00");
+    desk.schedule = Desk::new("@every 7s", PolicySpec::default()).schedule;
+    let decision = changed(&desk.state, &desk.rules(), &desk.term, at("00:00:45"), at("00:01:00")).unwrap();
+    desk.write(decision);
+    desk.has_skipped(&[("00:00:20..00:00:49", Reason::Changed)]);
+    // The change came before the tick: nothing was to come.
+    let mut desk = leaderless;
+    desk.fails_over("00:01:00");
+    let decision = changed(&desk.state, &desk.rules(), &desk.term, at("00:00:15"), at("00:01:00")).unwrap();
+    desk.write(decision);
+    desk.has_skipped(&[]);
+    desk.begins("00:01:00", &["00:01:00"]);
+}
+
+#[test]
+fn a_new_job_has_no_ticks_from_before_it_was_made() {
     let mut new = Desk::new("@every 10s", PolicySpec::default());
     new.state = JobState::default();
     let made = changed(&new.state, &new.rules(), &new.term, at("00:00:35"), at("00:00:36")).unwrap();
     new.write(made);
+    new.has_skipped(&[]);
     new.begins("00:00:36", &[]);
     new.begins("00:00:40", &["00:00:40"]);
 }

@@ -20,6 +20,7 @@ fn tick(text: &str) -> Occasion {
     Occasion::Tick(at(text))
 }
 
+#[derive(Clone)]
 struct Desk {
     schedule: Schedule,
     policies: Policies,
