@@ -24,6 +24,7 @@ use super::plan::{self, Answer, Holder, JobState, Reason, Rules, Step, Term, nex
 use super::records::Scribe;
 use super::runner::Start;
 use super::turns::{Asked, Ticket, Turn};
+use crate::artifact::ArtifactError;
 use crate::history::Stored;
 use crate::registry::{Digest, Job, JobId, Policies, Schedule, Trigger};
 use crate::runtime::ComponentError;
@@ -112,8 +113,8 @@ impl Keeper {
     /// Begins with reading what the coordinator has. None for a job without a schedule.
     pub(super) fn start(job: Arc<Job>, key: Key, desk: &mut Desk) -> Option<Self> {
         let (schedule, policies) = rules_of(&job)?;
-        let holder = Holder { host: desk.scheduling.host.clone(), token: desk.gate.token() };
         let retire = if job.spec.paused.is_some() { Retire::AfterRuns } else { Retire::No };
+        let holder = Holder { host: desk.scheduling.host.clone(), token: desk.gate.token() };
         let mut keeper = Keeper {
             job,
             retire,
@@ -167,7 +168,6 @@ impl Keeper {
         self.live.is_empty() && self.ended.is_empty() && self.stage != Stage::Writing
     }
 
-    /// Its alarm has rung.
     /// It is to end, and nothing is left to do.
     pub(super) fn is_done(&self) -> bool {
         match self.retire {
@@ -177,6 +177,7 @@ impl Keeper {
         }
     }
 
+    /// Its alarm has rung.
     pub(super) fn rung(&mut self) {
         self.alarm = None;
     }
@@ -312,7 +313,15 @@ impl Keeper {
         match prepared {
             Ok(start) => drop(self.ask_for_turn(start, desk)),
             Err(error) => {
-                self.chance = Chance::Refused { reason: Reason::Unavailable, why: Some(error.to_string()) };
+                let reason = match error {
+                    ComponentError::Missing(_) | ComponentError::Artifact(ArtifactError::Store { .. }) => {
+                        Reason::OutOfReach
+                    }
+                    ComponentError::Unfit { .. } | ComponentError::Artifact(ArtifactError::Damaged { .. }) => {
+                        Reason::Unavailable
+                    }
+                };
+                self.chance = Chance::Refused { reason, why: Some(error.to_string()) };
             }
         }
     }

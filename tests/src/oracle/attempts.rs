@@ -151,12 +151,17 @@ fn given_up(promise: &Promise<'_>, seen: &Seen) -> Option<(Timestamp, u32)> {
         }),
         Reason::Superseded => promise.policies.overlap == Overlap::CancelRunning,
         Reason::TooManyAttempts => *attempt > 100,
-        Reason::Changed | Reason::Paused | Reason::Unavailable | Reason::TooManyWaiting => true,
+        Reason::Changed => *tick <= promise.changed,
+        Reason::Paused => promise.policies.pause_after_failures.is_some(),
         Reason::Leaderless
         | Reason::HeldUp
         | Reason::OutOfWindow
         | Reason::TooManyMissed
         | Reason::Overlapped
+        | Reason::NoTurn
+        | Reason::Unavailable
+        | Reason::OutOfReach
+        | Reason::TooManyWaiting
         | Reason::TooManyRunning
         | Reason::QueueFull => false,
     };

@@ -52,6 +52,8 @@ pub(super) enum Sabotage {
     LostRunsBegunAgain,
     /// A tick is skipped as if a run were under way.
     SkippedInIdleness,
+    /// A tick is skipped as if its component could not be had.
+    RefusedForNothing,
     /// A run begins a second before its tick.
     ClockAhead,
 }
@@ -147,6 +149,7 @@ pub(super) fn live(world: World, chance: Chance) -> Lived {
         policies: &policies,
         run_time: RUN_TIME,
         from: schedule.cursor_at(from),
+        changed: schedule.cursor_at(from),
         until,
         // Who takes over may die at once, and the next outage be long too.
         end_within: SignedDuration::from_secs(5 * LONG_OUTAGE as i64),
@@ -297,7 +300,7 @@ impl Life<'_> {
                     active.phase = Phase::Waiting { until: now };
                 }
             }
-            Sabotage::SkippedInIdleness | Sabotage::ClockAhead => return,
+            Sabotage::SkippedInIdleness | Sabotage::RefusedForNothing | Sabotage::ClockAhead => return,
         }
         self.node = state.to_bytes();
     }
@@ -330,10 +333,13 @@ impl Life<'_> {
         let mut began = now;
         match self.world.sabotage {
             Some(Sabotage::ClockAhead) => began -= SignedDuration::from_secs(1),
-            Some(Sabotage::SkippedInIdleness) if self.token % 3 == 0 => {
+            Some(sabotage @ (Sabotage::SkippedInIdleness | Sabotage::RefusedForNothing)) if self.token % 3 == 0 => {
                 let tick = begin.take().and_then(|begin| begin.of.tick());
-                let idle = |tick| Seen::Skipped { first: tick, before: None, reason: Reason::Overlapped, at: now };
-                self.seen.extend(tick.map(idle));
+                let reason = match sabotage {
+                    Sabotage::SkippedInIdleness => Reason::Overlapped,
+                    _ => Reason::Unavailable,
+                };
+                self.seen.extend(tick.map(|first| Seen::Skipped { first, before: None, reason, at: now }));
             }
             Some(_) | None => {}
         }

@@ -169,7 +169,7 @@ fn every_broken_scheduler_is_found_out() {
         policies.delivery = Delivery::AtLeastOnce;
     });
     type IsIt = fn(&Finding) -> bool;
-    let cases: [(Sabotage, World, IsIt); 8] = [
+    let cases: [(Sabotage, World, IsIt); 9] = [
         (Sabotage::CursorSetBack, PLAIN, |it| matches!(it, Finding::Extra(..) | Finding::OutOfOrder(_))),
         (Sabotage::CursorSetToNow, PLAIN, |it| matches!(it, Finding::Missed(_))),
         (Sabotage::RetriesForgotten, queued, |it| matches!(it, Finding::NotTriedAgain(..))),
@@ -177,6 +177,7 @@ fn every_broken_scheduler_is_found_out() {
         (Sabotage::RunsForgotten, PLAIN, |it| matches!(it, Finding::NoEnd(..))),
         (Sabotage::LostRunsBegunAgain, PLAIN, |it| matches!(it, Finding::Extra(..))),
         (Sabotage::SkippedInIdleness, PLAIN, |it| matches!(it, Finding::WronglySkipped(_, Reason::Overlapped))),
+        (Sabotage::RefusedForNothing, PLAIN, |it| matches!(it, Finding::WronglySkipped(_, Reason::Unavailable))),
         (Sabotage::ClockAhead, PLAIN, |it| matches!(it, Finding::Early(..))),
     ];
     for (sabotage, world, is_it) in cases {
@@ -199,6 +200,7 @@ fn every_forged_record_is_found_out() {
         policies: &policies,
         run_time: Duration::from_secs(60),
         from: minute(0),
+        changed: minute(0),
         until: minute(5),
         end_within: SignedDuration::from_secs(60),
         skew: SignedDuration::ZERO,

@@ -54,12 +54,13 @@ pub(super) fn judge(promise: &Promise<'_>, seen: &[Seen], report: &mut Report) {
 /// Whether it can be seen from the records that the reason was so.
 fn shows(reason: Reason) -> bool {
     match reason {
-        Reason::Changed | Reason::Paused | Reason::Unavailable | Reason::TooManyWaiting => false,
+        Reason::Changed | Reason::Paused | Reason::Unavailable | Reason::OutOfReach | Reason::TooManyWaiting => false,
         Reason::Leaderless
         | Reason::HeldUp
         | Reason::OutOfWindow
         | Reason::TooManyMissed
         | Reason::Overlapped
+        | Reason::NoTurn
         | Reason::TooManyRunning
         | Reason::Superseded
         | Reason::QueueFull
@@ -123,16 +124,20 @@ fn end_on_record(promise: &Promise<'_>, ran: &Ran) -> Option<Timestamp> {
 
 fn may_have_waited(reason: Reason) -> bool {
     match reason {
-        Reason::Superseded | Reason::QueueFull | Reason::TooLate | Reason::Unavailable | Reason::TooManyWaiting => true,
+        Reason::Superseded | Reason::QueueFull | Reason::TooLate => true,
         Reason::Leaderless
         | Reason::HeldUp
         | Reason::OutOfWindow
         | Reason::TooManyMissed
         | Reason::Overlapped
+        | Reason::NoTurn
         | Reason::TooManyRunning
         | Reason::Changed
         | Reason::Paused
-        | Reason::TooManyAttempts => false,
+        | Reason::TooManyAttempts
+        | Reason::Unavailable
+        | Reason::OutOfReach
+        | Reason::TooManyWaiting => false,
     }
 }
 
@@ -163,19 +168,20 @@ fn holds(
             at.duration_since(begins) > millis(window_ms) - promise.skew
         }
         (Reason::TooManyMissed, CatchUp::All { max, .. }, _) => later_ticks(max),
-        (Reason::Overlapped, _, Overlap::Skip) => were_busy(1),
-        (Reason::TooManyRunning, _, Overlap::Allow { max }) => were_busy(max as usize),
+        (Reason::Overlapped | Reason::NoTurn, _, Overlap::Skip) => were_busy(1),
+        (Reason::TooManyRunning | Reason::NoTurn, _, Overlap::Allow { max }) => were_busy(max as usize),
         (Reason::Superseded, _, Overlap::QueueOne | Overlap::CancelRunning) => later_ticks(1),
         (Reason::QueueFull, _, Overlap::QueueAll { max }) => later_ticks(max),
         (Reason::TooLate, _, _) => {
             promise.start_deadline().is_some_and(|deadline| at.duration_since(begins) > deadline - promise.skew)
         }
-        (Reason::Changed, _, _) => true,
+        (Reason::Changed, _, _) => tick <= promise.changed,
         (Reason::Paused, _, _) => policies.pause_after_failures.is_some(),
-        (Reason::Unavailable | Reason::TooManyWaiting, _, _) => true,
+        // Who is held to a promise has its component, and no more jobs than its tenant may have wait.
+        (Reason::Unavailable | Reason::OutOfReach | Reason::TooManyWaiting, _, _) => false,
         (Reason::OutOfWindow | Reason::TooManyMissed, CatchUp::Latest | CatchUp::None, _) => false,
         (
-            Reason::Overlapped | Reason::TooManyRunning | Reason::Superseded | Reason::QueueFull,
+            Reason::Overlapped | Reason::NoTurn | Reason::TooManyRunning | Reason::Superseded | Reason::QueueFull,
             _,
             Overlap::Skip
             | Overlap::QueueOne

@@ -59,7 +59,8 @@ fn a_span_is_filled_in_once_also_where_its_leader_is_killed() {
     let lost = outcomes.values().filter(|outcome| *outcome != "succeeded").collect::<Vec<_>>();
     assert!(lost.is_empty() || lost == ["unknown"], "at most the run under way was lost: {lost:?}");
     let count = cluster.cli().state(JOB, "count").expect("it has counted");
-    let by_schedule = runs.iter().filter(|run| !run.run.starts_with(&prefix) && run.outcome.as_deref() == Some("succeeded"));
+    let by_schedule =
+        runs.iter().filter(|run| !run.run.starts_with(&prefix) && run.outcome.as_deref() == Some("succeeded"));
     assert_eq!(count.trim(), (TICKS - lost.len() + by_schedule.count()).to_string(), "each run is counted once");
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::arrivals::{Arrival, arrivals};
 use super::skip::{Reason, Skip, Skipped};
-use super::state::{Active, JobState, Kept, Occasion, Phase};
+use super::state::{JobState, Kept, Occasion, Phase};
 use super::{Begin, Decision, Rules, Term};
 use crate::history::Outcome;
 use crate::registry::{CatchUp, Overlap};
@@ -64,8 +64,12 @@ impl<'a> Draft<'a> {
 
     /// A run is under way, or one waits. What is filled in makes way for the schedule: it only delays it.
     fn is_busy(&self) -> bool {
-        let counts = |active: &Active| !matches!(active.of, Occasion::Backfill(_));
-        !self.state.queue.is_empty() || self.state.active.iter().any(counts)
+        !self.state.queue.is_empty() || self.is_running()
+    }
+
+    /// A run is under way, or is tried again in a moment.
+    fn is_running(&self) -> bool {
+        self.state.active.iter().any(|active| !matches!(active.of, Occasion::Backfill(_)))
     }
 
     fn admit_one(&mut self, Arrival { tick, caught_up }: Arrival) {
@@ -77,7 +81,8 @@ impl<'a> Draft<'a> {
         }
         match (self.rules.policies.overlap, self.rules.policies.catch_up) {
             (_, CatchUp::All { max, .. }) if caught_up => self.enqueue(tick, max, Reason::TooManyMissed),
-            (Overlap::Skip, _) => self.skip(tick, Reason::Overlapped),
+            (Overlap::Skip, _) if self.is_running() => self.skip(tick, Reason::Overlapped),
+            (Overlap::Skip, _) => self.skip(tick, Reason::NoTurn),
             (Overlap::QueueOne, _) => self.enqueue(tick, 1, Reason::Superseded),
             // What is caught up with waits in the same queue.
             (Overlap::QueueAll { max }, CatchUp::All { max: missed, .. }) => {
@@ -89,7 +94,8 @@ impl<'a> Draft<'a> {
                 self.give_up_waiting(Reason::Superseded, |_| true);
             }
             (Overlap::Allow { max }, _) if self.state.active.len() + self.state.queue.len() >= max as usize => {
-                self.skip(tick, Reason::TooManyRunning);
+                let all_run = self.state.active.len() >= max as usize;
+                self.skip(tick, if all_run { Reason::TooManyRunning } else { Reason::NoTurn });
             }
             (Overlap::Allow { .. }, _) => self.state.queue.push_back(tick),
         }

@@ -57,6 +57,8 @@ pub enum Reason {
     TooManyMissed,
     /// A run was under way.
     Overlapped,
+    /// The tick before waited for its turn: its tenant, or its host, ran as much as it may.
+    NoTurn,
     /// As many runs were under way as the job allows.
     TooManyRunning,
     /// A later tick took its place in the queue.
@@ -71,20 +73,23 @@ pub enum Reason {
     Paused,
     /// Hosts were lost with it so often that it may be what they die of.
     TooManyAttempts,
-    /// It can't be begun: its component can't be had.
+    /// It can't be begun: its component can't be run, or is damaged.
     Unavailable,
+    /// It can't be begun now: its component can't be had at the moment.
+    OutOfReach,
     /// As many runs of its tenant wait for their turn on its host as the tenant may have wait.
     TooManyWaiting,
 }
 
 impl Reason {
     /// Each of them.
-    pub const ALL: [Reason; 14] = [
+    pub const ALL: [Reason; 16] = [
         Reason::Leaderless,
         Reason::HeldUp,
         Reason::OutOfWindow,
         Reason::TooManyMissed,
         Reason::Overlapped,
+        Reason::NoTurn,
         Reason::TooManyRunning,
         Reason::Superseded,
         Reason::QueueFull,
@@ -93,8 +98,31 @@ impl Reason {
         Reason::Paused,
         Reason::TooManyAttempts,
         Reason::Unavailable,
+        Reason::OutOfReach,
         Reason::TooManyWaiting,
     ];
+
+    /// It will be over by itself: what was begun before and may go on waits for that. A tick of its own doesn't, or a tenant
+    /// that has too much would have ever more.
+    pub(super) fn passes(self) -> bool {
+        match self {
+            Reason::TooManyWaiting | Reason::OutOfReach => true,
+            Reason::Leaderless
+            | Reason::HeldUp
+            | Reason::OutOfWindow
+            | Reason::TooManyMissed
+            | Reason::Overlapped
+            | Reason::NoTurn
+            | Reason::TooManyRunning
+            | Reason::Superseded
+            | Reason::QueueFull
+            | Reason::TooLate
+            | Reason::Changed
+            | Reason::Paused
+            | Reason::TooManyAttempts
+            | Reason::Unavailable => false,
+        }
+    }
 
     /// For people.
     pub fn as_str(self) -> &'static str {
@@ -104,6 +132,7 @@ impl Reason {
             Reason::OutOfWindow => "it came before the window of catch_up",
             Reason::TooManyMissed => "more ticks were missed than max_catch_up",
             Reason::Overlapped => "the run before was still under way",
+            Reason::NoTurn => "the tick before waited for its turn among its tenant's and its host's runs",
             Reason::TooManyRunning => "max_running runs were under way",
             Reason::Superseded => "a later tick took its place while it waited",
             Reason::QueueFull => "max_queued later ticks wait",
@@ -111,7 +140,8 @@ impl Reason {
             Reason::Changed => "the job was changed, paused or resumed meanwhile",
             Reason::Paused => "the job had paused itself after failures",
             Reason::TooManyAttempts => "too many hosts were lost while they ran it",
-            Reason::Unavailable => "its component can't be had",
+            Reason::Unavailable => "its component can't be run",
+            Reason::OutOfReach => "its component can't be had at the moment",
             Reason::TooManyWaiting => "max_waiting runs of its tenant wait on its host",
         }
     }

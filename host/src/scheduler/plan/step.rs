@@ -9,6 +9,8 @@ use super::state::{Active, JobState, Occasion, Phase};
 use super::{Begin, Decision, Rules, Term, later};
 use crate::registry::Overlap;
 
+/// When a retry that may not begin for a reason that passes is looked at again.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// So many skips are told at once, or sooner.
 const MAX_UNTOLD: usize = 8;
 
@@ -47,7 +49,7 @@ pub enum Answer {
     Given,
     /// Nobody asked yet, or others come first.
     Awaited,
-    /// It may not: what is due is skipped, for this reason.
+    /// It may not: what is due is skipped, for this reason. A retry waits where the reason passes.
     Refused(Reason),
 }
 
@@ -90,6 +92,13 @@ pub fn next_step(state: &JobState, rules: &Rules<'_>, term: &Term, turn: Turn, n
     let begin = match (draft.due(), turn.answer) {
         (None, _) => None,
         (Some(due), Answer::Given) => Some(draft.begin_due(&due, nonce)),
+        (Some(Due::Retry(_)), Answer::Refused(reason)) if reason.passes() => {
+            if draft.state == *state {
+                let again = later(now, LOOK_AGAIN);
+                return Step::Wait(Some(wake(state, rules, term, now).map_or(again, |wake| wake.min(again))));
+            }
+            None
+        }
         (Some(due), Answer::Refused(reason)) => {
             draft.refuse(&due, reason);
             None
@@ -118,7 +127,7 @@ pub fn has_room(state: &JobState, rules: &Rules<'_>) -> Result<(), UnderWay> {
     if taken < rules.policies.slots() { Ok(()) } else { Err(UnderWay) }
 }
 
-/// A run beside the schedule, of this name, begun at `now`: also while the job is paused. The job [`has_room`], and its turn
+/// A run beside the schedule, of this name, begun at `now`: also where the job has paused itself. The job [`has_room`], and its turn
 /// was given.
 pub fn ordered(state: &JobState, rules: &Rules<'_>, term: &Term, name: &str, now: Timestamp, nonce: u32) -> Decision {
     let mut draft = Draft::of(state, rules, term, now);

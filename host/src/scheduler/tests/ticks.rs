@@ -106,7 +106,7 @@ async fn a_tick_whose_component_is_nowhere_is_skipped_with_the_reason() {
     let state = place.until(&job, |state| !state.outcomes.is_empty()).await;
     assert_eq!(ring(&state), [(Some(at("2026-01-01T10:00:00Z")), Outcome::Skipped)]);
     let reason = format!("component `{digest}` is neither in this host's store nor on a live host");
-    assert_eq!(state.outcomes[0].detail, "its component can't be had");
+    assert_eq!(state.outcomes[0].detail, "its component can't be had at the moment");
     let record = led.ended(&job, "acme/report/2026-01-01T10:00:00Z").await;
     assert_eq!(record.detail, reason);
     led.drain().await;

@@ -14,7 +14,7 @@ fn a_tick_that_waits_for_its_turn_is_not_written_until_there_is_more_to_say() {
 }
 
 #[test]
-fn what_comes_while_a_tick_waits_for_its_turn_overlaps_with_it() {
+fn what_comes_while_a_tick_waits_for_its_turn_has_none() {
     let comes = |overlap, max_queued| {
         let mut desk = Desk::new("@every 10s", PolicySpec { overlap, max_queued, ..PolicySpec::default() });
         (desk.answer, desk.asked) = (Answer::Awaited, Some("00:00:10"));
@@ -30,7 +30,7 @@ fn what_comes_while_a_tick_waits_for_its_turn_overlaps_with_it() {
         (begun.join(" "), desk.skipped())
     };
     let skipped = |reason| -> Vec<_> { ["00:00:20", "00:00:30"].map(|tick| (tick.to_owned(), reason)).into() };
-    assert_eq!(comes(OverlapRule::Skip, None), ("00:00:10".to_owned(), skipped(Reason::Overlapped)));
+    assert_eq!(comes(OverlapRule::Skip, None), ("00:00:10".to_owned(), skipped(Reason::NoTurn)));
     assert_eq!(comes(OverlapRule::QueueAll, Some(4)), ("00:00:10 00:00:20 00:00:30".to_owned(), vec![]));
 }
 
@@ -57,7 +57,7 @@ fn what_meets_a_tick_that_waits_is_told_eight_at_a_time_until_its_turn_comes() {
     desk.answer = Answer::Given;
     desk.begins("00:00:30", &["00:00:01"]);
     told.push(desk.skipped());
-    let skips: Vec<_> = (2..=30).map(|second| (format!("00:00:{second:02}"), Reason::Overlapped)).collect();
+    let skips: Vec<_> = (2..=30).map(|second| (format!("00:00:{second:02}"), Reason::NoTurn)).collect();
     assert_eq!(told.concat(), skips);
 }
 
@@ -81,13 +81,26 @@ fn what_may_not_begin_is_skipped_for_the_reason_that_is_given() {
 }
 
 #[test]
-fn a_retry_that_may_not_begin_is_given_up() {
+fn a_retry_that_may_not_begin_is_given_up_unless_that_passes() {
     let retry = Some(RetrySpec { count: 3, ..RetrySpec::default() });
-    let mut desk = Desk::new("@every 1h", PolicySpec { retry, ..PolicySpec::default() });
+    let start_deadline_ms = Some(120_000);
+    let mut desk = Desk::new("@every 1h", PolicySpec { retry, start_deadline_ms, ..PolicySpec::default() });
     desk.begins("01:00:00", &["01:00:00"]);
     desk.ends("01:00:01", End::Failed { retryable: true });
-    desk.answer = Answer::Refused(Reason::TooManyWaiting);
-    desk.at("01:01:00");
-    desk.has_skipped(&[("01:00:00 #2", Reason::TooManyWaiting)]);
+    for reason in [Reason::TooManyWaiting, Reason::OutOfReach] {
+        desk.answer = Answer::Refused(reason);
+        assert_eq!(desk.at("01:01:00"), (vec![], Step::Wait(Some(at("01:01:02")))));
+        desk.has_skipped(&[]);
+    }
+    let mut in_time = desk.clone();
+    in_time.answer = Answer::Given;
+    assert_eq!(in_time.at("01:01:02").0, [(tick("01:00:00"), 2)]);
+    let mut unfit = desk.clone();
+    unfit.answer = Answer::Refused(Reason::Unavailable);
+    unfit.at("01:01:02");
+    unfit.has_skipped(&[("01:00:00 #2", Reason::Unavailable)]);
+    // It waits no longer than it may begin.
+    desk.at("01:02:01");
+    desk.has_skipped(&[("01:00:00 #2", Reason::TooLate)]);
     assert_eq!(desk.state.active, []);
 }
