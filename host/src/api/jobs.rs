@@ -71,12 +71,7 @@ pub(super) async fn pause(
 ) -> Result<Json<Applied>, ApiError> {
     let id = id(path)?;
     let body = body.map_err(|rejection| ApiError::body("pause", MAX_PAUSE_BYTES, &rejection))?;
-    let order = if body.is_empty() {
-        PauseOrder::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| ApiError::Invalid(format!("not a pause: {error}")))?
-    };
-    let pause = order.at(api.clock.wall(), &id.name)?;
+    let pause = PauseOrder::from_json(&id.name, &body)?.at(api.clock.wall(), &id.name)?;
     info!(job = %id, by = pause.by, note = pause.note, "a job is paused");
     Ok(Json(api.registry.pause(&id, pause).await?))
 }

@@ -24,6 +24,9 @@ impl Apply {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let jobs = self.files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
         let client = self.server.client()?;
+        for Ready { spec, .. } in &jobs {
+            check(&client, spec)?;
+        }
         for Ready { spec, file, component } in jobs {
             let Applied { version, change } = send(&client, &spec, &file, &component)?;
             let remark = match change {
@@ -60,17 +63,22 @@ fn read(file: &Path) -> anyhow::Result<Ready> {
     Ok(Ready { spec: job.into_spec(digest), file, component })
 }
 
-fn send(client: &Client, spec: &JobSpec, file: &Path, component: &[u8]) -> anyhow::Result<Applied> {
-    let (digest, job) = (&spec.component, format!("/v1/jobs/{}", spec.id));
-    // A host refuses it too, but only after it has stored the component. What is stored already may have come to its end.
+/// What a host would refuse too, but only when it has stored other jobs, or the component. What is stored already may have
+/// come to its end.
+fn check(client: &Client, spec: &JobSpec) -> anyhow::Result<()> {
     if let Err(refused) = spec.validate_at(clock::system().wall()) {
-        let stored = client.get::<JobSpec>(&job);
+        let stored = client.get::<JobSpec>(&format!("/v1/jobs/{}", spec.id));
         ensure!(stored.is_ok_and(|stored| stored.trigger == spec.trigger), refused);
     }
+    Ok(())
+}
+
+fn send(client: &Client, spec: &JobSpec, file: &Path, component: &[u8]) -> anyhow::Result<Applied> {
+    let digest = &spec.component;
     if !client.has(&format!("/v1/components/{digest}"))? {
         let refused = || format!("job `{}`: component `{}`", spec.id.name, file.display());
         let stored: StoredComponent = client.put("/v1/components", component).with_context(refused)?;
         ensure!(stored.digest == *digest, "the component arrived as `{}`, not as `{digest}`", stored.digest);
     }
-    client.put_json(&job, spec)
+    client.put_json(&format!("/v1/jobs/{}", spec.id), spec)
 }

@@ -5,6 +5,7 @@ mod group_of;
 mod http;
 mod job_map;
 mod job_toml;
+mod misfit;
 mod news;
 mod pause;
 mod policies;

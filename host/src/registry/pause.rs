@@ -5,6 +5,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use super::misfit;
 use super::validate::{SpecError, cut};
 
 /// The longest note, in bytes.
@@ -91,6 +92,18 @@ impl Default for PauseOrder {
 }
 
 impl PauseOrder {
+    /// Reads an order for `job` (its name) from the API's JSON; no bytes are one by nobody.
+    ///
+    /// # Errors
+    /// What is wrong, with its field and value.
+    pub fn from_json(job: &str, bytes: &[u8]) -> Result<Self, SpecError> {
+        if bytes.is_empty() {
+            return Ok(PauseOrder::default());
+        }
+        let value: Value = serde_json::from_slice(bytes).map_err(SpecError::json)?;
+        misfit::read(&value).map_err(|misfit| SpecError::misfit_of(job, misfit))
+    }
+
     /// The pause of `job` (its name) from `now` on.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::misfit;
 use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
 use super::{HttpGrants, KeptPolicies, Pause, ScheduleSpec};
@@ -175,7 +176,7 @@ impl JobSpec {
     /// [`SpecError::Json`] for what is no job, [`SpecError::UnknownKey`] for a key too many, else as [`Self::validate`].
     pub fn from_json(bytes: &[u8]) -> Result<Self, SpecError> {
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(SpecError::json)?;
-        let spec = JobSpec::deserialize(&value).map_err(SpecError::json)?;
+        let spec: JobSpec = misfit::read(&value).map_err(|misfit| SpecError::misfit(&value, misfit))?;
         spec.validate()?;
         let known = serde_json::to_value(&spec).map_err(SpecError::json)?;
         match validate::unknown_key(&value, &known) {

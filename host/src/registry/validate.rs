@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::misfit::Misfit;
 use super::{HttpGrants, JobId, Limits, MAX_HTTP_ORIGINS, Policies, Schedule, ScheduleError, ScheduleSpec, Trigger};
 
 /// The longest election path, in bytes: room below the coordinator's limit for the contender's own name.
@@ -105,6 +106,21 @@ impl SpecError {
 
     pub(super) fn unknown(job: &str, key: impl AsRef<str>, trigger: &'static str) -> Self {
         SpecError::UnknownKey { subject: subject(job), key: cut(key.as_ref()), trigger }
+    }
+
+    /// Of a job as JSON.
+    pub(super) fn misfit(job: &Value, misfit: Misfit) -> Self {
+        let name = job.get("name").and_then(Value::as_str).unwrap_or("?");
+        Self::misfit_of(name, misfit)
+    }
+
+    /// Of a job (its name), or something that concerns it.
+    pub(super) fn misfit_of(name: &str, Misfit { found, reason }: Misfit) -> Self {
+        match found {
+            Some((field, Value::String(value))) => SpecError::invalid(name, field, &value, reason),
+            Some((field, value)) => SpecError::invalid(name, field, &value.to_string(), reason),
+            None => SpecError::Json { detail: reason },
+        }
     }
 
     pub(super) fn json(error: serde_json::Error) -> Self {
