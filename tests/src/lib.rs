@@ -7,6 +7,7 @@ pub mod child;
 pub mod chores;
 pub mod cli;
 pub mod cluster;
+pub mod crowd;
 pub mod curator;
 pub mod end_session;
 pub mod fake_clock;

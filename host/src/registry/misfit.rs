@@ -1,6 +1,5 @@
 //! Which value of a JSON document it is that can't be read: serde alone doesn't say, where structures are flattened into one.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -18,7 +18,7 @@ const WITNESS: &str = "acme/witness";
 const WHILE: Duration = Duration::from_secs(6);
 
 #[test]
-fn a_host_whose_clock_is_five_seconds_wrong_says_so_and_leads_no_groups_until_it_is_right() {
+fn quartz_463_and_548_a_host_whose_clock_is_wrong_says_so_and_leads_no_groups_until_it_is_right() {
     let server = ZooKeeperServer::start().unwrap();
     let mut cluster = Cluster::start(&server.connect_string(), Duration::from_secs(4), &[]);
     let clocks = ["a", "b"].map(|name| (name, cluster.join_with_clock(name)));

@@ -17,6 +17,7 @@ mod hostile;
 mod http;
 mod kazoo;
 mod lost_reply;
+mod many;
 mod operator;
 mod placement;
 mod prefer;

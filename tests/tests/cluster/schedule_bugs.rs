@@ -171,7 +171,7 @@ fn dkron_1210_ticks_are_lost_at_failover() {
     println!("{verdict}");
 }
 
-/// dkron#541: after a stall of the network everything ran twice.
+/// dkron#541: after a stall everything ran twice.
 #[test]
 fn dkron_541_everything_runs_twice_after_a_stall() {
     let server = ZooKeeperServer::start().unwrap();
