@@ -28,7 +28,11 @@ const MIXTURE: [(&str, &str); 20] = [
         "schedule = \"@every 7s\"\ndelivery = \"at-least-once\"\ncatch_up = \"all\"\noverlap = \"queue-all\"",
         "[config]\ntakes-ms = \"1000\"",
     ),
-    ("schedule = \"@every 10s\"\ncatch_up = \"none\"", ""),
+    (
+        "schedule = [\"*/10 * * * * *\", \"@every 7s\"]\ntime_zone = \"America/New_York\"\ncatch_up = \"none\"\n\
+         except = [\"2020-02-29\", \"* 3 * * SUN#5\"]",
+        "",
+    ),
     ("schedule = \"*/4 * * * * *\"\ncatch_up = \"all\"\ncatch_up_window = \"20s\"\nmax_catch_up = 3", ""),
     (
         "schedule = \"@every 10s\"",
@@ -45,7 +49,7 @@ const MIXTURE: [(&str, &str); 20] = [
          [config]\nfails = \"for-good\"",
     ),
     ("schedule = \"@every 20s\"", "[limits]\ntime = \"500ms\"\n[config]\nfails = \"spinning\""),
-    ("schedule = \"*/5 * * * * *\"\njitter = \"2s\"", ""),
+    ("schedule = \"H/5 * * * * *\"\njitter = \"2s\"", ""),
     ("schedule = \"@every 20s\"\njitter = \"5s\"\ndelivery = \"at-least-once\"\nstart_deadline = \"10s\"", ""),
     (
         "schedule = \"@every 8s\"\ndelivery = \"at-least-once\"\nstart_deadline = \"2s\"",

@@ -49,7 +49,10 @@ impl Book<'_> {
             }
             let (at, outcome, retryable) = self.end(change, run, count);
             succeeded |= outcome == Outcome::Succeeded;
-            let Occasion::Tick(tick) = run.of else { continue };
+            let Occasion::Tick(tick) = run.of else {
+                self.story.beside.insert((run.of.name(), run.attempt), Some(outcome));
+                continue;
+            };
             let ran = self.story.seen.iter_mut().rev().find_map(|seen| match seen {
                 Seen::Ran(ran) if (ran.tick, ran.attempt) == (tick, run.attempt) => Some(ran),
                 Seen::Ran(_) | Seen::Skipped { .. } | Seen::GaveUp { .. } | Seen::Untold { .. } => None,
@@ -151,10 +154,20 @@ impl Book<'_> {
 
     fn begins(&mut self, change: &Change) {
         for run in &change.next.active {
-            let (Phase::Begun { nonce, at, .. }, Occasion::Tick(tick)) = (&run.phase, &run.of) else { continue };
-            if change.before.begun(*nonce).is_none() {
-                let ran = Ran { tick: *tick, attempt: run.attempt, began: *at, ended: None, retryable: None };
-                self.story.seen.push(Seen::Ran(ran));
+            let Phase::Begun { nonce, at, .. } = run.phase else { continue };
+            if change.before.begun(nonce).is_some() {
+                continue;
+            }
+            match &run.of {
+                Occasion::Tick(tick) => {
+                    let ran = Ran { tick: *tick, attempt: run.attempt, began: at, ended: None, retryable: None };
+                    self.story.seen.push(Seen::Ran(ran));
+                }
+                of @ (Occasion::Backfill(_) | Occasion::Order(_)) => {
+                    if self.story.beside.insert((of.name(), run.attempt), None).is_some() {
+                        self.complain(format!("{} #{} was begun twice", of.name(), run.attempt));
+                    }
+                }
             }
         }
     }

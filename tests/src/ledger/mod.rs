@@ -47,6 +47,8 @@ pub struct Story {
     pub changed: Timestamp,
     /// What became of its ticks, in the order of the commits.
     pub seen: Vec<Seen>,
+    /// What ran beside its schedule, by name and attempt, and how each ended.
+    pub beside: BTreeMap<(String, u32), Option<Outcome>>,
     /// What is wrong whatever the policies: a count that doesn't go with its run, an end after its deadline.
     pub broken: Vec<String>,
     /// The run state that was written last.
@@ -115,6 +117,7 @@ impl Story {
             made: time,
             changed: time,
             seen: Vec::new(),
+            beside: BTreeMap::new(),
             broken: Vec::new(),
             state: JobState::default(),
             count: 0,
@@ -153,14 +156,15 @@ impl Story {
         self.runs().filter(|ran| ran.ended.is_some_and(|(_, ended)| ended == outcome)).count()
     }
 
-    /// Every tick that comes by `until` was begun or skipped, and nothing that was begun by then is under way.
+    /// Every tick that comes by `until` was begun or skipped, nothing that was begun by then is under way, and nothing is
+    /// being filled in.
     pub fn is_settled(&self, until: Timestamp) -> bool {
         let comes = |tick: Timestamp| self.schedule.begins(tick) <= until;
         let Some(cursor) = self.state.cursor else { return false };
         let decided = self.schedule.next_after(cursor).is_none_or(|next| !comes(next));
         let waits = self.state.queue.front().is_some_and(|tick| comes(*tick));
         let runs = self.state.active.iter().filter_map(|active| active.of.tick()).any(comes);
-        decided && !waits && !runs
+        decided && !waits && !runs && self.state.backfill.is_none()
     }
 
     /// Holds it against its promises, by one clock that all hosts share. What begins by `until` is looked for.

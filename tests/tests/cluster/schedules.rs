@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use silverback::history::Outcome;
 use silverback_tests::chance::Chance;
 use silverback_tests::chores::Chore;
@@ -41,6 +41,7 @@ fn through_all_faults_the_oracle_finds_nothing_missed_nothing_doubled_and_nothin
     assert_eq!(verdict.jobs, TENANTS * 20);
     let lost = [Outcome::Unknown, Outcome::LostLeadership].map(|outcome| outcome.to_string());
     assert!(lost.iter().any(|outcome| verdict.ends.contains_key(outcome)), "no run was lost, so nothing was at stake");
+    chaos.spans_are_filled_in(&ledger);
     chaos.records_agree(&ledger, until);
 }
 
@@ -57,6 +58,16 @@ enum Fault {
     Server,
 }
 
+/// A span that was to be filled in, of so many ticks: each order has one that no other has.
+struct Order {
+    job: String,
+    first: Timestamp,
+    /// Somebody said that it is.
+    taken: bool,
+}
+
+/// Of jobs that tick each second.
+const FILLED_IN: i64 = 20;
 const SLOW: Mode = Mode::Delay(Duration::from_millis(700));
 /// Of how many jobs' groups a host is evicted at once.
 const EVICTED: usize = 6;
@@ -69,6 +80,7 @@ struct Chaos {
     ensemble: Ensemble,
     chores: Vec<Chore>,
     killed_server: Option<usize>,
+    orders: Vec<Order>,
     chance: Chance,
 }
 
@@ -82,7 +94,7 @@ impl Chaos {
         let mut cluster = Cluster::start_through(ROOT, TIMEOUT, &ways);
         let chores = Chore::mixture(TENANTS);
         cluster.apply_all(&chores.iter().map(Chore::toml).collect::<Vec<_>>());
-        Chaos { cluster, proxies, ensemble, chores, killed_server: None, chance }
+        Chaos { cluster, proxies, ensemble, chores, killed_server: None, orders: Vec::new(), chance }
     }
 
     /// One host or the ensemble's leader is hit for a while; sometimes both, or a second host. A third stays well.
@@ -95,6 +107,7 @@ impl Chaos {
         for fault in faults {
             self.begin(*fault, well);
         }
+        self.fill_in(well);
         let freezes = faults.iter().any(|fault| matches!(fault, Fault::Freeze(_)));
         let longest = if freezes { TIMEOUT + Duration::from_secs(1) } else { Duration::from_millis(200) };
         for_a_while(longest + Duration::from_millis(self.chance.below(3000) as u64), || {});
@@ -147,6 +160,30 @@ impl Chaos {
             // It need not stand there now.
             cli.run(&["evict", &job, NAMES[host]]);
         }
+    }
+
+    /// Has a span of some job filled in that ticks each second. It may be led by nobody now, or be filled in still.
+    fn fill_in(&mut self, well: usize) {
+        let job = format!("tenant-{}/chore-0", self.chance.below(TENANTS));
+        let first = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(self.orders.len() as i64);
+        let last = first + SignedDuration::from_secs(FILLED_IN - 1);
+        let cli = self.cluster.host(NAMES[well]).cli();
+        let answer = cli.run(&["backfill", &job, "--from", &first.to_string(), "--to", &last.to_string()]);
+        self.orders.push(Order { job, first, taken: answer.code == Some(0) });
+    }
+
+    /// What was to be filled in was, once: at most once, so nothing was tried again.
+    fn spans_are_filled_in(&self, ledger: &Ledger) {
+        for Order { job, first, taken } in self.orders.iter().filter(|order| order.taken) {
+            let ran = &ledger.of(job).beside;
+            let times = (0..FILLED_IN).map(|second| *first + SignedDuration::from_secs(second));
+            let lacking: Vec<_> = times.filter(|time| !ran.contains_key(&(format!("backfill-{time}"), 1))).collect();
+            assert_eq!((lacking, *taken), (vec![], true), "{}", ledger.of(job));
+        }
+        let taken = self.orders.iter().filter(|order| order.taken).count();
+        let again = ledger.stories.values().flat_map(|story| story.beside.keys()).find(|(_, attempt)| *attempt > 1);
+        println!("{taken} of {} spans were filled in", self.orders.len());
+        assert!(taken > 0 && again.is_none(), "{taken} spans, {again:?} again");
     }
 
     fn end(&mut self, fault: Fault) {
