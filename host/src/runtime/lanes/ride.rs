@@ -101,14 +101,17 @@ impl Ride {
     /// One turn of the guest on this thread.
     fn compute_here(&mut self, mut guest: Guest) -> At {
         let waker = Waker::from(self.wish.clone());
+        if !self.is_to_stop {
+            self.slots.prompt(self.clock.boot());
+        }
         let before = self.clock.computed();
         let polled = guest.as_mut().poll(&mut Context::from_waker(&waker));
         self.account.charge(self.clock.computed().saturating_sub(before), self.clock.boot());
         if polled.is_ready() { At::Gone } else { At::Here(guest) }
     }
 
-    /// The same on a patient thread, again and again while it wants to compute and nobody else does. What it begins to wait for
-    /// there is seen to here.
+    /// The same on a patient thread, again and again while it wants to compute and nobody else wants the thread; with rests while
+    /// others compute on the prompt ones. What it begins to wait for there is seen to here.
     fn send_away(&self, mut guest: Guest) -> JoinHandle<Turn> {
         let (prompt, clock, wish, slots) =
             (self.prompt.clone(), self.clock.clone(), self.wish.clone(), self.slots.clone());
@@ -123,6 +126,9 @@ impl Ride {
                 }
                 if !wish.stands.load(Ordering::SeqCst) || slots.are_wanted() {
                     break false;
+                }
+                if let Some(rest) = slots.rest(clock.boot()) {
+                    std::thread::sleep(rest);
                 }
             };
             Turn { guest, is_over, computed: clock.computed().saturating_sub(before) }

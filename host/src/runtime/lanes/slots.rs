@@ -1,15 +1,25 @@
 //! The patient threads, lent out for one turn of a guest at a time: the next is the tenant's whose guests have computed least.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
 
+/// How long a guest rests after each turn while others compute on the prompt threads: as long as a turn. An idle class doesn't
+/// keep what it computes from slowing down a processor that it shares a core, or a core's caches, with.
+const REST: Duration = Duration::from_millis(5);
+/// Who computed there so lately computes there still.
+const LATELY: Duration = Duration::from_millis(100);
+
 /// So many turns at once.
 #[derive(Debug)]
-pub(super) struct Slots(Mutex<State>);
+pub(super) struct Slots {
+    state: Mutex<State>,
+    /// When a guest last computed on a prompt thread, in milliseconds of the boot clock; 0 for never.
+    prompt_ms: AtomicU64,
+}
 
 #[derive(Debug)]
 struct State {
@@ -47,7 +57,8 @@ pub(super) struct Place {
 
 impl Slots {
     pub(super) fn new(slots: usize) -> Arc<Self> {
-        Arc::new(Slots(Mutex::new(State { free: slots, tenants: HashMap::new() })))
+        let state = Mutex::new(State { free: slots, tenants: HashMap::new() });
+        Arc::new(Slots { state, prompt_ms: AtomicU64::new(0) })
     }
 
     /// Waits for a turn.
@@ -71,9 +82,24 @@ impl Slots {
         self.state().tenants.values().any(|line| !line.waiting.is_empty())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A guest computes on a prompt thread.
+    pub(super) fn prompt(&self, now: Duration) {
+        self.prompt_ms.store(millis(now), Ordering::Relaxed);
     }
+
+    /// How long a guest that wants another turn at once rests before it.
+    pub(super) fn rest(&self, now: Duration) -> Option<Duration> {
+        let prompt = self.prompt_ms.load(Ordering::Relaxed);
+        (prompt > 0 && millis(now).saturating_sub(prompt) <= millis(LATELY)).then_some(REST)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Line {
@@ -181,6 +207,15 @@ mod tests {
     fn one_guest_has_one_slot_at_the_most_and_the_others_have_the_rest() {
         let [many, one] = share([100, 1], [5 * MS, 5 * MS], 4);
         assert!(many >= 2 * one && one > Duration::ZERO, "{many:?} {one:?}");
+    }
+
+    #[test]
+    fn a_guest_rests_between_its_turns_only_while_others_compute() {
+        let slots = Slots::new(1);
+        assert_eq!(slots.rest(1000 * MS), None, "nobody has");
+        slots.prompt(1000 * MS);
+        assert_eq!((slots.rest(1000 * MS), slots.rest(1100 * MS)), (Some(REST), Some(REST)));
+        assert_eq!(slots.rest(1101 * MS), None);
     }
 
     #[test]
