@@ -8,7 +8,8 @@ use crate::cluster::Cluster;
 use crate::host::ROOT;
 use crate::place::guest;
 
-const SESSION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// A server that takes so much may stand still for seconds.
+const SESSION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 /// As many as a directory takes.
 pub const JOBS_OF_A_TENANT: usize = 1000;
 /// How many jobs one multi stores.

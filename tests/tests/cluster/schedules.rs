@@ -236,10 +236,16 @@ impl Chaos {
             let story = stories[self.chance.below(stories.len())];
             let job = story.spec.id.to_string();
             for row in self.cluster.cli().runs(&job).unwrap() {
-                let tick = row.tick.filter(|tick| *tick <= until);
-                let (Some(tick), Some(outcome)) = (tick, row.outcome.as_deref()) else { continue };
-                let committed = story.runs().find(|ran| (ran.tick, ran.attempt) == (tick, row.attempt));
-                let ended = committed.and_then(|ran| ran.ended).map(|(_, outcome)| outcome.to_string());
+                let (true, Some(outcome)) = (row.tick <= Some(until), row.outcome.as_deref()) else { continue };
+                let name = row.run.rsplit('/').next().expect("a run has a name");
+                let ended = match story.beside.get(&(name.to_owned(), row.attempt)) {
+                    Some(beside) => *beside,
+                    None => {
+                        let ran = story.runs().find(|ran| name == ran.tick.to_string() && ran.attempt == row.attempt);
+                        ran.and_then(|ran| ran.ended).map(|(_, outcome)| outcome)
+                    }
+                };
+                let ended = ended.map(|outcome| outcome.to_string());
                 match outcome {
                     "skipped" => assert_eq!(ended, None, "{row:?}: {story}"),
                     "succeeded" => assert_eq!(ended.as_deref(), Some("succeeded"), "{row:?}: {story}"),
