@@ -254,7 +254,11 @@ fn every_forged_record_is_found_out() {
         [Finding::WronglySkipped(minute(3), Reason::HeldUp)],
         "the latest that has come is run"
     );
-    assert_eq!(forge(&|seen| seen.push(skip(3, Reason::Changed))), [Finding::DecidedTwice(minute(3))]);
+    assert_eq!(
+        forge(&|seen| seen.push(skip(3, Reason::Changed))),
+        [Finding::DecidedTwice(minute(3)), Finding::WronglySkipped(minute(3), Reason::Changed)],
+        "and nobody changed the job since"
+    );
     let between = minute(3) + second;
     let stranger = Seen::Skipped { first: between, before: None, reason: Reason::Changed, at: between };
     assert_eq!(forge(&|seen| seen.push(stranger.clone())), [Finding::NoTick(between)]);
