@@ -1,6 +1,7 @@
 //! Programs of Curator and of kazoo in one queue with hosts, while processes are killed and sessions are ended from
 //! outside: exactly one leads at any time, and each library lists all.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use silverback_tests::cli::ContenderRow;
@@ -97,9 +98,14 @@ impl Company {
 
     /// Waits until a host leads, which keeps the queue as it is, and all others wait: who died is gone, who is new has come.
     fn stand_still(&mut self) -> Vec<ContenderRow> {
+        // Of each library the last program is another's heir.
+        let (curator, kazoo) = (format!("c{}", self.curators.len()), format!("k{}", self.kazoos.len()));
+        let living: BTreeSet<&str> = ["a", "b", "c1", "k1", &curator, &kazoo].into();
+        assert_eq!(living.len(), ALL);
         await_value("a host to lead all others", SOON, || {
             let queue = self.queue();
-            let still = queue.len() == ALL && queue[0].leader && queue[0].host.is_some();
+            let names: BTreeSet<&str> = queue.iter().map(|contender| contender.identifier.as_str()).collect();
+            let still = queue.len() == ALL && names == living && queue[0].leader && queue[0].host.is_some();
             if still { Ok(queue) } else { Err(queue) }
         })
     }
