@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::Deserialize;
 use tracing::info;
 
 use super::{Api, ApiError, JobRow, MAX_JOB_BYTES, MAX_PAUSE_BYTES, PauseRow};
 use crate::coordinator::{Error, Session};
-use crate::registry::{Applied, Job, JobId, JobSpec, PauseOrder, RegistryError, Schedule, Trigger};
+use crate::registry::{Applied, Job, JobId, JobSpec, PassedOver, PauseOrder, RegistryError, Schedule, Trigger};
 use crate::scheduler::plan::JobState;
 
 /// How many jobs are looked at at once.
@@ -40,13 +41,31 @@ pub(super) async fn get(State(api): State<Arc<Api>>, path: Named) -> Result<Json
     Ok(Json(api.registry.get(&id(path)?).await?.spec))
 }
 
+/// What becomes of ticks that a change passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    /// True: they were missed, and the job's `catch_up` says which of them run.
+    #[serde(default)]
+    catch_up: bool,
+}
+
+type MaybeChange = Result<Query<Change>, QueryRejection>;
+
+impl Change {
+    fn passed_over(&self) -> PassedOver {
+        if self.catch_up { PassedOver::CaughtUp } else { PassedOver::Skipped }
+    }
+}
+
 /// Stores a job.
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
     path: Named,
+    change: MaybeChange,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Applied>, ApiError> {
-    let id = id(path)?;
+    let (id, Query(change)) = (id(path)?, change?);
     let body = body.map_err(|rejection| ApiError::body("job", MAX_JOB_BYTES, &rejection))?;
     let spec = JobSpec::from_json(&body)?;
     if spec.id != id {
@@ -54,7 +73,7 @@ pub(super) async fn put(
     }
     api.check_schedule(&spec).await?;
     api.have_component(&spec.component).await?;
-    Ok(Json(api.registry.apply(&spec).await?))
+    Ok(Json(api.registry.apply_with(&spec, change.passed_over()).await?))
 }
 
 /// Deletes a job and what it keeps.
@@ -77,8 +96,12 @@ pub(super) async fn pause(
 }
 
 /// Lets a paused job go on, also one that paused itself.
-pub(super) async fn resume(State(api): State<Arc<Api>>, path: Named) -> Result<Json<Applied>, ApiError> {
-    Ok(Json(api.registry.resume(&id(path)?).await?))
+pub(super) async fn resume(
+    State(api): State<Arc<Api>>,
+    path: Named,
+    change: MaybeChange,
+) -> Result<Json<Applied>, ApiError> {
+    Ok(Json(api.registry.resume(&id(path)?, change?.passed_over()).await?))
 }
 
 impl Api {

@@ -6,16 +6,19 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use super::output::say;
+use super::pause::Change;
 use super::{Server, client::Client, read_file};
 use crate::api::{MAX_COMPONENT_BYTES, StoredComponent};
 use crate::clock;
-use crate::registry::{Applied, Change, Digest, JobFile, JobSpec};
+use crate::registry::{Applied, Change as Done, Digest, JobFile, JobSpec};
 
 #[derive(Debug, Args)]
 pub(super) struct Apply {
     /// job.toml files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    change: Change,
     #[command(flatten)]
     server: Server,
 }
@@ -28,10 +31,12 @@ impl Apply {
             check(&client, spec)?;
         }
         for Ready { spec, file, component } in jobs {
-            let Applied { version, change } = send(&client, &spec, &file, &component)?;
+            have(&client, &spec, &file, &component)?;
+            let path = self.change.of(&format!("/v1/jobs/{}", spec.id));
+            let Applied { version, change } = client.put_json(&path, &spec)?;
             let remark = match change {
-                Change::Created | Change::Updated => "",
-                Change::Unchanged => " (unchanged)",
+                Done::Created | Done::Updated => "",
+                Done::Unchanged => " (unchanged)",
             };
             say(&format!("applied {}, version {version}{remark}", spec.id))?;
         }
@@ -73,12 +78,13 @@ fn check(client: &Client, spec: &JobSpec) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn send(client: &Client, spec: &JobSpec, file: &Path, component: &[u8]) -> anyhow::Result<Applied> {
+/// Stores the job's component where it isn't stored.
+fn have(client: &Client, spec: &JobSpec, file: &Path, component: &[u8]) -> anyhow::Result<()> {
     let digest = &spec.component;
     if !client.has(&format!("/v1/components/{digest}"))? {
         let refused = || format!("job `{}`: component `{}`", spec.id.name, file.display());
         let stored: StoredComponent = client.put("/v1/components", component).with_context(refused)?;
         ensure!(stored.digest == *digest, "the component arrived as `{}`, not as `{digest}`", stored.digest);
     }
-    client.put_json(&format!("/v1/jobs/{}", spec.id), spec)
+    Ok(())
 }

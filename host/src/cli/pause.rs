@@ -35,14 +35,32 @@ pub(super) struct Resume {
     #[command(flatten)]
     named: Named,
     #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
     server: Server,
 }
 
 impl Resume {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let job = &self.named.job;
-        let applied: Applied = self.server.client()?.post(&format!("/v1/jobs/{job}/resume"))?;
+        let applied: Applied = self.server.client()?.post(&self.change.of(&format!("/v1/jobs/{job}/resume")))?;
         Ok(say(&format!("resumed {job}, version {}", applied.version))?)
+    }
+}
+
+/// What becomes of ticks that a change passed over.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Change {
+    /// Ticks that came since the job's last change and were not run count as missed: its catch_up says which of them run
+    /// [default: they are skipped]
+    #[arg(long)]
+    catch_up: bool,
+}
+
+impl Change {
+    /// The request's path, with what it is to say.
+    pub(super) fn of(self, path: &str) -> String {
+        if self.catch_up { format!("{path}?catch_up=true") } else { path.to_owned() }
     }
 }
 

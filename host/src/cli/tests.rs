@@ -212,6 +212,9 @@ async fn a_job_is_applied_used_and_deleted_through_a_host() {
     assert_eq!((&pause["by"], &pause["note"]), (&json!("ada"), &json!("the table moves")));
     let refused = command(&server, &["pause", "acme/publisher", "--note", "a\tb"]).await.unwrap_err();
     assert_eq!(refused, "job `publisher`: pause.note `a\u{fffd}b` is not valid: it has a control character");
+    let refused = command(&server, &["resume", "acme/publisher", "--catch-up"]).await.unwrap_err();
+    let why = "job `acme/publisher`: trigger `leader` is not valid where missed ticks are to be caught up with";
+    assert_eq!(refused, why);
     command(&server, &["resume", "acme/publisher"]).await.unwrap();
     command(&server, &["resign", "acme/publisher"]).await.unwrap();
     let limits = ["tenant", "acme", "--max-running", "3", "--runs-per-minute", "60", "--weight", "7"];

@@ -26,6 +26,9 @@ pub struct Job {
     pub mzxid: i64,
     /// When it was last changed, by the ensemble's clock, in milliseconds since 1970.
     pub mtime_ms: i64,
+    /// It ticks from here on and not only from its last change, as [`PassedOver::CaughtUp`](super::PassedOver) asked for; in
+    /// milliseconds since 1970.
+    pub ticks_from_ms: Option<i64>,
 }
 
 /// All jobs at one moment.

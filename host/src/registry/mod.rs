@@ -12,6 +12,7 @@ mod policies;
 mod schedule;
 mod spec;
 mod store;
+mod stored;
 mod tenant_store;
 mod tenants;
 mod term_rules;
@@ -30,6 +31,7 @@ pub use policies::{
 pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
 pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, Names, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};
+pub use stored::PassedOver;
 pub use tenants::{TenantSettings, Tenants, check_tenant};
 pub use term_rules::TermRules;
 pub use validate::SpecError;

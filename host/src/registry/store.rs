@@ -9,11 +9,10 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Job, JobId, JobSpec, Pause, news};
+use super::stored::{decode, encode};
+use super::{Job, JobId, JobSpec, PassedOver, Pause, news};
 use crate::config::Layout;
-use crate::coordinator::{
-    CreateMode, Error, MAX_CHILDREN, MultiError, Op, OpResult, Session, Sessions, Stat, ensure_path,
-};
+use crate::coordinator::{CreateMode, Error, MAX_CHILDREN, MultiError, Op, OpResult, Session, Sessions, ensure_path};
 
 /// How long a request waits for a session.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,6 +50,16 @@ pub enum RegistryError {
         is: &'static str,
         /// As it was to be.
         wanted: &'static str,
+    },
+    /// It was to catch up with what was passed over, and nothing of it would have run.
+    #[error("job `{job}`: {field} `{value}` is not valid where missed ticks are to be caught up with")]
+    NothingToCatchUp {
+        /// Its name.
+        job: JobId,
+        /// Which of its fields says so.
+        field: &'static str,
+        /// What it says.
+        value: &'static str,
     },
     /// What is stored is no job: somebody else wrote there.
     #[error("what is stored as job `{job}` is no job: {detail}")]
@@ -106,19 +115,29 @@ impl Registry {
     }
 
     /// Stores a valid job, in place of the one of its name where there is one. A job that rests and is stored as one that rests,
-    /// with no more words, keeps its pause.
+    /// with no more words, keeps its pause. It ticks from now on.
     ///
     /// # Errors
     /// [`RegistryError::Full`], [`RegistryError::OtherTrigger`], [`RegistryError::Contended`], or what the coordinator says. The spec must have passed
     /// [`JobSpec::validate`].
     pub async fn apply(&self, spec: &JobSpec) -> Result<Applied, RegistryError> {
+        self.apply_with(spec, PassedOver::Skipped).await
+    }
+
+    /// As [`Self::apply`], and says what becomes of ticks from before that nobody has decided.
+    ///
+    /// # Errors
+    /// Besides those of [`Self::apply`], [`RegistryError::NothingToCatchUp`].
+    pub async fn apply_with(&self, spec: &JobSpec, passed_over: PassedOver) -> Result<Applied, RegistryError> {
+        passed_over.check(spec)?;
         // Set once a write went out whose reply was lost: if the job then is as wanted, it was ours.
         let mut maybe = None;
         for _ in 0..ATTEMPTS {
             let session = self.session().await?;
             let found = self.read(&*session, &spec.id).await;
             let wanted = with_pause_of(spec, found.as_ref().ok().and_then(Option::as_ref));
-            let data = encode(&wanted);
+            let ticks_from = found.as_ref().ok().and_then(Option::as_ref).and_then(|job| passed_over.ticks_from(job));
+            let data = encode(&wanted, ticks_from);
             let change = match &found {
                 Ok(Some(job)) if job.spec == wanted => {
                     return Ok(Applied { version: job.version, change: maybe.unwrap_or(Change::Unchanged) });
@@ -181,16 +200,16 @@ impl Registry {
     /// # Errors
     /// As [`Self::get`] and [`Self::apply`]. The pause must be valid, as [`PauseOrder::at`](super::PauseOrder::at) gives it.
     pub async fn pause(&self, id: &JobId, pause: Pause) -> Result<Applied, RegistryError> {
-        self.set_pause(id, Some(Box::new(pause))).await
+        self.set_pause(id, Some(Box::new(pause)), PassedOver::Skipped).await
     }
 
     /// Lets a job go on. Its node is written in any case: a scheduled job that paused itself goes on by that, whose spec says
     /// nothing of a pause.
     ///
     /// # Errors
-    /// As [`Self::get`] and [`Self::apply`].
-    pub async fn resume(&self, id: &JobId) -> Result<Applied, RegistryError> {
-        self.set_pause(id, None).await
+    /// As [`Self::get`] and [`Self::apply_with`].
+    pub async fn resume(&self, id: &JobId, passed_over: PassedOver) -> Result<Applied, RegistryError> {
+        self.set_pause(id, None, passed_over).await
     }
 
     /// Deletes a job with its tick state and all that it keeps. The job goes first, so that nobody starts it again; a run
@@ -273,7 +292,12 @@ impl Registry {
     // ---- within ----
 
     /// Writes the job with this pause and otherwise as it is, whoever else changes it meanwhile.
-    async fn set_pause(&self, id: &JobId, pause: Option<Box<Pause>>) -> Result<Applied, RegistryError> {
+    async fn set_pause(
+        &self,
+        id: &JobId,
+        pause: Option<Box<Pause>>,
+        passed_over: PassedOver,
+    ) -> Result<Applied, RegistryError> {
         // The job before a write whose reply was lost: if it is another now and as wanted, the write was done.
         let mut before = None;
         for _ in 0..ATTEMPTS {
@@ -282,17 +306,23 @@ impl Registry {
                 Ok(()) => self.read(&*session, id).await,
                 Err(error) => Err(error.into()),
             };
-            let Job { mut spec, version, mzxid, .. } = match found {
+            let job = match found {
                 Ok(Some(job)) => job,
                 Ok(None) => return Err(RegistryError::NoJob(id.clone())),
                 Err(RegistryError::Coordinator(Error::Lost | Error::OutcomeUnknown { .. })) => continue,
                 Err(error) => return Err(error),
             };
+            passed_over.check(&job.spec)?;
+            let ticks_from = passed_over.ticks_from(&job);
+            let Job { mut spec, version, mzxid, .. } = job;
             if before.is_some_and(|before| before != mzxid) && spec.paused == pause {
                 return Ok(Applied { version, change: Change::Updated });
             }
             spec.paused.clone_from(&pause);
-            match self.commit(&*session, &id.to_string(), self.set(id, &encode(&spec), Some(version))).await? {
+            match self
+                .commit(&*session, &id.to_string(), self.set(id, &encode(&spec, ticks_from), Some(version)))
+                .await?
+            {
                 Committed::Yes(version) => return Ok(Applied { version, change: Change::Updated }),
                 Committed::Perhaps => before = Some(mzxid),
                 Committed::No => {}
@@ -424,20 +454,6 @@ fn with_pause_of(spec: &JobSpec, stored: Option<&Job>) -> JobSpec {
 /// What can't be read is logged.
 fn or_log<T>(id: &JobId, found: Result<T, RegistryError>) -> Option<T> {
     found.inspect_err(|error| tracing::error!(job = %id, %error, "a stored job can't be read and is left out")).ok()
-}
-
-fn encode(spec: &JobSpec) -> Vec<u8> {
-    serde_json::to_vec(spec).expect("a spec has string keys only, which is all that JSON asks")
-}
-
-fn decode(id: &JobId, data: &[u8], stat: Stat) -> Result<Job, RegistryError> {
-    let corrupt = |detail: String| RegistryError::Corrupt { job: id.clone(), detail };
-    let spec: JobSpec = serde_json::from_slice(data).map_err(|error| corrupt(error.to_string()))?;
-    if spec.id != *id {
-        return Err(corrupt(format!("it calls itself `{}`", spec.id)));
-    }
-    spec.validate().map_err(|error| corrupt(error.to_string()))?;
-    Ok(Job { spec, version: stat.version, mzxid: stat.mzxid, mtime_ms: stat.mtime_ms })
 }
 
 pub(super) async fn children(session: &dyn Session, path: &str) -> Result<Vec<String>, Error> {

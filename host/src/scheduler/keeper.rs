@@ -20,7 +20,7 @@ use self::writes::Then;
 pub(super) use self::writes::Under;
 use super::desk::{Desk, Event, Key};
 use super::order::{Order, TriggerError};
-use super::plan::{self, Answer, Holder, JobState, Reason, Rules, Step, Term, next_step};
+use super::plan::{self, Answer, Changed, Holder, JobState, Reason, Rules, Step, Term, next_step};
 use super::records::Scribe;
 use super::runner::Start;
 use super::turns::{Asked, Ticket, Turn};
@@ -82,8 +82,8 @@ pub(super) struct Keeper {
     state: JobState,
     /// Of the run state's node; None while there is none.
     version: Option<i32>,
-    /// When the job was last changed, by the ensemble's clock.
-    changed_at: Timestamp,
+    /// When the job was last changed, and from when on it ticks.
+    changed: Changed,
     /// The transaction that made the job's node; 0 while it is not known.
     czxid: i64,
     term: Term,
@@ -126,7 +126,7 @@ impl Keeper {
             reading: false,
             state: JobState::default(),
             version: None,
-            changed_at: Timestamp::MIN,
+            changed: Changed::from_now_on(Timestamp::MIN),
             czxid: 0,
             term: Term { holder, since: desk.now(), stopping: Vec::new() },
             live: Vec::new(),

@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use silverback::history::Outcome;
 use silverback::registry::{JobId, Policies, PolicySpec, Schedule, ScheduleSpec};
 use silverback::scheduler::plan::{
-    Active, Answer, Begin, Decision, End, Holder, JobState, MAX_STATE_BYTES, Occasion, Phase, Reason, Rules, Skip,
-    Skipped, Step, Term, Turn, changed, ended, next_step, taken_over,
+    Active, Answer, Begin, Changed, Decision, End, Holder, JobState, MAX_STATE_BYTES, Occasion, Phase, Reason, Rules,
+    Skip, Skipped, Step, Term, Turn, changed, ended, next_step, taken_over,
 };
 
 use super::{Promise, Ran, Report, Seen, judge};
@@ -211,7 +211,7 @@ impl Life<'_> {
             self.write(&found.decision, &ends, now)?;
         }
         let made: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        match changed(&self.state(), &self.rules, &host.term, made, now) {
+        match changed(&self.state(), &self.rules, &host.term, Changed::from_now_on(made), now) {
             Some(decision) => self.write(&decision, &[], now),
             None => Ok(()),
         }
@@ -223,7 +223,8 @@ impl Life<'_> {
         if self.state().paused.is_none() || self.chance.below(4) > 0 {
             return Ok(());
         }
-        let decision = changed(&self.state(), &self.rules, &host.term, now, now).expect("a resumed job is changed");
+        let decision = changed(&self.state(), &self.rules, &host.term, Changed::from_now_on(now), now)
+            .expect("a resumed job is changed");
         self.write(&decision, &[], now)
     }
 

@@ -8,8 +8,8 @@ use crate::clock;
 use crate::coordinator::{Coordinator, Embedded};
 use crate::registry::Jobs;
 use crate::registry::{
-    Digest, Followed, KeptPolicies, Limits, Names, OnReturn, PauseOrder, ScheduleSpec, TenantSettings, Tenants,
-    TermRules, Trigger,
+    CatchUpRule, Digest, Followed, KeptPolicies, Limits, Names, OnReturn, OverlapRule, PauseOrder, PolicySpec,
+    ScheduleSpec, TenantSettings, Tenants, TermRules, Trigger,
 };
 
 struct Place {
@@ -130,10 +130,50 @@ async fn a_resumption_always_writes_the_job_and_nothing_of_it_but_the_pause() {
     let job = spec("acme", "publisher", "one");
     place.registry.apply(&job).await.unwrap();
     let created = place.registry.get(&job.id).await.unwrap();
-    assert_eq!(place.registry.resume(&job.id).await, applied(1, Change::Updated));
+    assert_eq!(place.registry.resume(&job.id, PassedOver::Skipped).await, applied(1, Change::Updated));
     let resumed = place.registry.get(&job.id).await.unwrap();
     assert!(resumed.mzxid > created.mzxid && resumed.mtime_ms >= created.mtime_ms);
     assert_eq!(resumed.spec, job);
+}
+
+/// One change after another may be asked to pass nothing over, and one that isn't ends that.
+#[tokio::test]
+async fn a_job_remembers_from_when_on_it_ticks() {
+    let place = Place::new().await;
+    let ticking = |policies: PolicySpec| {
+        let trigger =
+            Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: KeptPolicies::from(policies) };
+        JobSpec { trigger, limits: Limits::SCHEDULED, ..spec("acme", "nightly", "one") }
+    };
+    let (job, all) = (
+        ticking(PolicySpec::default()),
+        PolicySpec { catch_up: CatchUpRule::All, overlap: OverlapRule::QueueAll, ..PolicySpec::default() },
+    );
+    let stored = async || place.registry.get(&job.id).await.unwrap();
+    place.registry.apply_with(&job, PassedOver::CaughtUp).await.unwrap();
+    assert_eq!(stored().await.ticks_from_ms, None, "a new job has nothing to catch up with");
+    place.registry.pause(&job.id, pause("for a while")).await.unwrap();
+    let paused = stored().await;
+    assert_eq!(paused.ticks_from_ms, None);
+    place.registry.resume(&job.id, PassedOver::CaughtUp).await.unwrap();
+    assert_eq!(stored().await.ticks_from_ms, Some(paused.mtime_ms));
+    let changed = ticking(all);
+    place.registry.apply_with(&changed, PassedOver::CaughtUp).await.unwrap();
+    assert_eq!((stored().await.ticks_from_ms, stored().await.spec), (Some(paused.mtime_ms), changed));
+    place.registry.apply(&job).await.unwrap();
+    assert_eq!(stored().await.ticks_from_ms, None);
+
+    // Where nothing of it would run, that is said before anything is stored.
+    let never = ticking(PolicySpec { catch_up: CatchUpRule::None, ..PolicySpec::default() });
+    let refused = place.registry.apply_with(&never, PassedOver::CaughtUp).await.unwrap_err();
+    let why = "job `acme/nightly`: catch_up `none` is not valid where missed ticks are to be caught up with";
+    assert_eq!(refused.to_string(), why);
+    assert_eq!(stored().await.spec, job);
+    let leading = spec("acme", "publisher", "one");
+    place.registry.apply(&leading).await.unwrap();
+    let refused = place.registry.resume(&leading.id, PassedOver::CaughtUp).await.unwrap_err();
+    let why = "job `acme/publisher`: trigger `leader` is not valid where missed ticks are to be caught up with";
+    assert_eq!(refused.to_string(), why);
 }
 
 #[tokio::test]
@@ -145,7 +185,7 @@ async fn a_pause_and_a_resumption_are_done_once_where_the_reply_is_lost() {
     lose().await;
     assert_eq!(place.registry.pause(&job.id, pause("once")).await, applied(1, Change::Updated));
     lose().await;
-    assert_eq!(place.registry.resume(&job.id).await, applied(2, Change::Updated));
+    assert_eq!(place.registry.resume(&job.id, PassedOver::Skipped).await, applied(2, Change::Updated));
 }
 
 #[tokio::test]

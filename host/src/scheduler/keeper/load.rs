@@ -10,7 +10,7 @@ use super::{Keeper, Retire, Stage};
 use crate::coordinator::{Error, Session, repeat};
 use crate::scheduler::change::{Setback, setback};
 use crate::scheduler::desk::{Desk, Event};
-use crate::scheduler::plan::{self, JobState};
+use crate::scheduler::plan::{self, Changed, JobState};
 
 /// Between two tries after a setback.
 const REST: Duration = Duration::from_secs(1);
@@ -58,7 +58,13 @@ impl Keeper {
             // The one that was kept here was deleted meanwhile, and this is another of its name.
             return self.retire(Retire::Now);
         }
-        (self.czxid, self.changed_at) = (loaded.czxid, loaded.changed_at);
+        let ticks_from = self.job.ticks_from_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        if ticks_from.is_some() && self.changed.at != loaded.changed_at {
+            // What came before was missed, also where this term kept the job then and was not to run it.
+            self.term.since = desk.now();
+        }
+        self.czxid = loaded.czxid;
+        self.changed = Changed { at: loaded.changed_at, ticks_from: ticks_from.unwrap_or(loaded.changed_at) };
         (self.state, self.version) = (loaded.state, loaded.version);
         self.settle(desk);
     }
@@ -70,7 +76,7 @@ impl Keeper {
         if let Some(found) = plan::taken_over(&self.state, &self.rules(), &self.term, &self.nonces(), now) {
             return self.write(found.decision, Then::Settle { abandoned: found.abandoned }, desk);
         }
-        match plan::changed(&self.state, &self.rules(), &self.term, self.changed_at, now) {
+        match plan::changed(&self.state, &self.rules(), &self.term, self.changed, now) {
             Some(decision) => self.write(decision, Then::Settle { abandoned: Vec::new() }, desk),
             None => self.stage = Stage::Ready,
         }

@@ -127,7 +127,7 @@ impl Reason {
     /// For people.
     pub fn as_str(self) -> &'static str {
         match self {
-            Reason::Leaderless => "no host led the job's group then",
+            Reason::Leaderless => "no host led the job's group then, or the job was paused",
             Reason::HeldUp => "the host that leads the job's group was held up, and a later tick has come",
             Reason::OutOfWindow => "it came before the window of catch_up",
             Reason::TooManyMissed => "more ticks were missed than max_catch_up",

@@ -90,11 +90,28 @@ impl Draft<'_> {
     }
 }
 
-/// The job was made, changed or resumed at `at`, by the ensemble's clock: it ticks from there on, not before
-/// (kubernetes#63371), and goes on where it had paused itself. What was to come before and nobody has decided is told as
-/// skipped. The same again changes nothing; None where nothing changes.
-pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, at: Timestamp, now: Timestamp) -> Option<Decision> {
-    let from = rules.schedule.cursor_at(at);
+/// That a job was made, changed or resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// When, by the ensemble's clock.
+    pub at: Timestamp,
+    /// It ticks from here on. The same as `at`, or a time before: what came since then was missed, and is not passed over.
+    pub ticks_from: Timestamp,
+}
+
+impl Changed {
+    /// It ticks from this change on.
+    pub fn from_now_on(at: Timestamp) -> Self {
+        Changed { at, ticks_from: at }
+    }
+}
+
+/// The job was made, changed or resumed: it ticks from then on, not before (kubernetes#63371) unless that was asked for, and
+/// goes on where it had paused itself. What was to come before and nobody has decided is told as skipped. The same again
+/// changes nothing; None where nothing changes.
+pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, change: Changed, now: Timestamp) -> Option<Decision> {
+    let Changed { at, ticks_from } = change;
+    let from = rules.schedule.cursor_at(ticks_from);
     let mut draft = Draft::of(state, rules, term, now);
     let paused = draft.state.paused.take_if(|paused| paused.at <= at).is_some();
     let reason = if paused { Reason::Paused } else { Reason::Changed };
@@ -108,11 +125,8 @@ pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, at: Timestamp, 
     draft.give_up_waiting(reason, |of| matches!(of, Occasion::Tick(tick) if *tick <= from));
     draft.end_backfill(at);
     draft.state.cursor = Some(state.cursor.map_or(from, |cursor| cursor.max(from)));
-    if draft.state == *state {
-        return None;
-    }
-    draft.state.next = None;
-    Some(draft.decide(None))
+    draft.state.next = draft.state.cursor.and_then(|cursor| rules.schedule.next_after(cursor));
+    if draft.state == *state { None } else { Some(draft.decide(None)) }
 }
 
 impl Draft<'_> {

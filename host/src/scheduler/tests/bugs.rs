@@ -134,12 +134,12 @@ impl Place {
         match edit {
             Edit::None => drop(self.apply(&job.name, "@every 1h", quick()).await),
             Edit::EvenHours => drop(self.apply(&job.name, "0 */2 * * *", quick()).await),
-            Edit::Resume => drop(self.registry.resume(job).await.unwrap()),
+            Edit::Resume => drop(self.registry.resume(job, PassedOver::Skipped).await.unwrap()),
             Edit::Pause => {
                 let pause = PauseOrder::default().at(self.clock.wall(), &job.name).unwrap();
                 self.registry.pause(job, pause).await.unwrap();
                 rests(true).await;
-                self.registry.resume(job).await.unwrap();
+                self.registry.resume(job, PassedOver::Skipped).await.unwrap();
                 rests(false).await;
             }
         }

@@ -149,12 +149,24 @@ async fn a_paused_job_does_not_tick_and_a_resumed_one_does() {
     let led = place.lead("a").await;
     assert_eq!(led.scheduling.trigger(&job).await, Err(TriggerError::NotHere));
     place.until(&job, |state| state.cursor == Some(at("2026-01-01T09:30:00Z"))).await;
-    place.registry.resume(&job).await.unwrap();
+    place.registry.resume(&job, PassedOver::Skipped).await.unwrap();
     let resumed = at("2026-01-01T10:10:00Z");
     let state = place.until(&job, |state| state.cursor == Some(resumed)).await;
     led.drain().await;
     let missed = Some(at("2026-01-01T10:00:00Z"));
     assert_eq!(ring(&state), [(missed, Outcome::Skipped)], "what passed during the pause is told and not made up for");
+    let pause = PauseOrder::default().at(clock.wall(), "report").unwrap();
+    place.registry.pause(&job, pause).await.unwrap();
+    clock.set(at("2026-01-01T12:10:00Z"));
+    place.registry.resume(&job, PassedOver::CaughtUp).await.unwrap();
+    let known = |jobs: &Jobs| jobs[&job].version == 4;
+    soon("the change", place.jobs.clone().wait_for(known)).await.unwrap();
+    let led = place.lead("b").await;
+    let state = place.until(&job, |state| count(state, Outcome::Succeeded) == 1).await;
+    led.drain().await;
+    let [eleven, twelve] = ["11", "12"].map(|hour| Some(at(&format!("2026-01-01T{hour}:00:00Z"))));
+    let caught_up = [(twelve, Outcome::Succeeded), (eleven, Outcome::Skipped), (missed, Outcome::Skipped)];
+    assert_eq!(ring(&state), caught_up, "but where that is asked for");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,7 +29,9 @@ use crate::clock::{self, Clock, SetClock};
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, Sessions, ensure_path};
 use crate::history::{History, Outcome, RunRecord};
-use crate::registry::{Digest, JobId, JobSpec, Jobs, KeptPolicies, Limits, Registry, ScheduleSpec, Trigger};
+use crate::registry::{
+    Digest, JobId, JobSpec, Jobs, KeptPolicies, Limits, PassedOver, Registry, ScheduleSpec, Trigger,
+};
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
 

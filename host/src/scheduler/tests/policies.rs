@@ -1,7 +1,7 @@
 //! What a job says of its runs is done.
 
 use super::*;
-use crate::registry::{OverlapRule, PolicySpec, RetryOn, RetrySpec};
+use crate::registry::{CatchUpRule, OverlapRule, PolicySpec, RetryOn, RetrySpec};
 use crate::runtime::StateWrite;
 use crate::scheduler::TriggerError;
 use crate::scheduler::plan::{Active, Phase};
@@ -74,7 +74,7 @@ async fn a_job_that_failed_too_often_pauses_itself_until_it_is_resumed() {
     place.lead("b").await.drain().await;
     assert_eq!(place.state(&job).await.outcomes.len(), 1, "it ran though it was paused");
     clock.set(at("2026-01-01T12:30:00Z"));
-    place.registry.resume(&job).await.unwrap();
+    place.registry.resume(&job, PassedOver::Skipped).await.unwrap();
     let resumed = |jobs: &Jobs| jobs[&job].version == 1;
     soon("the change", place.jobs.clone().wait_for(resumed)).await.unwrap();
     clock.set(at("2026-01-01T13:00:00Z"));
@@ -82,6 +82,35 @@ async fn a_job_that_failed_too_often_pauses_itself_until_it_is_resumed() {
     let state = place.until(&job, |state| count(state, Outcome::Failed) == 2).await;
     assert_eq!(state.outcomes[0].of.tick(), Some(at("2026-01-01T13:00:00Z")));
     led.drain().await;
+}
+
+/// A host that kept it all the while and one that takes it over do the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_pause_passed_over_is_caught_up_with_where_that_is_asked_for() {
+    for kept_on in [true, false] {
+        let policies = PolicySpec {
+            catch_up: CatchUpRule::All,
+            overlap: OverlapRule::QueueAll,
+            pause_after_failures: Some(1),
+            ..PolicySpec::default()
+        };
+        let (place, clock, job) = kept(policies, failing()).await;
+        clock.set(at("2026-01-01T10:00:00Z"));
+        let mut led = place.lead("a").await;
+        place.until(&job, |state| state.paused.is_some()).await;
+        clock.set(at("2026-01-01T12:30:00Z"));
+        if !kept_on {
+            led.drain().await;
+            led = place.lead("b").await;
+        }
+        place.registry.resume(&job, PassedOver::CaughtUp).await.unwrap();
+        // The first one of those fails, and it pauses itself again before the other.
+        let state = place.until(&job, |state| count(state, Outcome::Failed) == 2 && state.active.is_empty()).await;
+        led.drain().await;
+        let [ten, eleven] = ["10", "11"].map(|hour| Some(at(&format!("2026-01-01T{hour}:00:00Z"))));
+        assert_eq!(ring(&state), [(eleven, Outcome::Failed), (ten, Outcome::Failed)], "kept on: {kept_on}");
+        assert_eq!(Vec::from(state.queue), [at("2026-01-01T12:00:00Z")]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

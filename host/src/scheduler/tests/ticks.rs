@@ -40,7 +40,7 @@ async fn of_the_ticks_that_were_missed_the_latest_runs_and_the_others_are_record
             skipped("2026-01-01T10:00:00Z"),
         ]
     );
-    assert_eq!(state.outcomes[1].detail, "no host led the job's group then");
+    assert_eq!(state.outcomes[1].detail, "no host led the job's group then, or the job was paused");
     assert_eq!(state.cursor, Some(at("2026-01-01T13:00:00Z")));
     let record = led.ended(&job, "acme/report/2026-01-01T11:00:00Z").await;
     assert_eq!(record.outcome, Some(Outcome::Skipped));

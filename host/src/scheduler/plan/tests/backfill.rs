@@ -46,8 +46,8 @@ fn a_change_of_the_job_ends_a_span_and_another_host_does_not() {
     let mut desk = Desk::new("@every 10s", PolicySpec::default());
     desk.state.cursor = Some(at("01:00:00"));
     fill_in(&mut desk, "00:00:10", "00:00:30", "01:00:01").unwrap();
-    assert_eq!(changed(&desk.state, &desk.rules(), &desk.term, at("00:00:00"), at("01:00:02")), None);
-    let edited = changed(&desk.state, &desk.rules(), &desk.term, at("01:00:03"), at("01:00:04")).unwrap();
+    assert_eq!(changed(&desk.state, &desk.rules(), &desk.term, changed_at("00:00:00"), at("01:00:02")), None);
+    let edited = changed(&desk.state, &desk.rules(), &desk.term, changed_at("01:00:03"), at("01:00:04")).unwrap();
     desk.write(edited);
     assert_eq!(desk.state.backfill, None);
     desk.has_skipped(&[("00:00:10..00:00:31 filled in", Reason::Changed)]);
@@ -63,7 +63,7 @@ fn a_retry_of_what_is_filled_in_is_not_too_old_for_anything() {
     assert_eq!(desk.at("01:00:01").0, [(filled_in("00:00:10"), 1)]);
     desk.ends("01:00:02", End::Failed { retryable: true });
     desk.fails_over("01:00:03");
-    assert_eq!(changed(&desk.state, &desk.rules(), &desk.term, at("00:00:00"), at("01:00:03")), None);
+    assert_eq!(changed(&desk.state, &desk.rules(), &desk.term, changed_at("00:00:00"), at("01:00:03")), None);
     assert_eq!(desk.at("01:00:30").0.first(), Some(&(filled_in("00:00:10"), 2)));
 }
 

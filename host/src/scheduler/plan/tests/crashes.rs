@@ -81,7 +81,7 @@ fn a_changed_job_ticks_from_its_change_on_and_what_waited_is_skipped() {
     desk.begins("00:00:20", &[]);
     desk.begins("00:00:30", &[]);
     desk.fails_over("00:00:41");
-    let change = |desk: &Desk, now| changed(&desk.state, &desk.rules(), &desk.term, at("00:00:25"), at(now));
+    let change = |desk: &Desk, now| changed(&desk.state, &desk.rules(), &desk.term, changed_at("00:00:25"), at(now));
     let decision = change(&desk, "00:00:41").unwrap();
     desk.write(decision);
     assert_eq!(change(&desk, "00:00:42"), None, "the same change again is none");
@@ -98,23 +98,51 @@ fn ticks_from_before_a_change_are_skipped_and_told() {
     let leaderless = desk.clone();
     desk.fails_over("00:01:00");
     desk.schedule = Desk::new("@every 7s", PolicySpec::default()).schedule;
-    let decision = changed(&desk.state, &desk.rules(), &desk.term, at("00:00:45"), at("00:01:00")).unwrap();
+    let decision = changed(&desk.state, &desk.rules(), &desk.term, changed_at("00:00:45"), at("00:01:00")).unwrap();
     desk.write(decision);
     desk.has_skipped(&[("00:00:20..00:00:49", Reason::Changed)]);
     // The change came before the tick: nothing was to come.
     let mut desk = leaderless;
     desk.fails_over("00:01:00");
-    let decision = changed(&desk.state, &desk.rules(), &desk.term, at("00:00:15"), at("00:01:00")).unwrap();
+    let decision = changed(&desk.state, &desk.rules(), &desk.term, changed_at("00:00:15"), at("00:01:00")).unwrap();
     desk.write(decision);
     desk.has_skipped(&[]);
     desk.begins("00:01:00", &["00:01:00"]);
+}
+
+/// As kubernetes#63371 and temporal#4866 want it only where it is asked for: what a pause passed over was missed.
+#[test]
+fn ticks_from_before_a_change_are_caught_up_with_where_that_is_asked_for() {
+    let resumed = Changed { at: at("00:00:45"), ticks_from: at("00:00:05") };
+    let all = PolicySpec { catch_up: CatchUpRule::All, overlap: OverlapRule::QueueAll, ..PolicySpec::default() };
+    let mut desk = Desk::new("@every 10s", PolicySpec::default());
+    desk.begins("00:00:10", &["00:00:10"]);
+    desk.ends("00:00:11", End::Succeeded);
+    desk.fails_over("00:00:46");
+    assert_eq!(
+        changed(&desk.state, &desk.rules(), &desk.term, resumed, at("00:00:46")),
+        None,
+        "nothing is passed over"
+    );
+    let mut latest = desk.clone();
+    latest.begins("00:00:46", &["00:00:40"]);
+    latest.has_skipped(&[("00:00:20", Reason::Leaderless), ("00:00:30", Reason::Leaderless)]);
+    // Another schedule and other policies: what they tick from there on.
+    let edited = Desk::new("@every 15s", all);
+    (desk.schedule, desk.policies) = (edited.schedule, edited.policies);
+    let decision = changed(&desk.state, &desk.rules(), &desk.term, resumed, at("00:00:46")).unwrap();
+    desk.write(decision);
+    desk.has_skipped(&[]);
+    assert_eq!(desk.state.next, Some(at("00:00:15")), "by the new schedule");
+    desk.begins("00:00:46", &["00:00:15"]);
+    assert_eq!(desk.state.queue, [at("00:00:30"), at("00:00:45")]);
 }
 
 #[test]
 fn a_new_job_has_no_ticks_from_before_it_was_made() {
     let mut new = Desk::new("@every 10s", PolicySpec::default());
     new.state = JobState::default();
-    let made = changed(&new.state, &new.rules(), &new.term, at("00:00:35"), at("00:00:36")).unwrap();
+    let made = changed(&new.state, &new.rules(), &new.term, changed_at("00:00:35"), at("00:00:36")).unwrap();
     new.write(made);
     new.has_skipped(&[]);
     new.begins("00:00:36", &[]);

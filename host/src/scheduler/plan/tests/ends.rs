@@ -98,10 +98,10 @@ fn after_so_many_failures_a_job_pauses_itself_until_it_is_resumed() {
     assert_eq!(desk.state.paused.as_ref().map(|paused| paused.why.as_str()), Some("2 runs in a row failed"));
     assert_eq!(desk.at("00:01:00"), (vec![], Step::Wait(None)));
     // Another host finds the job as it was before the pause.
-    assert_eq!(changed(&desk.state, &desk.rules(), &desk.term, at("00:00:00"), at("00:01:00")), None);
+    assert_eq!(changed(&desk.state, &desk.rules(), &desk.term, changed_at("00:00:00"), at("00:01:00")), None);
     desk.fails_over("00:01:00");
     desk.begins("00:01:00", &[]);
-    let resumed = changed(&desk.state, &desk.rules(), &desk.term, at("00:01:05"), at("00:01:06")).unwrap();
+    let resumed = changed(&desk.state, &desk.rules(), &desk.term, changed_at("00:01:05"), at("00:01:06")).unwrap();
     desk.write(resumed);
     desk.has_skipped(&[("00:00:50..00:01:10", Reason::Paused)]);
     desk.begins("00:01:10", &["00:01:10"]);

@@ -16,6 +16,10 @@ fn at(text: &str) -> Timestamp {
     format!("2026-01-01T{text}Z").parse().unwrap()
 }
 
+fn changed_at(text: &str) -> Changed {
+    Changed::from_now_on(at(text))
+}
+
 fn tick(text: &str) -> Occasion {
     Occasion::Tick(at(text))
 }

@@ -1,0 +1,72 @@
+//! A job's node: its spec as JSON, and beside it what the registry itself remembers of its last change.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CatchUpRule, Job, JobId, JobSpec, RegistryError, Trigger};
+use crate::coordinator::Stat;
+
+/// What becomes of the ticks that came before a job was changed or resumed and that nobody has decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PassedOver {
+    /// They are skipped: the job ticks from now on.
+    #[default]
+    Skipped,
+    /// They were missed, and the job's `catch_up` says which of them run: it ticks from its change before this one on.
+    CaughtUp,
+}
+
+impl PassedOver {
+    /// Whether any of them would run.
+    pub(super) fn check(self, spec: &JobSpec) -> Result<(), RegistryError> {
+        let refused = match &spec.trigger {
+            _ if self == PassedOver::Skipped => None,
+            Trigger::Leader { .. } => Some(("trigger", "leader")),
+            Trigger::Schedule { policies, .. } => match policies.catch_up {
+                CatchUpRule::None => Some(("catch_up", "none")),
+                CatchUpRule::Latest | CatchUpRule::All => None,
+            },
+        };
+        refused.map_or(Ok(()), |(field, value)| {
+            Err(RegistryError::NothingToCatchUp { job: spec.id.clone(), field, value })
+        })
+    }
+
+    /// From when on the job ticks, where that is not its next change; in milliseconds since 1970.
+    pub(super) fn ticks_from(self, before: &Job) -> Option<i64> {
+        match self {
+            PassedOver::Skipped => None,
+            PassedOver::CaughtUp => Some(before.ticks_from_ms.unwrap_or(before.mtime_ms)),
+        }
+    }
+}
+
+/// Of a node, besides the spec.
+#[derive(Deserialize)]
+struct Remembered {
+    #[serde(default)]
+    ticks_from_ms: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Stored<'a> {
+    #[serde(flatten)]
+    spec: &'a JobSpec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticks_from_ms: Option<i64>,
+}
+
+pub(super) fn encode(spec: &JobSpec, ticks_from_ms: Option<i64>) -> Vec<u8> {
+    serde_json::to_vec(&Stored { spec, ticks_from_ms })
+        .expect("a spec has string keys only, which is all that JSON asks")
+}
+
+pub(super) fn decode(id: &JobId, data: &[u8], stat: Stat) -> Result<Job, RegistryError> {
+    let corrupt = |detail: String| RegistryError::Corrupt { job: id.clone(), detail };
+    let spec: JobSpec = serde_json::from_slice(data).map_err(|error| corrupt(error.to_string()))?;
+    if spec.id != *id {
+        return Err(corrupt(format!("it calls itself `{}`", spec.id)));
+    }
+    spec.validate().map_err(|error| corrupt(error.to_string()))?;
+    let Remembered { ticks_from_ms } = serde_json::from_slice(data).map_err(|error| corrupt(error.to_string()))?;
+    Ok(Job { spec, version: stat.version, mzxid: stat.mzxid, mtime_ms: stat.mtime_ms, ticks_from_ms })
+}
