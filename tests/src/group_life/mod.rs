@@ -24,6 +24,7 @@ use crate::chance::Chance;
 use crate::ledger::{Ledger, Verdict};
 
 const ROOT: &str = "/silverback";
+/// When the first day begins.
 const START: &str = "2026-01-01T00:00:00Z";
 /// Longer than any life: sessions end when the world says so.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -31,16 +32,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everybody's clock. (What clocks that differ make of it is seen in the simulation of the scheduler's core.)
 #[derive(Clone, Copy)]
-struct VirtualClock(Instant);
+struct VirtualClock {
+    began: Instant,
+    at: Timestamp,
+}
+
+impl VirtualClock {
+    /// Begins so many days after the first.
+    fn after(days: usize) -> Self {
+        let start: Timestamp = START.parse().unwrap();
+        VirtualClock { began: Instant::now(), at: start + Duration::from_secs(24 * 3600 * days as u64) }
+    }
+}
 
 impl Clock for VirtualClock {
     fn boot(&self) -> Duration {
-        Duration::from_secs(1000) + self.0.elapsed()
+        Duration::from_secs(1000) + self.began.elapsed()
     }
 
     fn wall(&self) -> Timestamp {
-        let start: Timestamp = START.parse().unwrap();
-        start + self.0.elapsed()
+        self.at + self.began.elapsed()
     }
 }
 
@@ -59,9 +70,9 @@ struct World {
 }
 
 impl World {
-    /// With these jobs: keys of job.toml.
-    async fn new(jobs: &[&str], chance: Chance) -> Self {
-        let clock = VirtualClock(Instant::now());
+    /// With these jobs (keys of job.toml), so many days after the first.
+    async fn new(jobs: &[&str], chance: Chance, days: usize) -> Self {
+        let clock = VirtualClock::after(days);
         let embedded = Arc::new(Embedded::in_memory(Arc::new(clock), FOR_EVER));
         let coordinator: Arc<dyn Coordinator> = embedded.clone();
         let sessions = Sessions::open(coordinator, PATIENCE).await.unwrap();
