@@ -72,6 +72,8 @@ pub(super) async fn put(
         return Err(ApiError::Invalid(format!("job `{}` can't be stored as `{id}`", spec.id)));
     }
     api.check_schedule(&spec).await?;
+    let settings = api.registry.tenant(&id.tenant).await?;
+    spec.limits.check_below(&settings.limits, &id.tenant, &id.name)?;
     api.have_component(&spec.component).await?;
     Ok(Json(api.registry.apply_with(&spec, change.passed_over()).await?))
 }

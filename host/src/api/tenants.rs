@@ -42,7 +42,7 @@ pub(super) async fn put(
     let name = name(path)?;
     let body = body.map_err(|rejection| ApiError::body("settings", MAX_TENANT_BYTES, &rejection))?;
     let settings = TenantSettings::from_json(&name, &body)?;
-    api.registry.set_tenant(&name, settings).await?;
+    api.registry.set_tenant(&name, &settings).await?;
     info!(tenant = name, ?settings, "a tenant is set limits and weight");
     Ok(Json(settings))
 }

@@ -211,7 +211,7 @@ impl Host {
                 message: (*message).to_owned(),
             });
         }
-        handle.finish(Outcome::Succeeded, "", started).await;
+        handle.finish(Outcome::Succeeded, "", started, None).await;
     }
 }
 
@@ -227,6 +227,7 @@ fn begun(job: &JobId, tick: &str, host: &str) -> RunRecord {
         ended: None,
         outcome: None,
         detail: String::new(),
+        usage: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use silverback_election::Report;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tracing::info;
 
 use super::duty::{Duty, Served};
@@ -16,7 +16,7 @@ use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::history::{History, KEPT_RUNS, Outcome, RunRecord};
-use crate::registry::{JobId, JobSpec, Trigger};
+use crate::registry::{JobId, JobSpec, Tenants, Trigger, ceilings};
 use crate::runtime::{End, Interrupt, Prepared, RunEnd, RunRequest, Runtime, StateMode};
 
 /// How long the record of a run's end waits for the release at the most.
@@ -38,6 +38,8 @@ pub struct LeaderJob {
     pub history: History,
     /// Where things live.
     pub layout: Layout,
+    /// What its tenant may have.
+    pub tenants: watch::Receiver<Tenants>,
     /// For its records.
     pub clock: Arc<dyn Clock>,
 }
@@ -80,7 +82,7 @@ impl LeaderJob {
         };
         let (end, begun) = tokio::join!(run.ended(), beginning);
         let (outcome, detail) = self.verdict(gate, &end, waited);
-        let ended = self.clock.wall();
+        let (ended, usage) = (self.clock.wall(), end.usage);
         let last_words = begun.map(|begun| {
             let record =
                 RunRecord { ended: Some(ended), outcome: Some(outcome), detail: detail.clone(), ..record.clone() };
@@ -90,7 +92,7 @@ impl LeaderJob {
         let (released, is_released) = oneshot::channel();
         tokio::spawn(async move {
             let _ = tokio::time::timeout(RELEASE_PATIENCE, is_released).await;
-            kept.finish(outcome, &detail, ended).await;
+            kept.finish(outcome, &detail, ended, Some(usage)).await;
         });
         Served { report: report(&end), last_words: last_words.into_iter().collect(), released: Some(released) }
     }
@@ -155,6 +157,7 @@ impl LeaderJob {
             ended: None,
             outcome: None,
             detail: String::new(),
+            usage: None,
         }
     }
 
@@ -170,7 +173,7 @@ impl LeaderJob {
             state_mode: StateMode::Immediate,
             config: self.spec.config.clone(),
             http: self.spec.http.clone(),
-            limits: self.spec.limits,
+            limits: self.spec.limits.of_run(false, &ceilings(&self.tenants.borrow(), tenant)),
             log,
             interrupt: Interrupt::default(),
             contenders: for_guests(gate.session().clone(), self.election.clone()),

@@ -2,7 +2,7 @@
 //! be cut at a chosen multi.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::capability::{Contenders, Gate, Grants, Host, Interrupt, Lease, RunLog, StateMode};
+use crate::capability::{Contenders, Gate, Grants, Host, Interrupt, Lease, Meter, RunLog, StateMode};
 use crate::clock::Clock;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
 use crate::history::{LogLine, LogSink};
-use crate::registry::HttpGrants;
+use crate::registry::{Ceilings, HttpGrants, Limits};
 
 /// Stands still until it is advanced.
 pub(crate) struct FakeClock(Mutex<Duration>);
@@ -44,6 +44,11 @@ pub(crate) fn collect() -> (LogSink, Arc<Mutex<Vec<LogLine>>>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let kept = lines.clone();
     (Arc::new(move |line| kept.lock().unwrap().push(line)), lines)
+}
+
+/// Of a run that may use as much as a leader job's may by default.
+pub(crate) fn unmetered() -> Arc<Meter> {
+    Meter::new(Limits::LEADER.of_run(false, &Ceilings::NONE))
 }
 
 /// A queue of one.
@@ -79,7 +84,8 @@ pub(crate) fn host(state_mode: StateMode) -> (Host, Arc<Gate>, Interrupt, Arc<Fa
         http: HttpGrants::default(),
         contenders: alone(),
         interrupt: interrupt.clone(),
-        log: RunLog::new("acme/job/1".to_owned(), 1, collect().0, clock),
+        log: RunLog::new("acme/job/1".to_owned(), 1, collect().0, clock, usize::MAX),
+        meter: unmetered(),
     });
     (host, gate, interrupt, session)
 }
@@ -101,6 +107,7 @@ pub(crate) struct FakeSession {
     cuts: Mutex<VecDeque<Cut>>,
     before_multi: Mutex<VecDeque<(String, Vec<u8>)>>,
     watches_full: AtomicBool,
+    reads: AtomicUsize,
     /// What reads see of a server that lags behind.
     stale: Mutex<Option<Tree>>,
 }
@@ -120,6 +127,7 @@ impl FakeSession {
             cuts: Mutex::default(),
             before_multi: Mutex::default(),
             watches_full: AtomicBool::new(false),
+            reads: AtomicUsize::new(0),
             stale: Mutex::default(),
         })
     }
@@ -141,6 +149,11 @@ impl FakeSession {
     pub(crate) fn remove(&self, path: &str) {
         self.tree.lock().unwrap().nodes.remove(path);
         self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// How often a value was read.
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
     }
 
     pub(crate) fn value(&self, path: &str) -> Option<Vec<u8>> {
@@ -279,6 +292,7 @@ impl Session for FakeSession {
     }
 
     async fn get(&self, path: &str) -> Result<(Vec<u8>, Stat), Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let stale = self.stale.lock().unwrap().clone();
         let mut tree = stale.unwrap_or_else(|| self.tree.lock().unwrap().clone());
         tree.found(path, None).cloned()

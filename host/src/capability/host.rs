@@ -16,14 +16,11 @@ use super::http::Http;
 use super::interrupt::Interrupt;
 use super::leadership::{Contenders, Leadership};
 use super::logging::RunLog;
+use super::meter::Meter;
+use super::random::{Counted, MAX_RANDOM_BYTES};
 use super::state::{State, StateMode, StateWrite};
 use super::stdio::LineStream;
-use crate::registry::HttpGrants;
-
-/// The most resources that the host keeps for one run: open buckets, streams, pollables.
-const MAX_RESOURCES: usize = 1000;
-/// The most random bytes that one call gives.
-const MAX_RANDOM_BYTES: u64 = 64 * 1024;
+use crate::registry::{HttpGrants, Limit};
 
 /// What a run is given.
 pub struct Grants {
@@ -43,6 +40,8 @@ pub struct Grants {
     pub interrupt: Interrupt,
     /// Takes its lines.
     pub log: Arc<RunLog>,
+    /// Counts what it uses.
+    pub meter: Arc<Meter>,
 }
 
 /// One run's side of every import.
@@ -54,6 +53,7 @@ pub struct Host {
     pub(super) leadership: Leadership,
     pub(super) config: BTreeMap<String, String>,
     pub(super) log: Arc<RunLog>,
+    pub(super) meter: Arc<Meter>,
     wasi: WasiCtx,
     streams: [LineStream; 2],
 }
@@ -61,19 +61,21 @@ pub struct Host {
 impl Host {
     /// Ready for one run.
     pub fn new(grants: Grants) -> Self {
-        let Grants { gate, state_path, state_mode, config, http, contenders, interrupt, log } = grants;
-        let streams = [LineStream::stdout(log.clone()), LineStream::stderr(log.clone())];
+        let Grants { gate, state_path, state_mode, config, http, contenders, interrupt, log, meter } = grants;
+        let stream = |of: fn(Arc<RunLog>, Arc<Meter>) -> LineStream| of(log.clone(), meter.clone());
+        let streams = [stream(LineStream::stdout), stream(LineStream::stderr)];
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_RESOURCES);
+        table.set_max_capacity(meter.limits().size(Limit::Resources));
         Host {
-            http: Http::new(http, gate.clone(), log.clone()),
+            http: Http::new(http, gate.clone(), log.clone(), meter.clone()),
             table,
-            state: State::new(state_path, gate.clone(), state_mode),
+            state: State::new(state_path, gate.clone(), state_mode, meter.clone()),
             leadership: Leadership::new(gate, interrupt, contenders),
             config,
             log,
-            wasi: sealed_wasi(&streams),
+            wasi: sealed_wasi(&streams, &meter),
             streams,
+            meter,
         }
     }
 
@@ -86,7 +88,7 @@ impl Host {
 }
 
 /// WASI that reaches nothing: input is closed, and there are no arguments, environment, folders, addresses or names.
-fn sealed_wasi([stdout, stderr]: &[LineStream; 2]) -> WasiCtx {
+fn sealed_wasi([stdout, stderr]: &[LineStream; 2], meter: &Arc<Meter>) -> WasiCtx {
     WasiCtx::builder()
         .stdout(stdout.clone())
         .stderr(stderr.clone())
@@ -94,17 +96,29 @@ fn sealed_wasi([stdout, stderr]: &[LineStream; 2]) -> WasiCtx {
         .allow_udp(false)
         .allow_ip_name_lookup(false)
         .max_random_size(MAX_RANDOM_BYTES)
+        .secure_random(Counted(meter.clone()))
+        .insecure_random(Counted(meter.clone()))
         .build()
+}
+
+impl Host {
+    /// Counts a call of the guest: whoever answers an import goes through here, or through one of the two views.
+    pub fn called(&mut self) -> &mut Host {
+        self.meter.called();
+        self
+    }
 }
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.meter.called();
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for Host {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.meter.called();
         self.http.view(&mut self.table)
     }
 }

@@ -12,6 +12,8 @@ mod http;
 mod interrupt;
 mod leadership;
 mod logging;
+mod meter;
+mod random;
 mod state;
 mod stdio;
 
@@ -24,7 +26,8 @@ pub use http::{MAX_CONNECT_TIME, MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_TIME, 
 pub use interrupt::Interrupt;
 pub use leadership::{Contenders, Leadership};
 pub use logging::{BURST_LINES, LINES_PER_SECOND, MAX_CONTEXT_BYTES, MAX_LINE_BYTES, RunLog};
+pub use meter::Meter;
 pub use state::{
     Batch, Bucket, Entry, Key, KeyWatch, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES,
-    MAX_KEYS, MAX_STATE_VALUE_BYTES, PATIENCE, State, StateError, StateMode, StateWrite,
+    MAX_STATE_VALUE_BYTES, PATIENCE, State, StateError, StateMode, StateWrite,
 };

@@ -13,6 +13,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::logging::{MAX_LINE_BYTES, RunLog};
+use super::meter::Meter;
 use crate::history::LogLevel;
 
 /// How much one write takes, in bytes.
@@ -25,6 +26,7 @@ pub(super) struct LineStream(Arc<Mutex<Lines>>);
 /// Gathers bytes into lines.
 struct Lines {
     log: Arc<RunLog>,
+    meter: Arc<Meter>,
     level: LogLevel,
     context: &'static str,
     /// The line so far, at most [`MAX_LINE_BYTES`].
@@ -34,16 +36,16 @@ struct Lines {
 }
 
 impl LineStream {
-    pub(super) fn stdout(log: Arc<RunLog>) -> Self {
-        Self::new(log, LogLevel::Info, "stdout")
+    pub(super) fn stdout(log: Arc<RunLog>, meter: Arc<Meter>) -> Self {
+        Self::new(log, meter, LogLevel::Info, "stdout")
     }
 
-    pub(super) fn stderr(log: Arc<RunLog>) -> Self {
-        Self::new(log, LogLevel::Warn, "stderr")
+    pub(super) fn stderr(log: Arc<RunLog>, meter: Arc<Meter>) -> Self {
+        Self::new(log, meter, LogLevel::Warn, "stderr")
     }
 
-    fn new(log: Arc<RunLog>, level: LogLevel, context: &'static str) -> Self {
-        LineStream(Arc::new(Mutex::new(Lines { log, level, context, line: Vec::new(), cut: false })))
+    fn new(log: Arc<RunLog>, meter: Arc<Meter>, level: LogLevel, context: &'static str) -> Self {
+        LineStream(Arc::new(Mutex::new(Lines { log, meter, level, context, line: Vec::new(), cut: false })))
     }
 
     /// Says the line that was begun and not ended.
@@ -56,6 +58,10 @@ impl LineStream {
 
     fn take(&self, bytes: &[u8]) {
         let mut lines = self.lines();
+        // A stream has no words for that; the meter ends the run.
+        if lines.meter.take(bytes.len()).is_err() {
+            return;
+        }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             match piece.strip_suffix(b"\n") {
                 Some(rest) => {
@@ -141,13 +147,13 @@ impl AsyncWrite for LineStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capability::fakes::{FakeClock, collect};
+    use crate::capability::fakes::{FakeClock, collect, unmetered};
 
     #[test]
     fn writes_become_lines_wherever_they_are_split() {
         let (sink, lines) = collect();
-        let log = RunLog::new("r".to_owned(), 1, sink, FakeClock::new());
-        let stream = LineStream::stdout(log);
+        let log = RunLog::new("r".to_owned(), 1, sink, FakeClock::new(), usize::MAX);
+        let stream = LineStream::stdout(log, unmetered());
         ["he", "llo\r\nwor", "ld\n\nlast"].iter().for_each(|piece| stream.take(piece.as_bytes()));
         stream.end();
         stream.end();
@@ -158,12 +164,12 @@ mod tests {
     #[test]
     fn an_endless_line_takes_bounded_memory_and_counts_once() {
         let (sink, lines) = collect();
-        let log = RunLog::new("r".to_owned(), 1, sink, FakeClock::new());
-        let stream = LineStream::stderr(log.clone());
+        let log = RunLog::new("r".to_owned(), 1, sink, FakeClock::new(), usize::MAX);
+        let stream = LineStream::stderr(log.clone(), unmetered());
         (0..100).for_each(|_| stream.take(&[b'x'; WRITE_BYTES]));
         assert_eq!(stream.lines().line.len(), MAX_LINE_BYTES);
         stream.take(b"\nnext\n");
         let said: Vec<_> = lines.lock().unwrap().iter().map(|line| line.message.len()).collect();
-        assert_eq!((said, log.end()), (vec![MAX_LINE_BYTES, 4], 1));
+        assert_eq!((said, log.end()), (vec![MAX_LINE_BYTES + "…".len(), 4], 1));
     }
 }

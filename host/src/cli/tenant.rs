@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Server;
 use super::output::{Output, say};
 use crate::config;
-use crate::registry::TenantSettings;
+use crate::registry::{Limit, TenantSettings};
 
 pub(super) const TENANTS: [&str; 6] = ["tenant", "jobs", "max_running", "runs_per_minute", "max_waiting", "weight"];
 
@@ -44,8 +44,28 @@ pub(super) struct Tenant {
     /// Its share where a host is full, 1 to 100
     #[arg(long, value_name = "N")]
     weight: Option<Setting>,
+    /// The most that one of its runs may have of a limit, by its name in job.toml: memory=32MiB, cpu=2s, handles=100; `none`
+    /// for as much as a host allows. May be given again
+    #[arg(long, value_name = "NAME=MOST")]
+    limit: Vec<Ceiling>,
     #[command(flatten)]
     server: Server,
+}
+
+/// The most of one limit; None for what a host allows.
+#[derive(Clone, Copy, Debug)]
+struct Ceiling(Limit, Option<u64>);
+
+impl FromStr for Ceiling {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, most) = text.split_once('=').ok_or("it must be NAME=MOST")?;
+        let known = || format!("the limits are {}", Limit::ALL.map(Limit::name).join(", "));
+        let limit = Limit::named(name).ok_or_else(known)?;
+        let most = if most == "none" { None } else { Some(limit.read(most)?) };
+        Ok(Ceiling(limit, most))
+    }
 }
 
 /// What a setting is to be.
@@ -71,34 +91,40 @@ impl Tenant {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let (client, path) = (self.server.client()?, format!("/v1/tenants/{}", self.tenant));
         let mut settings: TenantSettings = client.get(&path)?;
-        if let Some(changed) = self.changed(settings) {
+        if let Some(changed) = self.changed(&settings) {
             settings = client.put_json(&path, &changed)?;
         }
-        Ok(say(&told(&self.tenant, settings))?)
+        Ok(say(&told(&self.tenant, &settings))?)
     }
 
     /// What it was set, with what is given here; None where nothing is.
-    fn changed(&self, was: TenantSettings) -> Option<TenantSettings> {
+    fn changed(&self, was: &TenantSettings) -> Option<TenantSettings> {
         let new = |given: Option<Setting>, was| match given {
             None => was,
             Some(Setting::Default) => None,
             Some(Setting::Number(number)) => Some(number),
         };
         let given = [self.max_running, self.runs_per_minute, self.max_waiting, self.weight];
-        given.iter().any(Option::is_some).then(|| TenantSettings {
+        let is_given = given.iter().any(Option::is_some) || !self.limit.is_empty();
+        let limits =
+            || was.limits.iter().filter(|(limit, _)| self.limit.iter().all(|Ceiling(given, _)| given != limit));
+        let given_limits = || self.limit.iter().filter_map(|Ceiling(limit, most)| Some((*limit, (*most)?)));
+        is_given.then(|| TenantSettings {
             max_running: new(self.max_running, was.max_running),
             runs_per_minute: new(self.runs_per_minute, was.runs_per_minute),
             max_waiting: new(self.max_waiting, was.max_waiting),
             weight: new(self.weight, Some(was.weight)).unwrap_or(TenantSettings::default().weight),
+            limits: limits().chain(given_limits()).collect(),
         })
     }
 }
 
-fn told(tenant: &str, settings: TenantSettings) -> String {
-    let TenantSettings { max_running, runs_per_minute, max_waiting, weight } = settings;
-    let shown = |limit: Option<u32>| limit.map_or("none".to_owned(), |limit| limit.to_string());
+fn told(tenant: &str, settings: &TenantSettings) -> String {
+    let TenantSettings { max_running, runs_per_minute, max_waiting, weight, limits } = settings;
+    let shown = |limit: &Option<u32>| limit.map_or("none".to_owned(), |limit| limit.to_string());
+    let limits: String = limits.iter().map(|(limit, most)| format!(", {limit} {}", limit.unit().write(most))).collect();
     format!(
-        "tenant {tenant}: max-running {}, runs-per-minute {}, max-waiting {}, weight {weight}",
+        "tenant {tenant}: max-running {}, runs-per-minute {}, max-waiting {}, weight {weight}{limits}",
         shown(max_running),
         shown(runs_per_minute),
         shown(max_waiting)

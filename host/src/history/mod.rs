@@ -25,7 +25,7 @@ use object_store::ObjectStore;
 use tokio::sync::{oneshot, watch};
 
 pub use cursor::{Cursor, CursorError};
-pub use record::{Known, LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord};
+pub use record::{Known, LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord, Usage};
 pub use run::{RunHandle, Stored};
 pub use run_state::{RING, RING_DETAIL_BYTES, RunState, Running, cut};
 

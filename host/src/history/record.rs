@@ -71,18 +71,39 @@ pub struct RunRecord {
     pub outcome: Option<Outcome>,
     /// What it returned (as text, cut), or why it ended as it did.
     pub detail: String,
+    /// What it used; None where it didn't run, while it runs, and where its host never said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// What a run used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// The most linear memory and tables it held, in bytes.
+    pub peak_memory_bytes: u64,
+    /// From start to end, in microseconds.
+    pub wall_us: u64,
+    /// How long the guest computed, in microseconds.
+    pub cpu_us: u64,
+    /// What it used up of its fuel, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+    /// How often it called the host.
+    pub host_calls: u64,
+    /// Log lines that were dropped or cut.
+    pub log_lines_dropped: u64,
 }
 
 impl RunRecord {
     /// How much it says of how the run ended: of two records of an attempt, the one that says more counts.
-    pub fn tells(&self) -> (Known, usize) {
+    pub fn tells(&self) -> (Known, usize, bool) {
         let known = match self.outcome {
             None => Known::Begun,
             Some(Outcome::Unknown) if self.ended.is_none() => Known::Lost,
             Some(Outcome::Unknown) => Known::SettledAsLost,
             Some(_) => Known::Ended,
         };
-        (known, self.detail.len())
+        (known, self.detail.len(), self.usage.is_some())
     }
 
     /// A run whose host will never say how it ended.

@@ -11,7 +11,7 @@ use object_store::path::Path;
 use tokio::sync::{Notify, oneshot};
 
 use super::entry::Entry;
-use super::record::{LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord};
+use super::record::{LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord, Usage};
 use super::{Inner, KEPT_LOG_BYTES, Shelf};
 use crate::registry::JobId;
 
@@ -86,16 +86,17 @@ impl RunHandle {
 
     /// The run has ended. Returns when that is stored, or after two seconds at the most; it is then still stored in the
     /// background.
-    pub async fn finish(self, outcome: Outcome, detail: &str, ended: Timestamp) {
-        self.ended(outcome, detail, ended).settled().await;
+    pub async fn finish(self, outcome: Outcome, detail: &str, ended: Timestamp, usage: Option<Usage>) {
+        self.ended(outcome, detail, ended, usage).settled().await;
     }
 
     /// The run has ended, and that is stored in the background.
-    pub fn ended(self, outcome: Outcome, detail: &str, ended: Timestamp) -> Stored {
+    pub fn ended(self, outcome: Outcome, detail: &str, ended: Timestamp, usage: Option<Usage>) -> Stored {
         let mut record = self.run.record.clone();
         record.ended = Some(ended);
         record.outcome = Some(outcome);
         detail.clone_into(&mut record.detail);
+        record.usage = usage;
         self.run.history.remember(&self.run.job, &record);
         let _ = self.end.send(record);
         self.stored

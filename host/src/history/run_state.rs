@@ -54,6 +54,7 @@ impl RunState {
     /// Puts an outcome into the ring, as its newest.
     pub fn push(&mut self, mut record: RunRecord) {
         cut(&mut record.detail, RING_DETAIL_BYTES);
+        record.usage = None;
         self.outcomes.push_front(record);
         self.outcomes.truncate(RING);
     }
@@ -92,6 +93,7 @@ mod tests {
             ended: None,
             outcome: None,
             detail: "x".repeat(500),
+            usage: None,
         }
     }
 

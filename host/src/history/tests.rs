@@ -75,6 +75,7 @@ impl Place {
             ended: None,
             outcome: None,
             detail: String::new(),
+            usage: None,
         }
     }
 
@@ -107,13 +108,13 @@ async fn runs_are_listed_newest_first_while_they_run_and_after_a_restart() {
     let first = history.begin(&place.job, place.run("a", "2026-01-01T00:00:00Z"), KEPT_RUNS);
     place.pass(10);
     let second = history.begin(&place.job, place.run("a", "2026-01-01T00:00:01Z"), KEPT_RUNS);
-    first.finish(Outcome::Succeeded, "3 rows", place.clock.wall()).await;
+    first.finish(Outcome::Succeeded, "3 rows", place.clock.wall(), None).await;
 
     let ran = [("2026-01-01T00:00:01Z", None), ("2026-01-01T00:00:00Z", Some(Outcome::Succeeded))];
     assert_eq!(names(&history.own_runs(&place.job, 10).await.unwrap()), ran);
     assert_eq!(names(&history.own_runs(&place.job, 1).await.unwrap()), ran[..1]);
 
-    second.finish(Outcome::Failed, "no", place.clock.wall()).await;
+    second.finish(Outcome::Failed, "no", place.clock.wall(), None).await;
     assert!(history.settle(PATIENCE).await);
     let again = place.host("a").own_runs(&place.job, 10).await.unwrap();
     assert_eq!((again[0].outcome, again[0].detail.as_str()), (Some(Outcome::Failed), "no"));
@@ -156,7 +157,7 @@ async fn lines_are_followed_live_and_read_back_by_another_host() {
     let rest = history.own_lines(&place.job, Some(live[0].stamp), 10).await.unwrap();
     assert_eq!(said(&rest), ["two"]);
 
-    run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
+    run.finish(Outcome::Succeeded, "", place.clock.wall(), None).await;
     let other = place.host("b");
     assert_eq!(other.hosts(&place.job).await.unwrap(), BTreeSet::from(["a".to_owned()]));
     assert_eq!(other.stored_lines(&place.job, "a", None, 10).await.unwrap(), live);
@@ -175,7 +176,7 @@ async fn a_flood_is_cut_counted_and_marked() {
     for _ in 0..1000 {
         sink(place.line(&message));
     }
-    run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
+    run.finish(Outcome::Succeeded, "", place.clock.wall(), None).await;
     assert!(history.settle(PATIENCE).await);
     let lines = place.host("b").stored_lines(&place.job, "a", None, 2000).await.unwrap();
     assert_eq!(lines.len(), 257);
@@ -195,7 +196,7 @@ async fn only_the_newest_runs_of_a_host_are_kept_with_their_logs() {
             place.pass(1000);
             let run = history.begin(&place.job, place.run("a", &format!("t{tick}")), KEPT_RUNS);
             run.log_sink()(place.line(&format!("line {tick}")));
-            run.ended(Outcome::Succeeded, "", place.clock.wall());
+            run.ended(Outcome::Succeeded, "", place.clock.wall(), None);
         }
         assert!(history.settle(PATIENCE).await);
     }
@@ -218,7 +219,7 @@ async fn a_job_keeps_as_many_runs_as_it_says() {
             place.pass(1000);
             let record = place.run("a", &format!("t{tick}"));
             let _ = match tick % 2 {
-                0 => history.begin(&place.job, record, keep).ended(Outcome::Succeeded, "", place.clock.wall()),
+                0 => history.begin(&place.job, record, keep).ended(Outcome::Succeeded, "", place.clock.wall(), None),
                 _ => history.record(&place.job, record, keep),
             };
         }
@@ -250,7 +251,7 @@ async fn a_store_that_fails_costs_the_record_and_not_the_run() {
     std::fs::write(place.folder.path().join("logs"), b"in the way").unwrap();
     let run = history.begin(&place.job, place.run("a", "t"), KEPT_RUNS);
     run.log_sink()(place.line("lost"));
-    run.finish(Outcome::Succeeded, "", place.clock.wall()).await;
+    run.finish(Outcome::Succeeded, "", place.clock.wall(), None).await;
     assert!(history.settle(PATIENCE).await, "it gives up in bounded time");
     assert!(history.failed_writes() >= u64::from(STORE_ATTEMPTS), "{} failures are counted", history.failed_writes());
 }
@@ -263,7 +264,7 @@ fn many(place: &Place, history: &History, runs: usize) -> Vec<JobId> {
         let job = &jobs[tick % jobs.len()];
         let run = history.begin(job, place.run("a", &format!("t{tick}")), KEPT_RUNS);
         run.log_sink()(place.line(&format!("line {tick}")));
-        run.ended(Outcome::Succeeded, "", place.clock.wall());
+        run.ended(Outcome::Succeeded, "", place.clock.wall(), None);
     }
     jobs
 }

@@ -1,6 +1,7 @@
 //! Reads a job.toml, the file a tenant writes. Flat: what the job is, then the tables `[limits]`,
 //! `[http]` and `[config]`.
 
+mod limits;
 mod policies;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,6 @@ use super::validate::{self, SpecError};
 use super::{
     Digest, Fold, Gap, HttpGrants, JobId, JobSpec, Limits, Names, OnReturn, Pause, ScheduleSpec, TermRules, Trigger,
 };
-use crate::config::parse_bytes;
 
 /// A valid job.toml.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl JobFile {
             fields.required_text("component", "write the path of the .wasm file, from this file's folder")?;
         let trigger = trigger(&mut fields)?;
         let paused = fields.flag("paused")?.unwrap_or(false);
-        let limits = limits(&mut fields, &trigger)?;
+        let limits = limits::limits(&mut fields, &trigger)?;
         let http = http(&mut fields, &trigger)?;
         let config = config(&mut fields)?;
         fields.finish(trigger.name())?;
@@ -120,22 +120,6 @@ fn term_rules(fields: &mut Fields<'_>) -> Result<TermRules, SpecError> {
         prefer: fields.texts("prefer")?,
         prefer_after_ms: fields.duration_ms("prefer_after", PREFER_AFTER_BOUNDS)?,
     })
-}
-
-fn limits(fields: &mut Fields<'_>, trigger: &Trigger) -> Result<Limits, SpecError> {
-    let mut limits = match trigger {
-        Trigger::Leader { .. } => Limits::LEADER,
-        Trigger::Schedule { .. } => Limits::SCHEDULED,
-    };
-    let Some(mut table) = fields.table("limits", "limits.")? else { return Ok(limits) };
-    if let Some(memory) = table.text("memory")? {
-        limits.memory_bytes = parse_bytes(&memory).map_err(|reason| table.invalid("memory", &memory, reason))?;
-    }
-    if let Some(time) = table.duration_ms("time", "it must be from 1ms to 24h")? {
-        limits.time_ms = Some(time);
-    }
-    table.finish(trigger.name())?;
-    Ok(limits)
 }
 
 fn http(fields: &mut Fields<'_>, trigger: &Trigger) -> Result<HttpGrants, SpecError> {
@@ -313,7 +297,7 @@ mod tests {
             prefer_after_ms: Some(120_000),
         };
         assert_eq!(spec.trigger, Trigger::Leader { election, names: Names::Curator, on_return: OnReturn::Stop, rules });
-        assert_eq!(spec.limits, Limits { memory_bytes: 32 << 20, time_ms: Some(5_400_000) });
+        assert_eq!(spec.limits, Limits { memory_bytes: 32 << 20, time_ms: Some(5_400_000), ..Limits::LEADER });
         assert_eq!(spec.config["greeting"], "hello");
         let allowed: Vec<String> = spec.http.allow.iter().map(ToString::to_string).collect();
         assert_eq!(allowed, ["https://api.example.com:443", "http://127.0.0.1:8080"]);

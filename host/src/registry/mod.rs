@@ -5,6 +5,7 @@ mod group_of;
 mod http;
 mod job_map;
 mod job_toml;
+mod limits;
 mod misfit;
 mod news;
 mod pause;
@@ -23,15 +24,16 @@ pub use group_of::{DEFAULT_GROUPS, group_of};
 pub use http::{HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Scheme, TokenHeader, TokenHeaderError};
 pub use job_map::{GroupJobs, JobMap};
 pub use job_toml::JobFile;
+pub use limits::{Ceilings, Limit, Limits, MoreLimits, OverLimit, RunLimits, Unit};
 pub use pause::{MAX_BY_BYTES, MAX_NOTE_BYTES, Pause, PauseOrder};
 pub use policies::{
     CatchUp, CatchUpRule, Delivery, KeptPolicies, MAX_QUEUED, MAX_RUNNING, Overlap, OverlapRule, Policies, PolicySpec,
     Retry, RetryOn, RetrySpec,
 };
 pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
-pub use spec::{Digest, DigestError, JobId, JobSpec, Limits, Names, OnReturn, Trigger};
+pub use spec::{Digest, DigestError, JobId, JobSpec, Names, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};
 pub use stored::PassedOver;
-pub use tenants::{TenantSettings, Tenants, check_tenant};
+pub use tenants::{TenantSettings, Tenants, ceilings, check_tenant};
 pub use term_rules::TermRules;
 pub use validate::SpecError;

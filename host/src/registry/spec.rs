@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use thiserror::Error;
 use super::misfit;
 use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
-use super::{HttpGrants, KeptPolicies, Pause, ScheduleSpec};
+use super::{HttpGrants, KeptPolicies, Limits, Pause, ScheduleSpec};
 
 /// A job's full name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -247,25 +246,4 @@ pub enum OnReturn {
     Requeue,
     /// Give leadership up and stand no more on this host until the job changes.
     Stop,
-}
-
-/// What a run may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Bytes of linear memory and tables, summed over all of the run's.
-    pub memory_bytes: u64,
-    /// Wall time of a run, in milliseconds. None: until the term ends (leader jobs only).
-    pub time_ms: Option<u64>,
-}
-
-impl Limits {
-    /// 64 MiB, as long as the term.
-    pub const LEADER: Limits = Limits { memory_bytes: 64 << 20, time_ms: None };
-    /// 64 MiB, 30 s.
-    pub const SCHEDULED: Limits = Limits { memory_bytes: 64 << 20, time_ms: Some(30_000) };
-
-    /// The wall time of a run.
-    pub fn time(&self) -> Option<Duration> {
-        self.time_ms.map(Duration::from_millis)
-    }
 }

@@ -32,7 +32,7 @@ impl Registry {
         let names: BTreeSet<String> = shipping.into_iter().chain(set.keys().cloned()).collect();
         let jobs = async |name: String| {
             let jobs = children(&*session, &self.layout().jobs(&name)).await?.len();
-            Ok::<_, Error>((set.get(&name).copied(), name, jobs))
+            Ok::<_, Error>((set.get(&name).cloned(), name, jobs))
         };
         let found: Vec<_> = stream::iter(names).map(jobs).buffered(PIPELINE).try_collect().await?;
         let there = found.into_iter().filter(|(set, _, jobs)| set.is_some() || *jobs > 0);
@@ -44,7 +44,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Full`], [`RegistryError::ContendedTenant`], or what the coordinator says. The name must have passed
     /// [`check_tenant`], and the settings [`TenantSettings::from_json`].
-    pub async fn set_tenant(&self, name: &str, settings: TenantSettings) -> Result<(), RegistryError> {
+    pub async fn set_tenant(&self, name: &str, settings: &TenantSettings) -> Result<(), RegistryError> {
         let data = serde_json::to_vec(&settings).expect("settings are plain data");
         let path = self.layout().tenant(name);
         for _ in 0..ATTEMPTS {

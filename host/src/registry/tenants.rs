@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::validate::{SpecError, cut};
+use super::{Ceilings, Limit};
 
 /// What all tenants were set, at one moment. A tenant that isn't there has the defaults.
 pub type Tenants = Arc<BTreeMap<String, TenantSettings>>;
@@ -23,7 +24,7 @@ const WEIGHT: RangeInclusive<u32> = 1..=100;
 const DEFAULT_WEIGHT: u32 = 1;
 
 /// The settings of one tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantSettings {
     /// How many of its runs are under way at once on a host, 1 to 10 000.
     pub max_running: Option<u32>,
@@ -34,11 +35,20 @@ pub struct TenantSettings {
     /// Its share where a host is full: of two tenants with runs that wait, one with twice the weight begins twice as many.
     /// 1 to 100.
     pub weight: u32,
+    /// The most that one of its runs may have.
+    #[serde(default, skip_serializing_if = "Ceilings::is_none")]
+    pub limits: Ceilings,
 }
 
 impl Default for TenantSettings {
     fn default() -> Self {
-        TenantSettings { max_running: None, runs_per_minute: None, max_waiting: None, weight: DEFAULT_WEIGHT }
+        TenantSettings {
+            max_running: None,
+            runs_per_minute: None,
+            max_waiting: None,
+            weight: DEFAULT_WEIGHT,
+            limits: Ceilings::NONE,
+        }
     }
 }
 
@@ -57,10 +67,16 @@ impl TenantSettings {
             runs_per_minute: read.count("runs_per_minute", RUNS_PER_MINUTE)?,
             max_waiting: read.count("max_waiting", MAX_WAITING)?,
             weight: read.count("weight", WEIGHT)?.unwrap_or(DEFAULT_WEIGHT),
+            limits: read.limits()?,
         };
         read.finish()?;
         Ok(settings)
     }
+}
+
+/// The most that a run of a tenant may have.
+pub fn ceilings(tenants: &Tenants, tenant: &str) -> Ceilings {
+    tenants.get(tenant).map_or(Ceilings::NONE, |settings| settings.limits.clone())
 }
 
 /// A tenant's name, as part of a path.
@@ -90,8 +106,30 @@ impl Reader<'_> {
         })
     }
 
+    fn limits(&mut self) -> Result<Ceilings, SpecError> {
+        let refuse = |field: &str, value: &Value, reason: &str| refused(self.tenant, field, &value.to_string(), reason);
+        let set = match self.fields.remove("limits") {
+            None | Some(Value::Null) => return Ok(Ceilings::NONE),
+            Some(Value::Object(set)) => set,
+            Some(other) => return Err(refuse("limits", &other, "it must be an object, by the limits' names")),
+        };
+        let one = |(field, value): (&String, &Value)| {
+            let Some(limit) = Limit::ALL.into_iter().find(|limit| limit.field() == field) else {
+                let known = Limit::ALL.map(Limit::field).join(", ");
+                return Err(refuse(&format!("limits.{field}"), value, &format!("the limits are {known}")));
+            };
+            let most = value.as_u64().filter(|most| limit.bounds().contains(most));
+            most.map(|most| (limit, most)).ok_or_else(|| {
+                let bounds = limit.bounds();
+                let reason = format!("it must be a whole number from {} to {}", bounds.start(), bounds.end());
+                refuse(&format!("limits.{field}"), value, &reason)
+            })
+        };
+        set.iter().map(one).collect()
+    }
+
     fn finish(self) -> Result<(), SpecError> {
-        let known = "the settings are max_running, runs_per_minute, max_waiting and weight";
+        let known = "the settings are max_running, runs_per_minute, max_waiting, weight and limits";
         match self.fields.iter().next() {
             None => Ok(()),
             Some((key, value)) => Err(refused(self.tenant, key, &value.to_string(), known)),
@@ -119,7 +157,8 @@ mod tests {
     fn what_is_not_set_has_its_default() {
         assert_eq!(read("{}"), Ok(TenantSettings::default()));
         let some = TenantSettings { max_running: Some(10_000), weight: 100, ..TenantSettings::default() };
-        assert_eq!(read(r#"{"max_running": 10000, "max_waiting": null, "weight": 100}"#), Ok(some));
+        assert_eq!(read(r#"{"max_running": 10000, "max_waiting": null, "weight": 100}"#), Ok(some.clone()));
+        let some = TenantSettings { limits: Ceilings::from_iter([(Limit::CpuMs, 500)]), ..some };
         assert_eq!(read(&serde_json::to_string(&some).unwrap()), Ok(some));
     }
 
@@ -138,6 +177,10 @@ mod tests {
             r#"{"weight": 101}"#,
             r#"{"weight": [1, 2, 3]}"#,
             r#"{"weight": 2, "colour": "red"}"#,
+            r#"{"limits": 3}"#,
+            r#"{"limits": {"colour": 3}}"#,
+            r#"{"limits": {"memory_bytes": 3}}"#,
+            r#"{"limits": {"cpu_ms": "1s"}}"#,
         ];
         let refusals: Vec<String> = texts.iter().map(|text| read(text).unwrap_err()).collect();
         insta::assert_snapshot!(refusals.join("\n"));

@@ -13,12 +13,6 @@ use super::{HttpGrants, JobId, Limits, MAX_HTTP_ORIGINS, Policies, Schedule, Sch
 
 /// The longest election path, in bytes: room below the coordinator's limit for the contender's own name.
 const MAX_ELECTION_BYTES: usize = 512;
-/// The least memory that any component starts in.
-const MIN_MEMORY_BYTES: u64 = 1 << 20;
-/// The size of the host's memory slots.
-const MAX_MEMORY_BYTES: u64 = 128 << 20;
-/// A day: a run that may take longer is a leader job.
-const MAX_TIME_MS: u64 = 24 * 60 * 60 * 1000;
 const MAX_CONFIG_ENTRIES: usize = 100;
 const MAX_CONFIG_KEY_BYTES: usize = 128;
 const MAX_CONFIG_VALUE_BYTES: usize = 8 * 1024;
@@ -170,7 +164,7 @@ pub(super) fn job(
             Policies::parse(policies, &id.name)?;
         }
     }
-    self::limits(&id.name, trigger, limits)?;
+    limits.validate(&id.name, matches!(trigger, Trigger::Schedule { .. }))?;
     self::config(&id.name, config)
 }
 
@@ -229,22 +223,6 @@ fn schedule_error(id: &JobId, error: ScheduleError) -> SpecError {
     SpecError::invalid(&id.name, error.field, &error.value, error.reason)
 }
 
-fn limits(job: &str, trigger: &Trigger, limits: &Limits) -> Result<(), SpecError> {
-    let memory = limits.memory_bytes;
-    if !(MIN_MEMORY_BYTES..=MAX_MEMORY_BYTES).contains(&memory) {
-        return Err(SpecError::invalid(job, "limits.memory", &as_written(memory), "it must be from 1MiB to 128MiB"));
-    }
-    match (limits.time_ms, trigger) {
-        (Some(time), _) if !(1..=MAX_TIME_MS).contains(&time) => {
-            Err(SpecError::invalid(job, "limits.time", &format!("{time} ms"), "it must be from 1ms to 24h"))
-        }
-        (None, Trigger::Schedule { .. }) => {
-            Err(SpecError::invalid(job, "limits.time", "none", "a scheduled run must have an end"))
-        }
-        (Some(_), Trigger::Leader { .. } | Trigger::Schedule { .. }) | (None, Trigger::Leader { .. }) => Ok(()),
-    }
-}
-
 fn config(job: &str, config: &BTreeMap<String, String>) -> Result<(), SpecError> {
     let refuse = |field: String, value: &str, reason: String| Err(SpecError::invalid(job, field, value, reason));
     if config.len() > MAX_CONFIG_ENTRIES {
@@ -275,14 +253,4 @@ pub(super) fn http(job: &str, http: &HttpGrants) -> Result<(), SpecError> {
         return Err(SpecError::invalid(job, "http.allow", &value, format!("the limit is {MAX_HTTP_ORIGINS}")));
     }
     Ok(())
-}
-
-/// A size as job.toml has it, in the largest unit that leaves no fraction.
-fn as_written(bytes: u64) -> String {
-    match bytes {
-        _ if bytes.is_multiple_of(1 << 30) => format!("{}GiB", bytes >> 30),
-        _ if bytes.is_multiple_of(1 << 20) => format!("{}MiB", bytes >> 20),
-        _ if bytes.is_multiple_of(1 << 10) => format!("{}KiB", bytes >> 10),
-        _ => format!("{bytes} bytes"),
-    }
 }

@@ -6,18 +6,13 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use super::engine::MAX_MEMORY_BYTES;
 use super::limiter::Limiter;
 use super::prepared::Prepared;
 use super::run::End;
 use super::stops::{Stop, Stops};
 use crate::capability::{Grant, Host, RunError};
+use crate::registry::{Limit, RunLimits};
 
-/// The most that a guest can make the host allocate in one call, in bytes: the largest value of the state, and its key,
-/// with room to spare.
-const HOSTCALL_BYTES: usize = 2 << 20;
-/// The most component-model handles a guest may hold.
-const MAX_HANDLES: usize = 1000;
 /// The longest error message of a guest that is kept, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 /// The largest result of a guest that is kept, in bytes.
@@ -30,8 +25,9 @@ pub(super) struct Guest {
 }
 
 impl Guest {
+    /// For a call of the guest.
     pub(super) fn host(&mut self) -> &mut Host {
-        &mut self.host
+        self.host.called()
     }
 
     /// What the capabilities leave, and the most memory that was held, in bytes.
@@ -53,15 +49,14 @@ impl WasiHttpView for Guest {
 }
 
 /// A fresh store, with every limit set.
-pub(super) fn store(engine: &Engine, host: Host, memory_bytes: u64, stops: Stops) -> Store<Guest> {
-    let limit = usize::try_from(memory_bytes).unwrap_or(usize::MAX).min(MAX_MEMORY_BYTES);
-    let mut store = Store::new(engine, Guest { host, memory: Limiter::new(limit) });
+pub(super) fn store(engine: &Engine, host: Host, limits: &RunLimits, stops: Stops) -> Store<Guest> {
+    let mut store = Store::new(engine, Guest { host, memory: Limiter::new(*limits) });
     store.limiter(|guest| &mut guest.memory);
-    store.set_hostcall_fuel(HOSTCALL_BYTES);
-    store.set_max_component_handles(MAX_HANDLES);
+    store.set_hostcall_fuel(limits.size(Limit::CallBytes));
+    store.set_max_component_handles(limits.size(Limit::Handles));
     store.set_epoch_deadline(1);
     // Clocks are compared, ticks are not counted: a ticker that was held up must not stretch a limit.
-    store.epoch_deadline_callback(move |_| match stops.due() {
+    store.epoch_deadline_callback(move |_| match stops.due_inside() {
         Some(stop) => Err(stop.into()),
         None => Ok(UpdateDeadline::Yield(1)),
     });
@@ -69,7 +64,12 @@ pub(super) fn store(engine: &Engine, host: Host, memory_bytes: u64, stops: Stops
 }
 
 /// Instantiates the component and calls the leader function.
-pub(super) async fn call(store: &mut Store<Guest>, component: &Arc<Prepared>, grant: &Grant) -> End {
+pub(super) async fn call(
+    store: &mut Store<Guest>,
+    component: &Arc<Prepared>,
+    grant: &Grant,
+    limits: &RunLimits,
+) -> End {
     let called = async {
         let leader = component.pre().instantiate_async(&mut *store).await?;
         leader.silverback_leader_job().call_run(&mut *store, grant).await
@@ -84,7 +84,7 @@ pub(super) async fn call(store: &mut Store<Guest>, component: &Arc<Prepared>, gr
         Ok(Err(RunError::Permanent(message))) => End::Failed { retryable: false, message: cut(message) },
         Err(error) => match error.downcast_ref::<Stop>() {
             Some(stop) => (*stop).into(),
-            None => End::Trapped { message: cut(super::trap::describe(&error)) },
+            None => End::Trapped { message: cut(super::trap::describe(&error, limits)) },
         },
     }
 }

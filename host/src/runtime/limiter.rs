@@ -1,31 +1,25 @@
-//! The bound on a run's memory: all linear memories and tables together. (wasmtime's own `StoreLimits` bounds each of
-//! them alone.)
+//! The bounds on a run's memory, tables and instances: all linear memories and tables together. (wasmtime's own
+//! `StoreLimits` bounds each of them alone.)
 
-use thiserror::Error;
 use wasmtime::ResourceLimiter;
+
+use super::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
+use crate::registry::{Limit, OverLimit, RunLimits};
 
 /// Bytes of one table element.
 const ELEMENT_BYTES: usize = size_of::<usize>();
 
 /// Counts what a run's memories and tables hold.
 pub(super) struct Limiter {
-    limit: usize,
+    limits: RunLimits,
     held: usize,
     peak: usize,
-}
-
-/// The run asked for more than it may have.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("memory {wanted} bytes is over the limit of {limit} bytes ({} MiB)", limit >> 20)]
-pub(super) struct OverMemory {
-    wanted: usize,
-    limit: usize,
+    elements: usize,
 }
 
 impl Limiter {
-    /// At most `limit` bytes.
-    pub(super) fn new(limit: usize) -> Self {
-        Limiter { limit, held: 0, peak: 0 }
+    pub(super) fn new(limits: RunLimits) -> Self {
+        Limiter { limits, held: 0, peak: 0, elements: 0 }
     }
 
     /// The most that was held, in bytes.
@@ -37,12 +31,19 @@ impl Limiter {
     /// less telling way later.
     fn grow(&mut self, from: usize, to: usize) -> wasmtime::Result<bool> {
         let wanted = self.held.saturating_add(to.saturating_sub(from));
-        if wanted > self.limit {
-            return Err(OverMemory { wanted, limit: self.limit }.into());
-        }
+        self.hold(Limit::MemoryBytes, wanted, MAX_MEMORY_BYTES)?;
         self.held = wanted;
         self.peak = self.peak.max(wanted);
         Ok(true)
+    }
+
+    /// Within a limit, and within what the engine has room for.
+    fn hold(&self, limit: Limit, wanted: usize, room: usize) -> Result<(), OverLimit> {
+        let most = self.limits.size(limit).min(room);
+        match wanted > most {
+            true => Err(OverLimit { limit, used: Some(wanted as u64), most: most as u64 }),
+            false => Ok(()),
+        }
     }
 }
 
@@ -52,29 +53,54 @@ impl ResourceLimiter for Limiter {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.hold(Limit::TableElements, desired, MAX_TABLE_ELEMENTS)?;
+        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        self.hold(Limit::TableElements, elements, usize::MAX)?;
+        self.elements = elements;
         self.grow(current.saturating_mul(ELEMENT_BYTES), desired.saturating_mul(ELEMENT_BYTES))
+    }
+
+    fn instances(&self) -> usize {
+        self.limits.size(Limit::Instances)
+    }
+
+    fn tables(&self) -> usize {
+        self.limits.size(Limit::Tables)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::{Ceilings, Limits};
+
+    fn limiter(memory_bytes: u64, elements: u64) -> Limiter {
+        let limits = Limits { memory_bytes, ..Limits::LEADER }.with(Limit::TableElements, elements);
+        Limiter::new(limits.of_run(false, &Ceilings::NONE))
+    }
 
     #[test]
     fn memories_and_tables_count_together() {
-        let mut limiter = Limiter::new(1000);
+        let mut limiter = limiter(1000, 100);
         limiter.memory_growing(0, 400, None).unwrap();
         limiter.memory_growing(0, 400, None).unwrap();
         limiter.table_growing(0, 25, None).unwrap();
         assert_eq!(limiter.peak(), 1000);
         let error = limiter.table_growing(25, 26, None).unwrap_err();
-        assert_eq!(error.downcast_ref::<OverMemory>(), Some(&OverMemory { wanted: 1008, limit: 1000 }));
+        let over = OverLimit { limit: Limit::MemoryBytes, used: Some(1008), most: 1000 };
+        assert_eq!(error.downcast_ref::<OverLimit>(), Some(&over));
         assert!(limiter.memory_growing(400, 401, None).is_err());
     }
 
     #[test]
-    fn the_message_names_the_limit() {
-        let error = OverMemory { wanted: 67_174_400, limit: 64 << 20 };
-        assert_eq!(error.to_string(), "memory 67174400 bytes is over the limit of 67108864 bytes (64 MiB)");
+    fn the_elements_of_all_tables_count_together_and_each_has_a_place() {
+        let mut limiter = limiter(1 << 30, 30_000);
+        let mut refused = |current, desired| {
+            let error = limiter.table_growing(current, desired, None).err()?;
+            error.downcast_ref::<OverLimit>().map(ToString::to_string)
+        };
+        assert_eq!(refused(0, 20_001).as_deref(), Some("table_elements 20001 is over the limit of 20000"));
+        assert_eq!((refused(0, 20_000), refused(0, 10_000)), (None, None));
+        assert_eq!(refused(10_000, 10_001).as_deref(), Some("table_elements 30001 is over the limit of 30000"));
     }
 }

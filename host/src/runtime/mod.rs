@@ -4,6 +4,7 @@
 mod admission;
 mod compiler;
 mod components;
+mod cpu_time;
 mod engine;
 mod error;
 mod instance;
@@ -36,7 +37,7 @@ use self::instance::Guest;
 pub use self::instance::MAX_RESULT_BYTES;
 pub use self::lanes::{GuestThreads, Lanes};
 pub use self::prepared::{MAX_PREPARED, Prepared};
-pub use self::run::{End, Run, RunEnd, RunRequest, Usage};
+pub use self::run::{End, Run, RunEnd, RunRequest};
 use crate::capability;
 pub use crate::capability::{Contenders, Interrupt, StateMode, StateWrite};
 use crate::clock::Clock;

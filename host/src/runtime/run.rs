@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::capability::{Contenders, Gate, Interrupt, StateMode, StateWrite};
-use crate::history::LogSink;
-use crate::registry::{HttpGrants, JobId, Limits};
+use crate::history::{LogSink, Usage};
+use crate::registry::{HttpGrants, JobId, RunLimits};
 
 /// One run: everything the guest is given.
 pub struct RunRequest {
@@ -32,7 +32,7 @@ pub struct RunRequest {
     /// Asks for the queue of the election that the term belongs to.
     pub contenders: Contenders,
     /// What it may use.
-    pub limits: Limits,
+    pub limits: RunLimits,
     /// Takes its log lines.
     pub log: LogSink,
     /// How it is told to stop, and stopped.
@@ -92,15 +92,4 @@ pub enum End {
     LostLeadership,
     /// It was killed by [`Interrupt::kill`].
     Killed,
-}
-
-/// What a run used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// The most linear memory and tables it held, in bytes.
-    pub peak_memory_bytes: u64,
-    /// From start to end, in microseconds.
-    pub wall_us: u64,
-    /// Log lines that were dropped or cut.
-    pub log_lines_dropped: u64,
 }

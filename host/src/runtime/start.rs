@@ -4,23 +4,33 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use wasmtime::{Engine, Store};
 
 use super::Runtime;
+use super::cpu_time::CpuTime;
 use super::instance::{self, Guest};
 use super::prepared::Prepared;
-use super::run::{End, Run, RunEnd, RunRequest, Usage};
+use super::run::{End, Run, RunEnd, RunRequest};
 use super::stops::{Stop, Stops};
-use crate::capability::{Grant, Grants, Host, RunLog};
+use crate::capability::{Grant, Grants, Host, Meter, RunLog};
 use crate::clock::Clock;
+use crate::history::Usage;
+use crate::registry::{Limit, RunLimits};
 
 /// What a run needs of the runtime.
 struct Bench {
     engine: Engine,
     slots: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
+}
+
+/// What counts what a run uses.
+struct Meters {
+    meter: Arc<Meter>,
+    cpu: Arc<CpuTime>,
 }
 
 impl Runtime {
@@ -31,13 +41,19 @@ impl Runtime {
         let component = component.clone();
         let inside = request.gate.enter();
         let (tell, ended) = oneshot::channel();
-        let stops = Stops::new(self.clock.clone(), request.gate.clone(), request.interrupt.clone());
+        let (meter, cpu) = (Meter::new(request.limits), CpuTime::new(self.clock.clone()));
+        let (gate, interrupt) = (request.gate.clone(), request.interrupt.clone());
+        let stops = Stops::new(self.clock.clone(), gate, interrupt, meter.clone(), cpu.clone());
         let tenant = request.job.tenant.clone();
-        let stop = async move {
-            stops.wait().await;
+        let stop = {
+            let stops = stops.clone();
+            async move {
+                stops.wait().await;
+            }
         };
-        self.guests.spawn(&tenant, &self.clock, stop, async move {
-            let end = bench.execute(&component, request).await;
+        let meters = Meters { meter, cpu: cpu.clone() };
+        self.guests.spawn(&tenant, &self.clock, cpu, stop, async move {
+            let end = bench.execute(&component, request, stops, meters).await;
             drop(inside);
             // Whoever asked may be gone; the gate still knows who is inside.
             let _ = tell.send(end);
@@ -47,28 +63,37 @@ impl Runtime {
 }
 
 impl Bench {
-    async fn execute(self, component: &Arc<Prepared>, request: RunRequest) -> RunEnd {
-        let mut stops = Stops::new(self.clock.clone(), request.gate.clone(), request.interrupt.clone());
+    async fn execute(self, component: &Arc<Prepared>, request: RunRequest, mut stops: Stops, meters: Meters) -> RunEnd {
         let slot = match self.slot(&stops).await {
             Ok(slot) => slot,
             Err(stop) => return RunEnd { end: stop.into(), writes: Vec::new(), usage: Usage::default() },
         };
         let started = self.clock.boot();
-        stops.begin(request.limits.time());
+        stops.begin();
         let gate = request.gate.clone();
-        let (grant, host, memory_bytes) = self.unpack(request);
-        let mut store = instance::store(&self.engine, host, memory_bytes, stops.clone());
-        let end = run_until(&mut store, component, &grant, &stops).await;
+        let limits = request.limits;
+        let (grant, host) = self.unpack(request, meters.meter.clone());
+        let mut store = instance::store(&self.engine, host, &limits, stops.clone());
+        let mut end = run_until(&mut store, component, &grant, &limits, &stops).await;
         let (host, peak_memory) = store.into_data().into_parts();
         drop(slot);
         let (writes, log_lines_dropped) = host.finish();
-        let wall_us = u64::try_from(self.clock.boot().saturating_sub(started).as_micros()).unwrap_or(u64::MAX);
+        if let (End::Returned(_) | End::Failed { .. }, Some(over)) = (&end, meters.meter.over()) {
+            end = Stop::Over(over).into();
+        }
         // A guest that returned after its term had ended neither failed by itself nor succeeded as a leader.
         let gave_up = matches!(end, End::Failed { .. } | End::Returned(_) | End::Trapped { .. }) && gate.is_over();
         RunEnd {
             end: if gave_up { End::LostLeadership } else { end },
             writes,
-            usage: Usage { peak_memory_bytes: peak_memory as u64, wall_us, log_lines_dropped },
+            usage: Usage {
+                peak_memory_bytes: peak_memory as u64,
+                wall_us: micros(self.clock.boot().saturating_sub(started)),
+                cpu_us: micros(meters.cpu.used()),
+                host_calls: meters.meter.calls(),
+                fuel: None,
+                log_lines_dropped,
+            },
         }
     }
 
@@ -88,9 +113,10 @@ impl Bench {
         }
     }
 
-    /// Parts a request into what the guest is told, what it can reach, and its memory limit.
-    fn unpack(&self, request: RunRequest) -> (Grant, Host, u64) {
-        let log = RunLog::new(request.run.clone(), request.attempt, request.log, self.clock.clone());
+    /// Parts a request into what the guest is told and what it can reach.
+    fn unpack(&self, request: RunRequest, meter: Arc<Meter>) -> (Grant, Host) {
+        let log_bytes = request.limits.size(Limit::LogBytes);
+        let log = RunLog::new(request.run.clone(), request.attempt, request.log, self.clock.clone(), log_bytes);
         let grant = Grant {
             tenant: request.job.tenant,
             job: request.job.name,
@@ -109,16 +135,23 @@ impl Bench {
             contenders: request.contenders,
             interrupt: request.interrupt,
             log,
+            meter,
         });
-        (grant, host, request.limits.memory_bytes)
+        (grant, host)
     }
 }
 
 /// Runs the guest to its end, or to the first stop: then the call is dropped, and with it the host call it may wait in. What
 /// ends a term also wakes its guest from its waits, so it is asked for the stop first each time: the guest executes nothing
 /// any more then.
-async fn run_until(store: &mut Store<Guest>, component: &Arc<Prepared>, grant: &Grant, stops: &Stops) -> End {
-    let mut call = pin!(instance::call(store, component, grant));
+async fn run_until(
+    store: &mut Store<Guest>,
+    component: &Arc<Prepared>,
+    grant: &Grant,
+    limits: &RunLimits,
+    stops: &Stops,
+) -> End {
+    let mut call = pin!(instance::call(store, component, grant, limits));
     let call = poll_fn(|context| match stops.due() {
         Some(stop) => Poll::Ready(stop.into()),
         None => call.as_mut().poll(context),
@@ -128,4 +161,8 @@ async fn run_until(store: &mut Store<Guest>, component: &Arc<Prepared>, grant: &
         end = call => end,
         stop = stops.wait() => stop.into(),
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

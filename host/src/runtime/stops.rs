@@ -1,6 +1,6 @@
-//! The three things that stop a run from outside: its term's end, a kill, its time limit.
+//! What stops a run from outside: its term's end, a kill, its time limit, and the limits on what it uses.
 //!
-//! They are looked at twice: from inside the guest, whenever the epoch moves ([`Stops::due`]), and beside it while a host
+//! They are looked at twice: from inside the guest, whenever the epoch moves ([`Stops::due_inside`]), and beside it while a host
 //! call waits ([`Stops::wait`]), when no epoch reaches the guest.
 
 use std::sync::Arc;
@@ -9,9 +9,11 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::cpu_time::CpuTime;
 use super::run::End;
-use crate::capability::{Gate, Interrupt};
+use crate::capability::{Gate, Interrupt, Meter};
 use crate::clock::Clock;
+use crate::registry::{Limit, OverLimit};
 
 /// Why a run was stopped.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(super) enum Stop {
     Killed,
     #[error("it ran longer than {limit_ms} ms")]
     TimedOut { limit_ms: u64 },
+    #[error(transparent)]
+    Over(OverLimit),
 }
 
 impl From<Stop> for End {
@@ -30,6 +34,7 @@ impl From<Stop> for End {
             Stop::LostLeadership => End::LostLeadership,
             Stop::Killed => End::Killed,
             Stop::TimedOut { limit_ms } => End::TimedOut { limit_ms },
+            Stop::Over(over) => End::Trapped { message: over.to_string() },
         }
     }
 }
@@ -41,27 +46,36 @@ pub(super) struct Stops {
     gate: Arc<Gate>,
     interrupt: Interrupt,
     killed: watch::Receiver<bool>,
-    limit: Option<Limit>,
+    meter: Arc<Meter>,
+    cpu: Arc<CpuTime>,
+    time: Option<Time>,
 }
 
 #[derive(Clone, Copy)]
-struct Limit {
-    time: Duration,
+struct Time {
+    limit: Duration,
     /// On the boot clock.
     deadline: Duration,
 }
 
 impl Stops {
-    /// The run's time begins with [`Stops::begin`].
-    pub(super) fn new(clock: Arc<dyn Clock>, gate: Arc<Gate>, interrupt: Interrupt) -> Self {
+    /// The run's wall time begins with [`Stops::begin`].
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        gate: Arc<Gate>,
+        interrupt: Interrupt,
+        meter: Arc<Meter>,
+        cpu: Arc<CpuTime>,
+    ) -> Self {
         let killed = interrupt.killed();
-        Stops { clock, gate, interrupt, killed, limit: None }
+        Stops { clock, gate, interrupt, killed, meter, cpu, time: None }
     }
 
     /// Lets the run's time count from now.
-    pub(super) fn begin(&mut self, limit: Option<Duration>) {
+    pub(super) fn begin(&mut self) {
         let now = self.clock.boot();
-        self.limit = limit.map(|time| Limit { time, deadline: now.saturating_add(time) });
+        let limit = self.meter.limits().time(Limit::TimeMs);
+        self.time = limit.map(|limit| Time { limit, deadline: now.saturating_add(limit) });
     }
 
     /// The stop that is due, the gravest first.
@@ -72,8 +86,16 @@ impl Stops {
         if *self.killed.borrow() {
             return Some(Stop::Killed);
         }
-        let limit = self.limit.filter(|limit| self.clock.boot() >= limit.deadline)?;
-        Some(Stop::TimedOut { limit_ms: u64::try_from(limit.time.as_millis()).unwrap_or(u64::MAX) })
+        if let Some(over) = self.meter.over() {
+            return Some(Stop::Over(over));
+        }
+        let time = self.time.filter(|time| self.clock.boot() >= time.deadline)?;
+        Some(Stop::TimedOut { limit_ms: millis(time.limit) })
+    }
+
+    /// The same, asked from inside the guest, which may have computed for long.
+    pub(super) fn due_inside(&self) -> Option<Stop> {
+        self.due().or_else(|| self.meter.hold(Limit::CpuMs, millis(self.cpu.used())).err().map(Stop::Over))
     }
 
     /// Waits for the first stop.
@@ -95,7 +117,11 @@ impl Stops {
     /// How long nothing can be due by time alone. A lease that was moved on meanwhile is looked at again then.
     fn next(&self) -> Duration {
         let lease = self.gate.remaining();
-        let limit = self.limit.map(|limit| limit.deadline.saturating_sub(self.clock.boot()));
-        limit.map_or(lease, |limit| limit.min(lease))
+        let time = self.time.map(|time| time.deadline.saturating_sub(self.clock.boot()));
+        time.map_or(lease, |time| time.min(lease))
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,14 +1,23 @@
 //! A trap in plain words.
 
 use wasmtime::Trap;
+use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::I32Exit;
 
 use super::engine::MAX_WASM_STACK_BYTES;
-use super::limiter::OverMemory;
+use crate::registry::{Limit, OverLimit, RunLimits};
+
+/// What wasmtime says of the limits that it holds itself and has no type for: a part of its words, and the limit.
+const WORDS: [(&str, Limit); 4] = [
+    ("store handle limit exceeded", Limit::Handles),
+    ("fuel allocated for hostcalls has been exhausted", Limit::CallBytes),
+    ("instance count too high", Limit::Instances),
+    ("table count too high", Limit::Tables),
+];
 
 /// What happened, for whoever wrote the guest.
-pub(super) fn describe(error: &wasmtime::Error) -> String {
-    if let Some(over) = error.downcast_ref::<OverMemory>() {
+pub(super) fn describe(error: &wasmtime::Error, limits: &RunLimits) -> String {
+    if let Some(over) = over(error, limits) {
         return over.to_string();
     }
     if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
@@ -22,4 +31,20 @@ pub(super) fn describe(error: &wasmtime::Error) -> String {
         Some(trap) => format!("it trapped: {}", trap.to_string().trim_start_matches("wasm trap: ")),
         None => format!("it trapped: {}", error.root_cause()),
     }
+}
+
+/// The limit that was passed, where it was one.
+fn over(error: &wasmtime::Error, limits: &RunLimits) -> Option<OverLimit> {
+    if let Some(over) = error.downcast_ref::<OverLimit>() {
+        return Some(*over);
+    }
+    let limit = match (error.downcast_ref::<ResourceTableError>(), error.downcast_ref::<Trap>()) {
+        (Some(ResourceTableError::Full), _) => Limit::Resources,
+        (_, Some(Trap::OutOfFuel)) => Limit::Fuel,
+        _ => {
+            let words = error.root_cause().to_string();
+            WORDS.into_iter().find(|(part, _)| words.contains(part))?.1
+        }
+    };
+    Some(OverLimit { limit, used: None, most: limits.get(limit)? })
 }

@@ -46,6 +46,7 @@ impl Scribe<'_> {
             ended: None,
             outcome: None,
             detail: String::new(),
+            usage: None,
         }
     }
 

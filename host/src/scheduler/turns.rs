@@ -125,6 +125,11 @@ impl Turns {
         }
     }
 
+    /// What tenants were set.
+    pub fn tenants(&self) -> watch::Receiver<Tenants> {
+        self.0.tenants.clone()
+    }
+
     /// How many runs of how many tenants are under way, and how many wait: for people.
     pub fn load(&self) -> (u32, usize) {
         let book = self.book();
@@ -145,7 +150,7 @@ impl Turns {
         let mut book = self.book();
         let found = {
             let tenants = self.0.tenants.borrow();
-            book.first(|tenant| tenants.get(tenant).copied().unwrap_or_default(), now)
+            book.first(|tenant| tenants.get(tenant).cloned().unwrap_or_default(), now)
         };
         match found {
             Ok(tenant) => {
@@ -174,7 +179,7 @@ impl Turns {
     }
 
     fn settings(&self, tenant: &str) -> TenantSettings {
-        self.0.tenants.borrow().get(tenant).copied().unwrap_or_default()
+        self.0.tenants.borrow().get(tenant).cloned().unwrap_or_default()
     }
 
     fn turn(&self, tenant: &str) -> Turn {

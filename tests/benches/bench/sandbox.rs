@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use silverback::capability::{Gate, Lease};
 use silverback::clock;
 use silverback::coordinator::{Coordinator as _, Embedded};
-use silverback::registry::{Digest, JobId, Limits};
+use silverback::registry::{Ceilings, Digest, JobId, Limits};
 use silverback::runtime::{
     End, GuestThreads, Interrupt, Lanes, Prepared, RunRequest, Runtime, RuntimeSettings, StateMode,
 };
@@ -129,7 +129,7 @@ impl Host {
             config: Default::default(),
             http: Default::default(),
             contenders: Arc::new(|| Box::pin(ready(Ok(Vec::new())))),
-            limits: Limits::SCHEDULED,
+            limits: Limits::SCHEDULED.of_run(true, &Ceilings::NONE),
             log: Arc::new(|_| {}),
             interrupt: Interrupt::default(),
         }

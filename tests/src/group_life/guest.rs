@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use silverback::capability::GateState;
-use silverback::registry::Digest;
-use silverback::runtime::{ComponentError, End, RunEnd, RunRequest, StateWrite, Usage};
+use silverback::history::Usage;
+use silverback::registry::{Digest, Limit};
+use silverback::runtime::{ComponentError, End, RunEnd, RunRequest, StateWrite};
 use silverback::scheduler::{Runner, Start};
 
 use crate::chance::Chance;
@@ -28,7 +29,7 @@ impl Runner for Pretender {
 
 async fn run(chance: Arc<Mutex<Chance>>, request: RunRequest) -> RunEnd {
     let inside = request.gate.enter();
-    let (takes, end) = fate(&mut chance.lock().unwrap(), request.limits.time().unwrap());
+    let (takes, end) = fate(&mut chance.lock().unwrap(), request.limits.time(Limit::TimeMs).unwrap());
     let (mut state, mut killed) = (request.gate.state(), request.interrupt.killed());
     let end = tokio::select! {
         biased;

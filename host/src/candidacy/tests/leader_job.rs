@@ -37,6 +37,7 @@ fn job(store: &tempfile::TempDir, lock_delay: Duration) -> LeaderJob {
         runtime,
         history: History::new(store, "a", clock::system()),
         layout: Layout::new("/zoo"),
+        tenants: tokio::sync::watch::channel(Default::default()).1,
         clock: clock::system(),
     }
 }
@@ -53,6 +54,7 @@ fn abandoned() -> RunState {
         ended: None,
         outcome: None,
         detail: String::new(),
+        usage: None,
     };
     RunState { running: Some(Running { record, nonce: String::new() }), ..RunState::default() }
 }

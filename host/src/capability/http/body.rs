@@ -15,7 +15,7 @@ use super::{Outlet, error};
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Error>>>;
 
-/// What the guest sends. It breaks off, and never just ends, when the run or its term is over: half a body must not pass
+/// What the guest sends. It breaks off, and never just ends, when the run or its term is over, or it is more than the run may send: half a body must not pass
 /// for a whole one.
 pub(super) struct Guarded {
     body: WasiBody,
@@ -34,7 +34,17 @@ impl Body for Guarded {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if self.outlet.is_over() { Poll::Ready(Some(Err(Error::ConnectionTerminated))) } else { polled }
+        let is_too_much = match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.outlet.meter.take(bytes).is_err()
+            }
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => false,
+        };
+        if is_too_much || self.outlet.is_over() {
+            return Poll::Ready(Some(Err(Error::ConnectionTerminated)));
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -28,6 +28,7 @@ use wasmtime_wasi_http::{
 use self::send::{Ending, Sending, send};
 use super::gate::Gate;
 use super::logging::RunLog;
+use super::meter::Meter;
 use super::state::PATIENCE;
 use crate::history::LogLevel;
 use crate::registry::{HttpGrants, Origin, Scheme};
@@ -54,13 +55,14 @@ pub(super) struct Http {
     grants: HttpGrants,
     gate: Arc<Gate>,
     log: Arc<RunLog>,
+    meter: Arc<Meter>,
     open: Option<(WasiHttpCtx, Hooks)>,
 }
 
 impl Http {
     /// For a run under `gate` with these grants; what is denied is told in `log`.
-    pub(super) fn new(grants: HttpGrants, gate: Arc<Gate>, log: Arc<RunLog>) -> Self {
-        Http { grants, gate, log, open: None }
+    pub(super) fn new(grants: HttpGrants, gate: Arc<Gate>, log: Arc<RunLog>, meter: Arc<Meter>) -> Self {
+        Http { grants, gate, log, meter, open: None }
     }
 
     pub(super) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
@@ -69,11 +71,11 @@ impl Http {
     }
 
     fn open(&mut self) -> &mut (WasiHttpCtx, Hooks) {
-        let Http { grants, gate, log, open } = self;
+        let Http { grants, gate, log, meter, open } = self;
         open.get_or_insert_with(|| {
             let mut ctx = WasiHttpCtx::new();
             ctx.set_field_size_limit(MAX_HEAD_BYTES);
-            (ctx, Hooks(Outlet::new(grants.clone(), gate.clone(), log.clone())))
+            (ctx, Hooks(Outlet::new(grants.clone(), gate.clone(), log.clone(), meter.clone())))
         })
     }
 }
@@ -93,17 +95,18 @@ struct Outlet {
     token_header: HeaderName,
     gate: Arc<Gate>,
     log: Arc<RunLog>,
+    meter: Arc<Meter>,
     room: Arc<Semaphore>,
     /// True when the run has ended, whatever was still under way.
     ended: AtomicBool,
 }
 
 impl Outlet {
-    fn new(grants: HttpGrants, gate: Arc<Gate>, log: Arc<RunLog>) -> Arc<Self> {
+    fn new(grants: HttpGrants, gate: Arc<Gate>, log: Arc<RunLog>, meter: Arc<Meter>) -> Arc<Self> {
         let token_header =
             HeaderName::from_bytes(grants.token_header.as_str().as_bytes()).expect("the registry took the name");
         let (room, ended) = (Arc::new(Semaphore::new(MAX_REQUESTS)), AtomicBool::new(false));
-        Arc::new(Outlet { grants, token_header, gate, log, room, ended })
+        Arc::new(Outlet { grants, token_header, gate, log, meter, room, ended })
     }
 
     /// The one check of where a request goes: gives the target, which is what is connected to and nothing else.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::capability::fakes::{FakeClock, TOKEN, collect, term};
+use crate::capability::fakes::{FakeClock, TOKEN, collect, term, unmetered};
 use crate::history::LogLine;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -73,9 +73,9 @@ fn caller(allow: &[&str]) -> Caller {
     let clock = FakeClock::new();
     let (gate, _) = term(clock.clone(), Duration::from_secs(60));
     let (sink, lines) = collect();
-    let log = RunLog::new("acme/job/1".to_owned(), 1, sink, clock);
+    let log = RunLog::new("acme/job/1".to_owned(), 1, sink, clock, usize::MAX);
     let allow = allow.iter().map(|origin| origin.parse().unwrap()).collect();
-    let http = Http::new(HttpGrants { allow, ..HttpGrants::default() }, gate.clone(), log);
+    let http = Http::new(HttpGrants { allow, ..HttpGrants::default() }, gate.clone(), log, unmetered());
     Caller { http, gate, lines }
 }
 

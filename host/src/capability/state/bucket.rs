@@ -40,10 +40,11 @@ impl store::HostBucket for Host {
     }
 
     async fn exists(&mut self, _: Resource<Bucket>, key: String) -> Answer<bool> {
+        self.meter.take(key.len())?;
         answer(async { self.state.exists(&Key::new(key)?).await }.await)
     }
 
-    /// All keys at once: there are at most [`super::MAX_KEYS`], so a cursor is never given, and one that is handed in
+    /// All keys at once: there are at most a thousand, so a cursor is never given, and one that is handed in
     /// is past the end.
     async fn list_keys(&mut self, _: Resource<Bucket>, cursor: Option<u64>) -> Answer<store::KeyResponse> {
         if cursor.is_some() {
@@ -64,6 +65,7 @@ impl store::HostBucket for Host {
 
 impl atomics::Host for Host {
     async fn increment(&mut self, _: Resource<Bucket>, key: String, delta: u64) -> Answer<u64> {
+        self.meter.take(key.len())?;
         answer(async { self.state.increment(&Key::new(key)?, delta).await }.await)
     }
 }
@@ -84,6 +86,7 @@ impl batch::Host for Host {
 
 impl Host {
     async fn get_one(&mut self, key: String) -> std::result::Result<Option<Vec<u8>>, StateError> {
+        self.meter.take(key.len())?;
         self.state.get(&Key::new(key)?).await
     }
 
@@ -104,6 +107,7 @@ impl Host {
 
     async fn write_many(&mut self, writes: Vec<(String, Option<Vec<u8>>)>) -> std::result::Result<(), StateError> {
         within_batch(writes.len())?;
+        self.meter.take(writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum())?;
         let batch: Batch = writes
             .into_iter()
             .map(|(key, value)| Ok((Key::new(key)?, value)))
@@ -119,9 +123,12 @@ fn within_batch(keys: usize) -> std::result::Result<(), StateError> {
     Ok(())
 }
 
-/// An error of ours is an answer to the guest, never a trap.
+/// An error of ours is an answer to the guest, never a trap; but who goes over what it may use is ended.
 fn answer<T>(result: std::result::Result<T, StateError>) -> Answer<T> {
-    Ok(result.map_err(store::Error::from))
+    match result {
+        Err(StateError::Over(over)) => Err(over.into()),
+        other => Ok(other.map_err(store::Error::from)),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::error::StateError;
 use super::key::Key;
-use super::{Batch, MAX_KEYS, MAX_TRIES, PATIENCE, add, asked, committed_keys, read, read_newest};
+use super::{Batch, MAX_TRIES, PATIENCE, add, asked, committed_keys, read, read_newest};
 use crate::capability::fate::Fate;
 use crate::capability::gate::Gate;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, ensure_path, settled};
@@ -62,7 +62,6 @@ impl Committed {
                 .zip(&guesses)
                 .filter_map(|((key, value), guess)| Some((key, self.op(key, value.as_deref(), *guess)?)))
                 .collect();
-            self.make_room(&ops).await?;
             let touched: Vec<&Key> = ops.iter().map(|(key, _)| *key).collect();
             match self.send(ops.into_iter().map(|(_, op)| op).collect()).await? {
                 Sent::Done => return Ok(()),
@@ -95,7 +94,6 @@ impl Committed {
                 }
                 None => (Op::Create { path: path.clone(), data: data.clone(), mode: CreateMode::Persistent }, 0),
             };
-            self.make_room(&[(key, op.clone())]).await?;
             match self.send(vec![op]).await? {
                 Sent::Done => return Ok(sum),
                 Sent::Unknown => {
@@ -174,21 +172,6 @@ impl Committed {
             Error::Lost => Err(Fate::Unknown.into()),
             other => Err(other.into()),
         }
-    }
-
-    /// Makes sure that the job stays within its number of keys.
-    async fn make_room(&self, ops: &[(&Key, Op)]) -> Result<(), StateError> {
-        let created = ops.iter().filter(|(_, op)| matches!(op, Op::Create { .. })).count();
-        if created == 0 {
-            return Ok(());
-        }
-        let session = self.gate.session();
-        let stat = asked(session, || session.stat(&self.dir)).await?;
-        let keys = created + stat.map_or(0, |stat| stat.num_children.unsigned_abs() as usize);
-        if keys > MAX_KEYS {
-            return Err(StateError::over("number of keys", None, keys, MAX_KEYS));
-        }
-        Ok(())
     }
 
     /// Creates the job's directory. An empty one that a deposed leader leaves harms nobody, so this needs no fence.

@@ -7,6 +7,7 @@ use crate::capability::bindings::wasi::keyvalue::store;
 use crate::capability::fate::Fate;
 use crate::capability::gate::Refusal;
 use crate::coordinator::Error;
+use crate::registry::OverLimit;
 
 /// Why a request to a job's state failed. Nothing was changed, but for [`Fate::Unknown`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -14,7 +15,10 @@ pub enum StateError {
     /// This host leads no more, or nobody knows, or nobody knows what was done.
     #[error(transparent)]
     Fate(#[from] Fate),
-    /// Over a named limit.
+    /// Over one of the run's limits, which ends it.
+    #[error(transparent)]
+    Over(#[from] OverLimit),
+    /// Over a named limit of each request.
     #[error("{what} {size} is over the limit of {limit}")]
     Limit {
         /// What is limited, and where: `value bytes of key `a``.

@@ -13,6 +13,7 @@ mod commit;
 mod error;
 mod key;
 mod overlay;
+mod quota;
 #[cfg(test)]
 mod tests;
 
@@ -27,14 +28,14 @@ pub use overlay::StateWrite;
 
 use self::commit::Committed;
 use self::overlay::Overlay;
+use self::quota::Quota;
 use super::fate::Fate;
 use super::gate::Gate;
-use crate::coordinator::{Error, MAX_CHILDREN, MAX_VALUE_BYTES, Session, Stat, Watch, repeat};
+use super::meter::Meter;
+use crate::coordinator::{Error, MAX_VALUE_BYTES, Session, Stat, Watch, repeat};
 
 /// The largest value, in bytes.
 pub const MAX_STATE_VALUE_BYTES: usize = MAX_VALUE_BYTES;
-/// The most keys of one job.
-pub const MAX_KEYS: usize = MAX_CHILDREN;
 /// The most keys of one `get-many`, `set-many` or `delete-many`.
 pub const MAX_BATCH_KEYS: usize = 100;
 /// The most that one `get-many` answers, in bytes of values.
@@ -77,6 +78,8 @@ pub struct Entry {
 pub struct State {
     dir: String,
     gate: Arc<Gate>,
+    meter: Arc<Meter>,
+    quota: Quota,
     writes: Writes,
 }
 
@@ -88,12 +91,12 @@ enum Writes {
 
 impl State {
     /// The state under `dir` (a path), as a run under `gate` may change it.
-    pub fn new(dir: String, gate: Arc<Gate>, mode: StateMode) -> Self {
+    pub fn new(dir: String, gate: Arc<Gate>, mode: StateMode, meter: Arc<Meter>) -> Self {
         let writes = match mode {
             StateMode::Immediate => Writes::Immediate(Committed::new(dir.clone(), gate.clone())),
             StateMode::Buffered => Writes::Buffered(Overlay::default()),
         };
-        State { dir, gate, writes }
+        State { dir, gate, meter, quota: Quota::default(), writes }
     }
 
     /// A key's value as this run sees it.
@@ -146,13 +149,21 @@ impl State {
                 return Err(StateError::over("value bytes", Some(key), size, MAX_STATE_VALUE_BYTES));
             }
         }
-        match &mut self.writes {
+        self.make_room(&batch).await?;
+        let written = match &mut self.writes {
             Writes::Immediate(committed) => committed.write(batch).await,
-            Writes::Buffered(overlay) => {
-                let room = overlay.room(self.gate.session(), &self.dir, &batch).await?;
-                overlay.write(&self.dir, batch, room)
-            }
-        }
+            Writes::Buffered(overlay) => overlay.write(&self.dir, batch),
+        };
+        written.inspect_err(|_| self.quota.forget())
+    }
+
+    /// Makes sure that the job's state stays within what it may have.
+    async fn make_room(&mut self, batch: &Batch) -> Result<(), StateError> {
+        let written = match &self.writes {
+            Writes::Immediate(_) => None,
+            Writes::Buffered(overlay) => Some(overlay.written()),
+        };
+        self.quota.hold(self.gate.session(), &self.dir, &self.meter, batch, written).await
     }
 
     /// Adds to the number that is kept as decimal text under `key`, from 0 where there is none, and gives the sum. No
@@ -163,7 +174,7 @@ impl State {
     /// asked.
     pub async fn increment(&mut self, key: &Key, delta: u64) -> Result<u64, StateError> {
         let added = match &mut self.writes {
-            Writes::Immediate(committed) => return committed.increment(key, delta).await,
+            Writes::Immediate(_) => return self.increment_at_once(key, delta).await,
             Writes::Buffered(overlay) => overlay.added(key).and_then(|added| added.checked_add(delta)),
         };
         let sum = add(key, self.get(key).await?.as_deref(), delta)?;
@@ -172,6 +183,14 @@ impl State {
             overlay.only_added(key.clone(), added);
         }
         Ok(sum)
+    }
+
+    async fn increment_at_once(&mut self, key: &Key, delta: u64) -> Result<u64, StateError> {
+        self.make_room(&Batch::from([(key.clone(), Some(u64::MAX.to_string().into_bytes()))])).await?;
+        let Writes::Immediate(committed) = &mut self.writes else {
+            unreachable!("a run's writes don't change their way")
+        };
+        committed.increment(key, delta).await.inspect_err(|_| self.quota.forget())
     }
 
     /// Opens a watch on what is committed under `key`. What a scheduled run wrote itself is not committed yet, and is

@@ -1,12 +1,10 @@
 //! The writes of a scheduled run, kept until the run is finished.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::error::StateError;
 use super::key::Key;
-use super::{Batch, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES, MAX_KEYS, add, asked, committed_keys};
-use crate::coordinator::Session;
+use super::{Batch, MAX_BUFFERED_BYTES, MAX_BUFFERED_WRITES, add};
 
 /// A write that a buffered run wants done with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +33,11 @@ impl StateWrite {
 /// What a run has written, one entry a key.
 #[derive(Default)]
 pub(super) struct Overlay {
-    written: BTreeMap<Key, Option<Vec<u8>>>,
+    written: Batch,
     /// Of the keys that the run has only added to: how much.
     added: BTreeMap<Key, u64>,
     bytes: usize,
-    committed: Option<usize>,
 }
-
-/// Shows that the job has room for a batch of keys.
-pub(super) struct Room(());
 
 impl Overlay {
     /// What the run wrote under `key`: None if nothing, `Some(None)` if it deleted it.
@@ -61,34 +55,13 @@ impl Overlay {
         }
     }
 
-    /// Makes sure that the job stays within its number of keys. Counts the committed keys once, and lists them only near
-    /// the limit.
-    pub(super) async fn room(
-        &mut self,
-        session: &Arc<dyn Session>,
-        dir: &str,
-        batch: &Batch,
-    ) -> Result<Room, StateError> {
-        let committed = match self.committed {
-            Some(count) => count,
-            None => {
-                let stat = asked(session, || session.stat(dir)).await?;
-                *self.committed.insert(stat.map_or(0, |stat| stat.num_children.unsigned_abs() as usize))
-            }
-        };
-        if committed + self.written.len() + batch.len() > MAX_KEYS {
-            let mut keys = committed_keys(session, dir).await?;
-            self.apply_to(&mut keys);
-            keys.extend(batch.iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key.clone()));
-            if keys.len() > MAX_KEYS {
-                return Err(StateError::over("number of keys", None, keys.len(), MAX_KEYS));
-            }
-        }
-        Ok(Room(()))
+    /// All that the run wrote.
+    pub(super) fn written(&self) -> &Batch {
+        &self.written
     }
 
     /// Keeps a batch, all of it or none.
-    pub(super) fn write(&mut self, dir: &str, batch: Batch, _room: Room) -> Result<(), StateError> {
+    pub(super) fn write(&mut self, dir: &str, batch: Batch) -> Result<(), StateError> {
         let (mut count, mut bytes) = (self.written.len(), self.bytes);
         for (key, value) in &batch {
             match self.written.get(key) {

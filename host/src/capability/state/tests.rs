@@ -4,13 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::capability::fakes::{CONTENDER, Cut, FakeClock, FakeSession, term};
+use crate::capability::fakes::{CONTENDER, Cut, FakeClock, FakeSession, term, unmetered};
+use crate::registry::{Ceilings, Limit, Limits};
 
 const DIR: &str = "/silverback/state/acme/ledger";
 
 fn state(mode: StateMode) -> (State, Arc<FakeSession>, Arc<Gate>) {
     let (gate, session) = term(FakeClock::new(), Duration::from_secs(60));
-    (State::new(DIR.to_owned(), gate.clone(), mode), session, gate)
+    (State::new(DIR.to_owned(), gate.clone(), mode, unmetered()), session, gate)
+}
+
+/// That may have so many keys and bytes.
+fn bounded(mode: StateMode, keys: u64, bytes: u64) -> (State, Arc<FakeSession>) {
+    let (gate, session) = term(FakeClock::new(), Duration::from_secs(60));
+    let limits = Limits::LEADER.with(Limit::StateKeys, keys).with(Limit::StateBytes, bytes);
+    let meter = Meter::new(limits.of_run(false, &Ceilings::NONE));
+    (State::new(DIR.to_owned(), gate, mode, meter), session)
 }
 
 fn key(name: &str) -> Key {
@@ -257,12 +266,44 @@ async fn every_limit_is_named_with_its_value() {
 #[tokio::test]
 async fn a_job_keeps_only_so_many_keys() {
     for mode in [StateMode::Immediate, StateMode::Buffered] {
-        let (mut state, session, _) = state(mode);
-        (0..MAX_KEYS).for_each(|n| session.put(&key(&n.to_string()).path(DIR), b""));
-        let error = state.write(set("one more", "")).await.unwrap_err().to_string();
-        assert_eq!(error, "number of keys 1001 is over the limit of 1000", "{mode:?}");
+        let (mut state, session) = bounded(mode, 50, 1 << 20);
+        (0..49).for_each(|n| session.put(&key(&n.to_string()).path(DIR), b""));
         state.write(set("7", "changed")).await.unwrap();
+        state.write(set("the last", "")).await.unwrap();
+        state.write(set("the last", "again")).await.unwrap();
+        let error = state.write(set("one more", "")).await.unwrap_err().to_string();
+        assert_eq!(error, "state_keys 51 is over the limit of 50", "{mode:?}");
+        let swap = Batch::from([(key("7"), None), (key("one more"), Some(Vec::new()))]);
+        state.write(swap).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_job_keeps_only_so_many_bytes() {
+    for mode in [StateMode::Immediate, StateMode::Buffered] {
+        let (mut state, session) = bounded(mode, 1000, 10 << 10);
+        session.put(&key("old").path(DIR), &[b'v'; 4 << 10]);
+        for _ in 0..5 {
+            state.write(set("new", &"v".repeat(5 << 10))).await.unwrap();
+        }
+        assert_eq!(state.increment(&key("n"), 7).await, Ok(7));
+        let error = state.write(set("more", &"v".repeat(2 << 10))).await.unwrap_err().to_string();
+        assert!(error.starts_with("state 112") && error.ends_with(" is over the limit of 10KiB"), "{mode:?}: {error}");
+        assert_eq!(state.get(&key("more")).await, Ok(None), "a refused write changes nothing");
+        state.write(Batch::from([(key("old"), None)])).await.unwrap();
+        state.write(set("more", &"v".repeat(2 << 10))).await.unwrap();
+    }
+}
+
+/// What a run has to ask beyond its writes.
+#[tokio::test]
+async fn a_small_state_is_not_read_to_know_its_size() {
+    let (mut state, session, _) = state(StateMode::Immediate);
+    (0..3).for_each(|n| session.put(&key(&n.to_string()).path(DIR), b""));
+    for n in 0..10 {
+        state.write(set("k", &n.to_string())).await.unwrap();
+    }
+    assert_eq!(session.reads(), 0);
 }
 
 #[tokio::test]

@@ -155,6 +155,7 @@ impl Holder {
             runtime: self.components.runtime().clone(),
             history: scheduling.history.clone(),
             layout: scheduling.layout.clone(),
+            tenants: scheduling.turns.tenants(),
             clock: scheduling.clock.clone(),
         };
         Some((candidacy, Arc::new(duty)))

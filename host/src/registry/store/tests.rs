@@ -268,34 +268,34 @@ async fn followers_see_every_change_also_over_a_lost_session() {
 async fn what_tenants_are_set_follows_changes_beside_the_jobs_also_across_a_lost_session() {
     let place = Place::new().await;
     let first = TenantSettings { max_running: Some(3), ..TenantSettings::default() };
-    place.registry.set_tenant("acme", first).await.unwrap();
+    place.registry.set_tenant("acme", &first).await.unwrap();
     let Followed { mut jobs, mut tenants } = place.registry.follow_all().await;
     let set = async |tenants: &mut watch::Receiver<Tenants>, wanted: &[(&str, TenantSettings)]| {
         let wanted: BTreeMap<String, TenantSettings> =
-            wanted.iter().map(|(name, settings)| ((*name).to_owned(), *settings)).collect();
+            wanted.iter().map(|(name, settings)| ((*name).to_owned(), settings.clone())).collect();
         let reached = tenants.wait_for(|tenants| **tenants == wanted);
         tokio::time::timeout(Duration::from_secs(20), reached).await.expect("the map follows").unwrap();
     };
-    set(&mut tenants, &[("acme", first)]).await;
+    set(&mut tenants, &[("acme", first.clone())]).await;
     let job = spec("acme", "publisher", "one");
     place.registry.apply(&job).await.unwrap();
     until(&mut jobs, |jobs| jobs.contains_key(&job.id)).await;
     assert!(!tenants.has_changed().unwrap(), "a job's change is none of a tenant's settings");
     jobs.mark_unchanged();
 
-    let second = TenantSettings { weight: 9, ..first };
-    place.registry.set_tenant("acme", second).await.unwrap();
-    set(&mut tenants, &[("acme", second)]).await;
-    place.registry.set_tenant("zoo", first).await.unwrap();
-    set(&mut tenants, &[("acme", second), ("zoo", first)]).await;
+    let second = TenantSettings { weight: 9, ..first.clone() };
+    place.registry.set_tenant("acme", &second).await.unwrap();
+    set(&mut tenants, &[("acme", second.clone())]).await;
+    place.registry.set_tenant("zoo", &first).await.unwrap();
+    set(&mut tenants, &[("acme", second.clone()), ("zoo", first.clone())]).await;
     assert_eq!(place.registry.clear_tenant("acme").await, Ok(true));
-    set(&mut tenants, &[("zoo", first)]).await;
+    set(&mut tenants, &[("zoo", first.clone())]).await;
     assert!(!jobs.has_changed().unwrap(), "a tenant's settings change no job");
 
     place.embedded.expire(place.session().await.id()).await.unwrap();
-    place.registry.set_tenant("acme", first).await.unwrap();
+    place.registry.set_tenant("acme", &first).await.unwrap();
     place.registry.clear_tenant("zoo").await.unwrap();
-    set(&mut tenants, &[("acme", first)]).await;
+    set(&mut tenants, &[("acme", first.clone())]).await;
 }
 
 #[tokio::test]
@@ -305,8 +305,8 @@ async fn what_a_tenant_is_set_is_written_once_where_the_reply_is_lost() {
     let settings = TenantSettings { runs_per_minute: Some(60), ..TenantSettings::default() };
     for lost in 0..4 {
         place.embedded.lose_replies(place.session().await.id(), lost).await.unwrap();
-        place.registry.set_tenant("acme", settings).await.unwrap();
-        assert_eq!(place.registry.tenant("acme").await, Ok(settings), "{lost} lost");
+        place.registry.set_tenant("acme", &settings).await.unwrap();
+        assert_eq!(place.registry.tenant("acme").await, Ok(settings.clone()), "{lost} lost");
         place.embedded.lose_replies(place.session().await.id(), lost.min(1)).await.unwrap();
         assert_eq!(place.registry.clear_tenant("acme").await, Ok(true), "{lost} lost");
         assert_eq!(place.registry.clear_tenant("acme").await, Ok(false));
@@ -317,11 +317,11 @@ async fn what_a_tenant_is_set_is_written_once_where_the_reply_is_lost() {
 async fn settings_that_cannot_be_read_count_as_none_and_can_be_written_over() {
     let place = Place::new().await;
     let settings = TenantSettings { max_waiting: Some(5), ..TenantSettings::default() };
-    place.registry.set_tenant("acme", settings).await.unwrap();
+    place.registry.set_tenant("acme", &settings).await.unwrap();
     place.session().await.set(&place.layout.tenant("acme"), b"not settings", None).await.unwrap();
     assert_eq!(place.registry.tenant("acme").await, Ok(TenantSettings::default()));
     assert!(place.registry.follow_all().await.tenants.borrow().is_empty());
-    place.registry.set_tenant("acme", settings).await.unwrap();
+    place.registry.set_tenant("acme", &settings).await.unwrap();
     assert_eq!(place.registry.tenant("acme").await, Ok(settings));
 }
 

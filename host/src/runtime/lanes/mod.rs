@@ -12,6 +12,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use self::account::Accounts;
 use self::ride::Ride;
 use self::slots::Slots;
+use super::cpu_time::CpuTime;
 use crate::clock::Clock;
 
 /// Threads for guests, and for nothing else: one guest can keep one of them busy for a tick of the epoch.
@@ -104,15 +106,17 @@ impl Lanes {
         &self,
         tenant: &str,
         clock: &Arc<dyn Clock>,
+        cpu: Arc<CpuTime>,
         stop: impl Future<Output = ()> + Send + 'static,
         guest: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
+        let mut guest = Box::pin(guest);
         let Some(patient) = &self.patient else {
-            return self.prompt.spawn(guest);
+            return self.prompt.spawn(poll_fn(move |context| cpu.turn(|| guest.as_mut().poll(context)).0));
         };
         let account = patient.accounts.of(tenant, clock.boot());
-        let (guest, stop) = (Box::pin(guest), Box::pin(stop));
-        self.prompt.spawn(Ride::new(guest, stop, account, self.prompt.clone(), patient, clock))
+        let stop = Box::pin(stop);
+        self.prompt.spawn(Ride::new(guest, stop, account, self.prompt.clone(), patient, clock, cpu))
     }
 }
 

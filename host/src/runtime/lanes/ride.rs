@@ -14,6 +14,7 @@ use super::Patient;
 use super::account::Account;
 use super::slots::{Place, Slots};
 use crate::clock::Clock;
+use crate::runtime::cpu_time::CpuTime;
 
 /// A guest, or what stops it.
 pub(super) type Guest = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -26,6 +27,7 @@ pub(super) struct Ride {
     patient: Handle,
     slots: Arc<Slots>,
     clock: Arc<dyn Clock>,
+    cpu: Arc<CpuTime>,
     stop: Guest,
     is_to_stop: bool,
     wish: Arc<Wish>,
@@ -78,6 +80,7 @@ impl Ride {
         prompt: Handle,
         patient: &Patient,
         clock: &Arc<dyn Clock>,
+        cpu: Arc<CpuTime>,
     ) -> Self {
         let wish = Wish { stands: AtomicBool::new(true), is_away: AtomicBool::new(false), ride: AtomicWaker::new() };
         Ride {
@@ -87,6 +90,7 @@ impl Ride {
             patient: patient.threads.clone(),
             slots: patient.slots.clone(),
             clock: clock.clone(),
+            cpu,
             stop,
             is_to_stop: false,
             wish: Arc::new(wish),
@@ -104,34 +108,35 @@ impl Ride {
         if !self.is_to_stop {
             self.slots.prompt(self.clock.boot());
         }
-        let before = self.clock.computed();
-        let polled = guest.as_mut().poll(&mut Context::from_waker(&waker));
-        self.account.charge(self.clock.computed().saturating_sub(before), self.clock.boot());
+        let (polled, computed) = self.cpu.turn(|| guest.as_mut().poll(&mut Context::from_waker(&waker)));
+        self.account.charge(computed, self.clock.boot());
         if polled.is_ready() { At::Gone } else { At::Here(guest) }
     }
 
     /// The same on a patient thread, again and again while it wants to compute and nobody else wants the thread; with rests while
     /// others compute on the prompt ones. What it begins to wait for there is seen to here.
     fn send_away(&self, mut guest: Guest) -> JoinHandle<Turn> {
-        let (prompt, clock, wish, slots) =
-            (self.prompt.clone(), self.clock.clone(), self.wish.clone(), self.slots.clone());
+        let (prompt, clock, cpu) = (self.prompt.clone(), self.clock.clone(), self.cpu.clone());
+        let (wish, slots) = (self.wish.clone(), self.slots.clone());
         wish.is_away.store(true, Ordering::SeqCst);
         self.patient.spawn(async move {
             let _inside = prompt.enter();
-            let (before, waker) = (clock.computed(), Waker::from(wish.clone()));
-            let is_over = loop {
-                wish.stands.store(false, Ordering::SeqCst);
-                if guest.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-                    break true;
+            let waker = Waker::from(wish.clone());
+            let (is_over, computed) = cpu.turn(|| {
+                loop {
+                    wish.stands.store(false, Ordering::SeqCst);
+                    if guest.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                        break true;
+                    }
+                    if !wish.stands.load(Ordering::SeqCst) || slots.are_wanted() {
+                        break false;
+                    }
+                    if let Some(rest) = slots.rest(clock.boot()) {
+                        std::thread::sleep(rest);
+                    }
                 }
-                if !wish.stands.load(Ordering::SeqCst) || slots.are_wanted() {
-                    break false;
-                }
-                if let Some(rest) = slots.rest(clock.boot()) {
-                    std::thread::sleep(rest);
-                }
-            };
-            Turn { guest, is_over, computed: clock.computed().saturating_sub(before) }
+            });
+            Turn { guest, is_over, computed }
         })
     }
 

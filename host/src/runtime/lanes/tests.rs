@@ -82,7 +82,9 @@ impl Place {
         guest: impl Future<Output = T> + Send + 'static,
     ) -> oneshot::Receiver<T> {
         let (tell, told) = oneshot::channel();
-        self.lanes.spawn(tenant, &self.clock, stop, async move { drop(tell.send(guest.await)) });
+        self.lanes.spawn(tenant, &self.clock, CpuTime::new(self.clock.clone()), stop, async move {
+            drop(tell.send(guest.await))
+        });
         told
     }
 
@@ -90,7 +92,7 @@ impl Place {
     fn compute(&self, tenant: &str, times: usize) -> Vec<String> {
         let (hands, (tell, told)) = (self.hands.clone(), oneshot::channel());
         let guest = async move { tell.send(compute(&hands, times).await).unwrap() };
-        let ride = self.lanes.spawn(tenant, &self.clock, never(), guest);
+        let ride = self.lanes.spawn(tenant, &self.clock, CpuTime::new(self.clock.clone()), never(), guest);
         // Its last turn is charged by then.
         self.lanes.prompt.block_on(ride).unwrap();
         told.blocking_recv().unwrap()

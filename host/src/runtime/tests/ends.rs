@@ -8,7 +8,7 @@ use super::{FAILED, OK, guest, waiting_guest};
 use crate::capability::fakes::{TOKEN, alone, collect, term};
 use crate::capability::{Gate, Lease};
 use crate::clock;
-use crate::registry::{HttpGrants, JobId, Limits};
+use crate::registry::{Ceilings, HttpGrants, JobId, Limits};
 
 /// Long beside what a test should take, short beside what a person waits.
 pub(super) const HANGS: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ impl Bench {
         let settings = RuntimeSettings { max_runs, ..RuntimeSettings::default() };
         let runtime = Runtime::new(settings, tokio::runtime::Handle::current(), clock::system()).unwrap();
         let (gate, _) = term(clock::system(), lease);
-        let limits = Limits { memory_bytes: 1 << 20, time_ms: Some(AMPLE.as_millis() as u64) };
+        let limits = Limits { memory_bytes: 1 << 20, time_ms: Some(AMPLE.as_millis() as u64), ..Limits::SCHEDULED };
         Bench { runtime, gate, interrupt: Interrupt::default(), limits, http: HttpGrants::default() }
     }
 
@@ -47,7 +47,7 @@ impl Bench {
             config: Default::default(),
             http: self.http.clone(),
             contenders: alone(),
-            limits: self.limits,
+            limits: self.limits.of_run(true, &Ceilings::NONE),
             log: collect().0,
             interrupt: self.interrupt.clone(),
         };
@@ -118,7 +118,7 @@ async fn memory_over_the_limit_ends_the_run_and_names_the_limit() {
     let grow = guest("(loop $again (drop (memory.grow (i32.const 1))) (br $again)) (unreachable)");
     let bench = bench();
     let end = tokio::time::timeout(HANGS, bench.start(&grow).ended()).await.unwrap();
-    let message = "memory 1114112 bytes is over the limit of 1048576 bytes (1 MiB)".to_owned();
+    let message = "memory 1088KiB is over the limit of 1MiB".to_owned();
     assert_eq!(end.end, End::Trapped { message });
     assert_eq!(end.usage.peak_memory_bytes, 1 << 20);
 }

@@ -5,6 +5,7 @@ mod admission;
 mod ends;
 mod fairness;
 mod http;
+mod limits;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
@@ -23,6 +24,11 @@ pub(crate) fn waiting_guest(body: &str) -> Vec<u8> {
     let imports = r#"
         (import "silverback:leader/leadership@0.1.0" "sleep" (func $sleep (param i64) (result i32)))
         (import "silverback:leader/leadership@0.1.0" "should-stop" (func $should-stop (result i32)))"#;
+    importing_guest(imports, body)
+}
+
+/// As [`guest`], with imports of our world's, and whatever else stands before a module's memory.
+pub(crate) fn importing_guest(imports: &str, body: &str) -> Vec<u8> {
     let (resolve, world) = world::ours();
     wrap(resolve, *world, &module(imports, "silverback:leader/job@0.1.0#run", body))
 }

@@ -6,6 +6,7 @@ use super::Keeper;
 use super::writes::{End, Then};
 use crate::candidacy::for_guests;
 use crate::history::{Outcome, RunHandle, RunRecord};
+use crate::registry::ceilings;
 use crate::runtime::{self, Interrupt, RunEnd, RunRequest, StateMode};
 use crate::scheduler::desk::{Desk, Event};
 use crate::scheduler::plan::{self, Begin, Phase, StopReason};
@@ -70,7 +71,7 @@ impl Keeper {
             state_mode: StateMode::Buffered,
             config: spec.config.clone(),
             http: spec.http.clone(),
-            limits: spec.limits,
+            limits: spec.limits.of_run(true, &ceilings(&desk.scheduling.turns.tenants().borrow(), &spec.id.tenant)),
             log: kept.log_sink(),
             interrupt,
             contenders: for_guests(desk.gate.session().clone(), election_of(desk.gate.contender())),
@@ -148,7 +149,7 @@ impl Ended {
             (runtime::End::LostLeadership, _) => (plan::End::LostLeadership, outcome, detail),
         };
         let writes = if outcome == Outcome::Succeeded { end.writes } else { Vec::new() };
-        (plan_end, End { live, outcome, detail, ended: at, writes })
+        (plan_end, End { live, outcome, detail, ended: at, usage: end.usage, writes })
     }
 }
 

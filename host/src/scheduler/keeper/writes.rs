@@ -5,7 +5,7 @@ use tracing::debug;
 
 use super::runs::Live;
 use super::{Keeper, Retire, Stage};
-use crate::history::{Outcome, Stored};
+use crate::history::{Outcome, Stored, Usage};
 use crate::runtime::StateWrite;
 use crate::scheduler::change::{Change, Setback, Unchanged, Written};
 use crate::scheduler::desk::{Desk, Event};
@@ -42,6 +42,7 @@ pub(super) struct End {
     pub(super) outcome: Outcome,
     pub(super) detail: String,
     pub(super) ended: jiff::Timestamp,
+    pub(super) usage: Usage,
     pub(super) writes: Vec<StateWrite>,
 }
 
@@ -174,8 +175,8 @@ impl Keeper {
 impl End {
     /// To whoever reads records. The schedule doesn't wait for their store; a drain does.
     pub(super) fn tell(self) -> Stored {
-        let End { live, outcome, detail, ended, writes: _ } = self;
-        live.kept.ended(outcome, &detail, ended)
+        let End { live, outcome, detail, ended, usage, writes: _ } = self;
+        live.kept.ended(outcome, &detail, ended, Some(usage))
     }
 
     /// The record says what became of it: where not all could be kept, it says so. Gives it back where it is to be written

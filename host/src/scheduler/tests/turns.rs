@@ -4,11 +4,12 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::capability::fakes::FakeClock;
-use crate::registry::{TenantSettings, Tenants};
+use crate::registry::{Ceilings, TenantSettings, Tenants};
 use crate::scheduler::plan::Reason;
 use crate::scheduler::turns::{Asked, Ticket, Turn};
 
-const PLAIN: TenantSettings = TenantSettings { max_running: None, runs_per_minute: None, max_waiting: None, weight: 1 };
+const PLAIN: TenantSettings =
+    TenantSettings { max_running: None, runs_per_minute: None, max_waiting: None, weight: 1, limits: Ceilings::NONE };
 
 struct Host {
     turns: Turns,
@@ -18,7 +19,8 @@ struct Host {
 }
 
 fn host(runs: u32, tenants: &[(&str, TenantSettings)]) -> Host {
-    let tenants: BTreeMap<_, _> = tenants.iter().map(|(tenant, settings)| ((*tenant).to_owned(), *settings)).collect();
+    let tenants: BTreeMap<_, _> =
+        tenants.iter().map(|(tenant, settings)| ((*tenant).to_owned(), settings.clone())).collect();
     let tenants: Tenants = Arc::new(tenants);
     let clock = FakeClock::new();
     let turns = Turns::new(runs, watch::channel(tenants).1, clock.clone(), Handle::current());

@@ -14,6 +14,7 @@ fn record(run: &str, outcome: Option<Outcome>) -> RunRecord {
         ended: outcome.map(|_| at("00:00:11")),
         outcome,
         detail: "x".repeat(500),
+        usage: None,
     }
 }
 

@@ -1,0 +1,77 @@
+//! Every limit, passed by a guest that wants more: its run ends, and says which limit it was and how much it is.
+
+use super::super::End;
+use super::admission::{RUN, changed, foreign};
+use super::ends::Bench;
+use super::{OK, guest, importing_guest};
+use crate::registry::{Limit, Limits};
+
+const OPEN: &str = r#"(import "wasi:keyvalue/store@0.2.0-draft" "open" (func $open (param i32 i32 i32)))"#;
+const LOG: &str = r#"(import "wasi:logging/logging@0.1.0-draft" "log" (func $log (param i32 i32 i32 i32 i32)))"#;
+const RANDOM: &str = r#"(import "wasi:random/random@0.2.3" "get-random-u64" (func $random (result i64)))"#;
+
+/// Does this over and over.
+fn forever(what: &str) -> String {
+    format!("(loop $again {what} (br $again)) (unreachable)")
+}
+
+fn random() -> Vec<u8> {
+    let wit = changed(&[("import leadership;", "import wasi:random/random@0.2.3;")])
+        + "\npackage wasi:random@0.2.3 { interface random { get-random-u64: func() -> u64; } }";
+    foreign(&wit, RANDOM, RUN, &forever("(drop (call $random))"))
+}
+
+/// How such a guest ends that may have so much.
+async fn ends(component: &[u8], limit: Limit, most: u64) -> String {
+    let mut bench = Bench::new(4, super::ends::HANGS);
+    bench.limits = Limits::SCHEDULED.with(limit, most);
+    match bench.run(component).await {
+        End::Trapped { message } => message,
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_over_a_limit_ends_and_names_it_with_its_value() {
+    let open = importing_guest(OPEN, &forever("(call $open (i32.const 0) (i32.const 0) (i32.const 3072))"));
+    assert_eq!(ends(&open, Limit::Handles, 50).await, "handles: more than the limit of 50");
+    assert_eq!(ends(&open, Limit::Resources, 50).await, "resources: more than the limit of 50");
+
+    let say =
+        |bytes: u32| format!("(call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const {bytes}))");
+    let flood = importing_guest(LOG, &forever(&say(1000)));
+    assert_eq!(ends(&flood, Limit::TransferBytes, 10_240).await, "transfer 11000 bytes is over the limit of 10KiB");
+    let shout = importing_guest(LOG, &forever(&say(5000)));
+    assert_eq!(ends(&shout, Limit::CallBytes, 4096).await, "call: more than the limit of 4KiB");
+
+    assert_eq!(ends(&random(), Limit::RandomBytes, 1024).await, "random 1032 bytes is over the limit of 1KiB");
+
+    let table =
+        importing_guest("(table $t 1 funcref)", &forever("(drop (table.grow $t (ref.null func) (i32.const 10)))"));
+    assert_eq!(ends(&table, Limit::TableElements, 45).await, "table_elements 51 is over the limit of 45");
+    assert_eq!(ends(&table, Limit::TableElements, 80_000).await, "table_elements 20001 is over the limit of 20000");
+    // One of its own, and one of what stands between it and its imports.
+    let two = importing_guest(&format!("{LOG} (table $t 1 funcref)"), &format!("{} {OK}", say(1)));
+    assert_eq!(ends(&two, Limit::Tables, 1).await, "tables: more than the limit of 1");
+    assert_eq!(ends(&flood, Limit::Instances, 1).await, "instances: more than the limit of 1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn computing_is_bounded_beside_the_time_that_passes() {
+    let spin = ends(&guest(&forever("")), Limit::CpuMs, 50).await;
+    let computed = spin.strip_prefix("cpu ").and_then(|rest| rest.strip_suffix("ms is over the limit of 50ms"));
+    let computed: u64 = computed.unwrap_or_else(|| panic!("{spin}")).parse().unwrap();
+    assert!((51..500).contains(&computed), "{spin}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_run_used_is_told() {
+    let bench = Bench::new(4, super::ends::HANGS);
+    let says = "(call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 10))".repeat(3);
+    let run = bench.start(&importing_guest(LOG, &format!("{says} (drop (memory.grow (i32.const 3))) {OK}")));
+    let ended = run.ended().await;
+    assert!(matches!(ended.end, End::Returned(_)), "{:?}", ended.end);
+    let usage = ended.usage;
+    assert_eq!((usage.host_calls, usage.peak_memory_bytes >> 16, usage.fuel), (3, 4, None));
+    assert!(usage.cpu_us > 0 && usage.wall_us > 0, "{usage:?}");
+}
