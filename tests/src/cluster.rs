@@ -190,6 +190,15 @@ impl Cluster {
         running.expect("a host that answers")
     }
 
+    /// Lets a tenant's jobs send HTTP requests to this machine, where the targets of the tests are.
+    ///
+    /// # Panics
+    /// Where no host answers.
+    #[track_caller]
+    pub fn let_reach_this_machine(&mut self, tenant: &str) {
+        self.cli().ok(&["tenant", tenant, "--private", "127.0.0.1"]);
+    }
+
     /// Registers a job: writes `job.toml` and applies it.
     ///
     /// # Panics

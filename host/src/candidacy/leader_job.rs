@@ -16,7 +16,7 @@ use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::history::{History, KEPT_RUNS, Outcome, RunRecord};
-use crate::registry::{JobId, JobSpec, Tenants, Trigger, ceilings};
+use crate::registry::{JobId, JobSpec, Tenants, Trigger, settings_of};
 use crate::runtime::{End, Interrupt, Prepared, RunEnd, RunRequest, Runtime, StateMode};
 
 /// How long the record of a run's end waits for the release at the most.
@@ -163,6 +163,7 @@ impl LeaderJob {
 
     fn request(&self, gate: &Arc<Gate>, record: &RunRecord, log: crate::history::LogSink) -> RunRequest {
         let JobId { tenant, name } = &self.spec.id;
+        let settings = settings_of(&self.tenants.borrow(), tenant);
         RunRequest {
             job: self.spec.id.clone(),
             run: record.run.clone(),
@@ -173,7 +174,9 @@ impl LeaderJob {
             state_mode: StateMode::Immediate,
             config: self.spec.config.clone(),
             http: self.spec.http.clone(),
-            limits: self.spec.limits.of_run(false, &ceilings(&self.tenants.borrow(), tenant)),
+            private: settings.private,
+            max_requests: settings.max_requests,
+            limits: self.spec.limits.of_run(false, &settings.limits),
             log,
             interrupt: Interrupt::default(),
             contenders: for_guests(gate.session().clone(), self.election.clone()),

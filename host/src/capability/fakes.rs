@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::capability::{Contenders, Gate, Grants, Host, Interrupt, Lease, Meter, RunLog, StateMode};
+use crate::capability::{Contenders, Gate, Grants, Host, HttpReach, Interrupt, Lease, Meter, RunLog, StateMode};
 use crate::clock::Clock;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
 use crate::history::{LogLine, LogSink};
-use crate::registry::{Ceilings, HttpGrants, Limits};
+use crate::registry::{Ceilings, HttpGrants, Limits, Ranges};
 
 /// Stands still until it is advanced.
 pub(crate) struct FakeClock(Mutex<Duration>);
@@ -51,6 +51,11 @@ pub(crate) fn unmetered() -> Arc<Meter> {
     Meter::new(Limits::LEADER.of_run(false, &Ceilings::NONE))
 }
 
+/// Of a run that may send requests so.
+pub(crate) fn reach(grants: HttpGrants, private: Ranges) -> HttpReach {
+    HttpReach { grants, private, connections: Arc::default(), tenant: "acme".to_owned(), max_requests: None }
+}
+
 /// A queue of one.
 pub(crate) fn alone() -> Contenders {
     Arc::new(|| Box::pin(async { Ok(vec![("host-a".to_owned(), true)]) }))
@@ -81,7 +86,7 @@ pub(crate) fn host(state_mode: StateMode) -> (Host, Arc<Gate>, Interrupt, Arc<Fa
         state_path: "/state/acme/job".to_owned(),
         state_mode,
         config: BTreeMap::from([("colour".to_owned(), "silver".to_owned())]),
-        http: HttpGrants::default(),
+        http: reach(HttpGrants::default(), Ranges::NONE),
         contenders: alone(),
         interrupt: interrupt.clone(),
         log: RunLog::new("acme/job/1".to_owned(), 1, collect().0, clock, usize::MAX),

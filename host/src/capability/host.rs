@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::Leader;
 use super::gate::Gate;
-use super::http::Http;
+use super::http::{Http, HttpReach};
 use super::interrupt::Interrupt;
 use super::leadership::{Contenders, Leadership};
 use super::logging::RunLog;
@@ -20,7 +20,7 @@ use super::meter::Meter;
 use super::random::{Counted, MAX_RANDOM_BYTES};
 use super::state::{State, StateMode, StateWrite};
 use super::stdio::LineStream;
-use crate::registry::{HttpGrants, Limit};
+use crate::registry::Limit;
 
 /// What a run is given.
 pub struct Grants {
@@ -32,8 +32,8 @@ pub struct Grants {
     pub state_mode: StateMode,
     /// For `wasi:config/store`.
     pub config: BTreeMap<String, String>,
-    /// Where it may send HTTP requests.
-    pub http: HttpGrants,
+    /// Where it may send HTTP requests, and how many.
+    pub http: HttpReach,
     /// Asks for the election's queue.
     pub contenders: Contenders,
     /// How it is told to stop.

@@ -22,7 +22,7 @@ pub(crate) use bindings::exports::silverback::leader::job::{Grant, RunError};
 pub use fate::Fate;
 pub use gate::{Ending, Gate, GateState, Inside, Lease, Refusal};
 pub use host::{Grants, Host, add_to_linker};
-pub use http::{MAX_CONNECT_TIME, MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_TIME, MAX_REQUESTS};
+pub use http::{Connections, HttpReach, MAX_CONNECT_TIME, MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_TIME, MAX_REQUESTS};
 pub use interrupt::Interrupt;
 pub use leadership::{Contenders, Leadership};
 pub use logging::{BURST_LINES, LINES_PER_SECOND, MAX_CONTEXT_BYTES, MAX_LINE_BYTES, RunLog};

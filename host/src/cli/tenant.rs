@@ -1,8 +1,10 @@
 //! `tenants` and `tenant`: what tenants are set.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use clap::Args;
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Server;
@@ -48,8 +50,33 @@ pub(super) struct Tenant {
     /// for as much as a host allows. May be given again
     #[arg(long, value_name = "NAME=MOST")]
     limit: Vec<Ceiling>,
+    /// A private address that its jobs' HTTP requests may reach, or a range of them: 10.0.0.0/8. May be given again; those that
+    /// are given take the place of those that were. `none` for none
+    #[arg(long, value_name = "RANGE")]
+    private: Vec<Private>,
+    /// How many HTTP requests its jobs have under way at once on a host, 1 to 10000 [default: 256]
+    #[arg(long, value_name = "N")]
+    max_requests: Option<Setting>,
     #[command(flatten)]
     server: Server,
+}
+
+/// A range of private addresses, or none.
+#[derive(Clone, Copy, Debug)]
+struct Private(Option<IpNet>);
+
+impl FromStr for Private {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let range = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        match text {
+            "none" => Ok(Private(None)),
+            text => {
+                range(text).map(|range| Private(Some(range))).ok_or("it must be an address, or a range like 10.0.0.0/8")
+            }
+        }
+    }
 }
 
 /// The most of one limit; None for what a host allows.
@@ -104,8 +131,8 @@ impl Tenant {
             Some(Setting::Default) => None,
             Some(Setting::Number(number)) => Some(number),
         };
-        let given = [self.max_running, self.runs_per_minute, self.max_waiting, self.weight];
-        let is_given = given.iter().any(Option::is_some) || !self.limit.is_empty();
+        let given = [self.max_running, self.runs_per_minute, self.max_waiting, self.weight, self.max_requests];
+        let is_given = given.iter().any(Option::is_some) || !self.limit.is_empty() || !self.private.is_empty();
         let limits =
             || was.limits.iter().filter(|(limit, _)| self.limit.iter().all(|Ceiling(given, _)| given != limit));
         let given_limits = || self.limit.iter().filter_map(|Ceiling(limit, most)| Some((*limit, (*most)?)));
@@ -115,16 +142,23 @@ impl Tenant {
             max_waiting: new(self.max_waiting, was.max_waiting),
             weight: new(self.weight, Some(was.weight)).unwrap_or(TenantSettings::default().weight),
             limits: limits().chain(given_limits()).collect(),
+            private: match self.private.is_empty() {
+                true => was.private.clone(),
+                false => self.private.iter().filter_map(|Private(range)| *range).collect::<Vec<_>>().into(),
+            },
+            max_requests: new(self.max_requests, was.max_requests),
         })
     }
 }
 
 fn told(tenant: &str, settings: &TenantSettings) -> String {
-    let TenantSettings { max_running, runs_per_minute, max_waiting, weight, limits } = settings;
+    let TenantSettings { max_running, runs_per_minute, max_waiting, weight, limits, private, max_requests } = settings;
     let shown = |limit: &Option<u32>| limit.map_or("none".to_owned(), |limit| limit.to_string());
     let limits: String = limits.iter().map(|(limit, most)| format!(", {limit} {}", limit.unit().write(most))).collect();
+    let requests = max_requests.map_or_else(String::new, |most| format!(", max-requests {most}"));
+    let private: String = private.iter().map(|range| format!(", private {range}")).collect();
     format!(
-        "tenant {tenant}: max-running {}, runs-per-minute {}, max-waiting {}, weight {weight}{limits}",
+        "tenant {tenant}: max-running {}, runs-per-minute {}, max-waiting {}, weight {weight}{requests}{limits}{private}",
         shown(max_running),
         shown(runs_per_minute),
         shown(max_waiting)

@@ -21,7 +21,9 @@ mod validate;
 
 pub use follow::{Followed, Job, Jobs};
 pub use group_of::{DEFAULT_GROUPS, group_of};
-pub use http::{HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Scheme, TokenHeader, TokenHeaderError};
+pub use http::{
+    Allowed, HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Ranges, Scheme, TokenHeader, TokenHeaderError,
+};
 pub use job_map::{GroupJobs, JobMap};
 pub use job_toml::JobFile;
 pub use limits::{Ceilings, Limit, Limits, MoreLimits, OverLimit, RunLimits, Unit};
@@ -34,6 +36,6 @@ pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
 pub use spec::{Digest, DigestError, JobId, JobSpec, Names, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};
 pub use stored::PassedOver;
-pub use tenants::{TenantSettings, Tenants, ceilings, check_tenant};
+pub use tenants::{TenantSettings, Tenants, check_tenant, settings_of};
 pub use term_rules::TermRules;
 pub use validate::SpecError;

@@ -4,14 +4,16 @@
 //! doesn't hold. This is what is asked for: the scheduler does it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::validate::{SpecError, cut};
-use super::{Ceilings, Limit};
+use super::{Ceilings, Limit, Ranges};
 
 /// What all tenants were set, at one moment. A tenant that isn't there has the defaults.
 pub type Tenants = Arc<BTreeMap<String, TenantSettings>>;
@@ -20,6 +22,9 @@ const MAX_RUNNING: RangeInclusive<u32> = 1..=10_000;
 const RUNS_PER_MINUTE: RangeInclusive<u32> = 1..=1_000_000;
 const MAX_WAITING: RangeInclusive<u32> = 1..=100_000;
 const WEIGHT: RangeInclusive<u32> = 1..=100;
+const MAX_REQUESTS: RangeInclusive<u32> = 1..=10_000;
+/// The most ranges of private addresses.
+const MAX_RANGES: usize = 32;
 /// The weight of a tenant that has no other.
 const DEFAULT_WEIGHT: u32 = 1;
 
@@ -38,6 +43,12 @@ pub struct TenantSettings {
     /// The most that one of its runs may have.
     #[serde(default, skip_serializing_if = "Ceilings::is_none")]
     pub limits: Ceilings,
+    /// The private addresses that its jobs' HTTP requests may reach, where their grants name what has one of them.
+    #[serde(default, skip_serializing_if = "Ranges::is_none")]
+    pub private: Ranges,
+    /// How many HTTP requests its runs have under way at once on a host, 1 to 10 000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_requests: Option<u32>,
 }
 
 impl Default for TenantSettings {
@@ -48,6 +59,8 @@ impl Default for TenantSettings {
             max_waiting: None,
             weight: DEFAULT_WEIGHT,
             limits: Ceilings::NONE,
+            private: Ranges::NONE,
+            max_requests: None,
         }
     }
 }
@@ -68,15 +81,17 @@ impl TenantSettings {
             max_waiting: read.count("max_waiting", MAX_WAITING)?,
             weight: read.count("weight", WEIGHT)?.unwrap_or(DEFAULT_WEIGHT),
             limits: read.limits()?,
+            private: read.private()?,
+            max_requests: read.count("max_requests", MAX_REQUESTS)?,
         };
         read.finish()?;
         Ok(settings)
     }
 }
 
-/// The most that a run of a tenant may have.
-pub fn ceilings(tenants: &Tenants, tenant: &str) -> Ceilings {
-    tenants.get(tenant).map_or(Ceilings::NONE, |settings| settings.limits.clone())
+/// What a tenant was set, or the defaults.
+pub fn settings_of(tenants: &Tenants, tenant: &str) -> TenantSettings {
+    tenants.get(tenant).cloned().unwrap_or_default()
 }
 
 /// A tenant's name, as part of a path.
@@ -128,13 +143,39 @@ impl Reader<'_> {
         set.iter().map(one).collect()
     }
 
+    fn private(&mut self) -> Result<Ranges, SpecError> {
+        let refuse = |value: &str, reason: &str| Err(refused(self.tenant, "private", value, reason));
+        let list = match self.fields.remove("private") {
+            None | Some(Value::Null) => return Ok(Ranges::NONE),
+            Some(Value::Array(list)) if list.len() <= MAX_RANGES => list,
+            Some(Value::Array(list)) => {
+                return refuse(&format!("{} ranges", list.len()), &format!("the limit is {MAX_RANGES}"));
+            }
+            Some(other) => return refuse(&other.to_string(), "it must be a list of ranges like `10.0.0.0/8`"),
+        };
+        let mut ranges = Vec::new();
+        for value in list {
+            match value.as_str().and_then(range) {
+                Some(range) => ranges.push(range),
+                None => return refuse(&value.to_string(), "it must be a range of addresses like `10.0.0.0/8`"),
+            }
+        }
+        Ok(ranges.into())
+    }
+
     fn finish(self) -> Result<(), SpecError> {
-        let known = "the settings are max_running, runs_per_minute, max_waiting, weight and limits";
+        let known =
+            "the settings are max_running, runs_per_minute, max_waiting, weight, limits, private and max_requests";
         match self.fields.iter().next() {
             None => Ok(()),
             Some((key, value)) => Err(refused(self.tenant, key, &value.to_string(), known)),
         }
     }
+}
+
+/// A range, or one address.
+fn range(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 fn subject(tenant: &str) -> String {
@@ -159,6 +200,7 @@ mod tests {
         let some = TenantSettings { max_running: Some(10_000), weight: 100, ..TenantSettings::default() };
         assert_eq!(read(r#"{"max_running": 10000, "max_waiting": null, "weight": 100}"#), Ok(some.clone()));
         let some = TenantSettings { limits: Ceilings::from_iter([(Limit::CpuMs, 500)]), ..some };
+        let some = TenantSettings { private: vec!["10.0.0.0/8".parse().unwrap()].into(), ..some };
         assert_eq!(read(&serde_json::to_string(&some).unwrap()), Ok(some));
     }
 
@@ -177,6 +219,10 @@ mod tests {
             r#"{"weight": 101}"#,
             r#"{"weight": [1, 2, 3]}"#,
             r#"{"weight": 2, "colour": "red"}"#,
+            r#"{"max_requests": 0}"#,
+            r#"{"private": "10.0.0.0/8"}"#,
+            r#"{"private": ["10.0.0.0/33"]}"#,
+            r#"{"private": [10]}"#,
             r#"{"limits": 3}"#,
             r#"{"limits": {"colour": 3}}"#,
             r#"{"limits": {"memory_bytes": 3}}"#,

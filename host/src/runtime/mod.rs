@@ -38,7 +38,7 @@ pub use self::instance::MAX_RESULT_BYTES;
 pub use self::lanes::{GuestThreads, Lanes};
 pub use self::prepared::{MAX_PREPARED, Prepared};
 pub use self::run::{End, Run, RunEnd, RunRequest};
-use crate::capability;
+use crate::capability::{self, Connections};
 pub use crate::capability::{Contenders, Interrupt, StateMode, StateWrite};
 use crate::clock::Clock;
 use crate::registry::Digest;
@@ -87,6 +87,7 @@ pub struct Runtime {
     /// One permit a slot of the pool.
     slots: Arc<Semaphore>,
     guests: Lanes,
+    connections: Arc<Connections>,
     clock: Arc<dyn Clock>,
 }
 
@@ -108,7 +109,8 @@ impl Runtime {
         ticker::start(&engine)?;
         let slots = Arc::new(Semaphore::new(settings.max_runs as usize));
         let (prepared, compiling) = (Mutex::default(), OneAtATime::default());
-        Ok(Arc::new(Runtime { settings, engine, linker, prepared, compiling, slots, guests: guests.into(), clock }))
+        let (guests, connections) = (guests.into(), Arc::default());
+        Ok(Arc::new(Runtime { settings, engine, linker, prepared, compiling, slots, guests, connections, clock }))
     }
 
     /// Checks a tenant's bytes against the world, compiles them and keeps the result. Takes processor time, for seconds

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::capability::{Contenders, Gate, Interrupt, StateMode, StateWrite};
 use crate::history::{LogSink, Usage};
-use crate::registry::{HttpGrants, JobId, RunLimits};
+use crate::registry::{HttpGrants, JobId, Ranges, RunLimits};
 
 /// One run: everything the guest is given.
 pub struct RunRequest {
@@ -29,6 +29,10 @@ pub struct RunRequest {
     pub config: BTreeMap<String, String>,
     /// Where it may send HTTP requests.
     pub http: HttpGrants,
+    /// The private addresses that they may reach.
+    pub private: Ranges,
+    /// How many its tenant's runs have under way at once; None for the default.
+    pub max_requests: Option<u32>,
     /// Asks for the queue of the election that the term belongs to.
     pub contenders: Contenders,
     /// What it may use.

@@ -15,7 +15,7 @@ use super::instance::{self, Guest};
 use super::prepared::Prepared;
 use super::run::{End, Run, RunEnd, RunRequest};
 use super::stops::{Stop, Stops};
-use crate::capability::{Grant, Grants, Host, Meter, RunLog};
+use crate::capability::{Connections, Grant, Grants, Host, HttpReach, Meter, RunLog};
 use crate::clock::Clock;
 use crate::history::Usage;
 use crate::registry::{Limit, RunLimits};
@@ -23,6 +23,7 @@ use crate::registry::{Limit, RunLimits};
 /// What a run needs of the runtime.
 struct Bench {
     engine: Engine,
+    connections: Arc<Connections>,
     slots: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
@@ -37,7 +38,12 @@ impl Runtime {
     /// Starts a run on the guests' threads, in a store of its own. It waits for a free slot first; that wait doesn't
     /// count as the run's time.
     pub fn start(&self, component: &Arc<Prepared>, request: RunRequest) -> Run {
-        let bench = Bench { engine: self.engine.clone(), slots: self.slots.clone(), clock: self.clock.clone() };
+        let bench = Bench {
+            engine: self.engine.clone(),
+            connections: self.connections.clone(),
+            slots: self.slots.clone(),
+            clock: self.clock.clone(),
+        };
         let component = component.clone();
         let inside = request.gate.enter();
         let (tell, ended) = oneshot::channel();
@@ -131,7 +137,13 @@ impl Bench {
             state_path: request.state_path,
             state_mode: request.state_mode,
             config: request.config,
-            http: request.http,
+            http: HttpReach {
+                grants: request.http,
+                private: request.private,
+                connections: self.connections.clone(),
+                tenant: grant.tenant.clone(),
+                max_requests: request.max_requests,
+            },
             contenders: request.contenders,
             interrupt: request.interrupt,
             log,

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::plan::Reason;
 use crate::clock::Clock;
-use crate::registry::{TenantSettings, Tenants};
+use crate::registry::{TenantSettings, Tenants, settings_of};
 
 /// How many times what is free a tenant of weight 1 may have.
 const SHARE: u64 = 4;
@@ -150,7 +150,7 @@ impl Turns {
         let mut book = self.book();
         let found = {
             let tenants = self.0.tenants.borrow();
-            book.first(|tenant| tenants.get(tenant).cloned().unwrap_or_default(), now)
+            book.first(|tenant| settings_of(&tenants, tenant), now)
         };
         match found {
             Ok(tenant) => {
@@ -178,8 +178,9 @@ impl Turns {
         });
     }
 
-    fn settings(&self, tenant: &str) -> TenantSettings {
-        self.0.tenants.borrow().get(tenant).cloned().unwrap_or_default()
+    /// What a tenant was set.
+    pub(super) fn settings(&self, tenant: &str) -> TenantSettings {
+        settings_of(&self.0.tenants.borrow(), tenant)
     }
 
     fn turn(&self, tenant: &str) -> Turn {

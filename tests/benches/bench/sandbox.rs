@@ -128,6 +128,8 @@ impl Host {
             state_mode: StateMode::Buffered,
             config: Default::default(),
             http: Default::default(),
+            private: Default::default(),
+            max_requests: None,
             contenders: Arc::new(|| Box::pin(ready(Ok(Vec::new())))),
             limits: Limits::SCHEDULED.of_run(true, &Ceilings::NONE),
             log: Arc::new(|_| {}),

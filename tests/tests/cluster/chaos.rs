@@ -94,6 +94,7 @@ impl Chaos {
             NAMES.iter().zip(&proxies).map(|(name, proxy)| (*name, proxy.connect_string())).collect();
         let mut cluster = Cluster::start_through("/silverback", TIMEOUT, &ways);
         let target = Target::start(TOKEN_HEADER).unwrap();
+        cluster.let_reach_this_machine("acme");
         cluster.apply(&job::sending_scribe(&target.origin(), ""));
         cluster.await_leader("a first leader", JOB, SOON, |_| true);
         Chaos { cluster, proxies, server, target, witnesses: Witnesses::of(JOB), chance }

@@ -27,6 +27,7 @@ fn a_thawed_leader_writes_nothing_more_and_stands_again() {
     let server = ZooKeeperServer::start().unwrap();
     let target = Target::start(TOKEN_HEADER).unwrap();
     let mut cluster = Cluster::start(&server.connect_string(), TIMEOUT, &["a", "b", "c"]);
+    cluster.let_reach_this_machine("acme");
     cluster.apply(&job::sending_scribe(&target.origin(), ""));
     let mut tokens = Vec::new();
     for _ in 0..soak::times(2, 20) {

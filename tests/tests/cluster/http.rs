@@ -82,6 +82,7 @@ fn plain_server() -> String {
 #[track_caller]
 fn call(cluster: &mut Cluster, name: &str, allow: &str, config: &str) -> RunRow {
     let job = format!("acme/{name}");
+    cluster.let_reach_this_machine("acme");
     cluster.apply(&job::calling(name, allow, config));
     cluster.await_leader(&format!("a leader for {job}"), &job, SOON, |_| true);
     cluster.cli().ok(&["trigger", &job]);
@@ -143,6 +144,7 @@ fn after_a_handover_the_target_refuses_the_token_of_the_earlier_term() {
     let mut cluster = Cluster::start(&server.connect_string(), Duration::from_secs(6), &["a", "b"]);
     let target = FencedTarget::start(cluster.dir());
     let config = format!("method = \"PUT\"\nbody = \"news\"\nurl = \"{}\"\n", target.url());
+    cluster.let_reach_this_machine("acme");
     cluster.apply(&job::calling_leader("caller", &target.origin(), &config));
     let first = cluster.await_leader("a first leader", CALLER, SOON, |_| true);
     await_written(&mut cluster, first.token);
@@ -158,6 +160,7 @@ fn after_a_handover_the_target_refuses_the_token_of_the_earlier_term() {
 fn the_token_goes_out_under_the_name_that_the_job_gives_it() {
     let mut cluster = Cluster::embedded();
     let target = Target::start("fencing-token").unwrap();
+    cluster.let_reach_this_machine("acme");
     cluster.apply(&job::sending_scribe(&target.origin(), "token_header = \"Fencing-Token\"\n"));
     let leader = cluster.await_leader("a leader", "acme/scribe", SOON, |_| true);
     let taken = await_that("a request", SOON, || target.taken(), |taken| !taken.is_empty());
@@ -178,6 +181,7 @@ fn the_example_mirror_copies_each_change_to_its_target() {
         .replace("../target/wasm32-wasip2/release/mirror.wasm", &component);
     assert_ne!(here, text.replace("127.0.0.1:8080", &target.authority), "{text}");
     cluster.apply(&here);
+    cluster.let_reach_this_machine("desk");
     let leader = cluster.await_leader("a leader", MIRROR, SOON, |_| true);
     for value in ["{\"ZINC\":2710.5}", "{\"ZINC\":2711.0}"] {
         cluster.cli().ok(&["state", "set", MIRROR, "source", value]);

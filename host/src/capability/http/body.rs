@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::{Outlet, error};
+use super::{Outlet, Room, error};
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Error>>>;
 
@@ -62,17 +61,12 @@ pub(super) struct Answer {
     silence: Duration,
     until_silence: Pin<Box<Sleep>>,
     until_end: Pin<Box<Sleep>>,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl Answer {
     /// A body that may be silent for `silence` at most, and must be at its end when `until_end` is.
-    pub(super) fn new(
-        body: Incoming,
-        silence: Duration,
-        until_end: Pin<Box<Sleep>>,
-        room: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(super) fn new(body: Incoming, silence: Duration, until_end: Pin<Box<Sleep>>, room: Room) -> Self {
         Answer { body, silence, until_silence: Box::pin(sleep(silence)), until_end, _room: room }
     }
 }

@@ -2,15 +2,17 @@
 //!
 //! A guest's requests have one way out, [`Outlet`]: it compares scheme, host and port with the grants, asks the gate, and
 //! writes the token's header, which the guest itself can't set. No redirect is followed: the guest gets it as it is, and
-//! asks again for where it leads. The types of `wasi:http` are those of wasmtime-wasi-http. It doesn't know which address
-//! a name has, nor what the guest says to its target.
+//! asks again for where it leads. What a name stands for is looked at before it is connected to. The types of `wasi:http` are
+//! those of wasmtime-wasi-http. It doesn't know what the guest says to its target.
 
 mod body;
+mod connections;
 mod error;
 mod send;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,13 +27,15 @@ use wasmtime_wasi_http::{
     WasiHttpHooks,
 };
 
+pub use self::connections::Connections;
+use self::connections::Place;
 use self::send::{Ending, Sending, send};
 use super::gate::Gate;
 use super::logging::RunLog;
 use super::meter::Meter;
 use super::state::PATIENCE;
 use crate::history::LogLevel;
-use crate::registry::{HttpGrants, Origin, Scheme};
+use crate::registry::{HttpGrants, Origin, Ranges, Scheme};
 
 /// The most requests of one run at once; the next one is refused. A request lasts until its response is read or dropped.
 pub const MAX_REQUESTS: usize = 16;
@@ -50,9 +54,24 @@ const BODY_CHUNK_BYTES: usize = 16 * 1024;
 /// The context of the lines in the run's log.
 const CONTEXT: &str = "http";
 
+/// Where a run may send requests, and how many.
+#[derive(Clone)]
+pub struct HttpReach {
+    /// What its job was granted.
+    pub grants: HttpGrants,
+    /// The private addresses that its tenant was granted.
+    pub private: Ranges,
+    /// Those that are under way on this host.
+    pub connections: Arc<Connections>,
+    /// Whose they are.
+    pub tenant: String,
+    /// How many its tenant may have; None for the default.
+    pub max_requests: Option<u32>,
+}
+
 /// One run's side of `wasi:http`. Most runs send nothing, so it is made when it is first asked for.
 pub(super) struct Http {
-    grants: HttpGrants,
+    reach: HttpReach,
     gate: Arc<Gate>,
     log: Arc<RunLog>,
     meter: Arc<Meter>,
@@ -61,8 +80,8 @@ pub(super) struct Http {
 
 impl Http {
     /// For a run under `gate` with these grants; what is denied is told in `log`.
-    pub(super) fn new(grants: HttpGrants, gate: Arc<Gate>, log: Arc<RunLog>, meter: Arc<Meter>) -> Self {
-        Http { grants, gate, log, meter, open: None }
+    pub(super) fn new(reach: HttpReach, gate: Arc<Gate>, log: Arc<RunLog>, meter: Arc<Meter>) -> Self {
+        Http { reach, gate, log, meter, open: None }
     }
 
     pub(super) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
@@ -71,11 +90,11 @@ impl Http {
     }
 
     fn open(&mut self) -> &mut (WasiHttpCtx, Hooks) {
-        let Http { grants, gate, log, meter, open } = self;
+        let Http { reach, gate, log, meter, open } = self;
         open.get_or_insert_with(|| {
             let mut ctx = WasiHttpCtx::new();
             ctx.set_field_size_limit(MAX_HEAD_BYTES);
-            (ctx, Hooks(Outlet::new(grants.clone(), gate.clone(), log.clone(), meter.clone())))
+            (ctx, Hooks(Outlet::new(Arc::new(reach.clone()), gate.clone(), log.clone(), meter.clone())))
         })
     }
 }
@@ -89,9 +108,15 @@ impl Drop for Http {
     }
 }
 
+/// One request's room, until it is dropped.
+struct Room {
+    _of_run: OwnedSemaphorePermit,
+    _of_tenant: Place,
+}
+
 /// The only way out of one run.
 struct Outlet {
-    grants: HttpGrants,
+    reach: Arc<HttpReach>,
     token_header: HeaderName,
     gate: Arc<Gate>,
     log: Arc<RunLog>,
@@ -102,11 +127,11 @@ struct Outlet {
 }
 
 impl Outlet {
-    fn new(grants: HttpGrants, gate: Arc<Gate>, log: Arc<RunLog>, meter: Arc<Meter>) -> Arc<Self> {
+    fn new(reach: Arc<HttpReach>, gate: Arc<Gate>, log: Arc<RunLog>, meter: Arc<Meter>) -> Arc<Self> {
         let token_header =
-            HeaderName::from_bytes(grants.token_header.as_str().as_bytes()).expect("the registry took the name");
+            HeaderName::from_bytes(reach.grants.token_header.as_str().as_bytes()).expect("the registry took the name");
         let (room, ended) = (Arc::new(Semaphore::new(MAX_REQUESTS)), AtomicBool::new(false));
-        Arc::new(Outlet { grants, token_header, gate, log, meter, room, ended })
+        Arc::new(Outlet { reach, token_header, gate, log, meter, room, ended })
     }
 
     /// The one check of where a request goes: gives the target, which is what is connected to and nothing else.
@@ -115,7 +140,7 @@ impl Outlet {
             return self.deny(&format!("method CONNECT to `{}` is denied: it would make a tunnel", request.uri()));
         }
         match origin(request.uri()) {
-            Some(origin) if self.grants.allows(&origin) => Ok(origin),
+            Some(origin) if self.reach.grants.allows(&origin) => Ok(origin),
             Some(origin) => {
                 self.deny(&format!("request to `{origin}` is denied: the job's http.allow doesn't name it"))
             }
@@ -123,14 +148,34 @@ impl Outlet {
         }
     }
 
-    fn deny(&self, why: &str) -> Result<Origin, Error> {
+    /// The addresses of a target that may be reached: what is connected to is what was looked at, and no name is looked up twice.
+    fn reachable(&self, target: &Origin, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
+        let (allowed, denied): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|address| self.reach.private.allow(address.ip()));
+        match denied.first() {
+            Some(private) if allowed.is_empty() => {
+                let (address, tenant) = (private.ip(), &self.reach.tenant);
+                self.deny(&format!(
+                    "request to `{target}` is denied: its address {address} is none of the public Internet, and tenant \
+                     `{tenant}` was not granted it (silverback tenant {tenant} --private {address})"
+                ))
+            }
+            Some(_) | None => Ok(allowed),
+        }
+    }
+
+    fn deny<T>(&self, why: &str) -> Result<T, Error> {
         self.log.say(LogLevel::Warn, CONTEXT, why);
         Err(Error::HttpRequestDenied)
     }
 
-    /// Takes room for one more request.
-    fn enter(&self) -> Result<OwnedSemaphorePermit, Error> {
-        self.room.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)
+    /// Takes room for one more request: of the run, and of its tenant.
+    fn enter(&self) -> Result<Room, Error> {
+        let full = || Error::ConnectionLimitReached;
+        let of_run = self.room.clone().try_acquire_owned().map_err(|_| full())?;
+        let HttpReach { connections, tenant, max_requests, .. } = self.reach.as_ref();
+        let of_tenant = connections.enter(tenant, *max_requests).ok_or_else(full)?;
+        Ok(Room { _of_run: of_run, _of_tenant: of_tenant })
     }
 
     /// Waits until an effect may pass.

@@ -84,7 +84,7 @@ async fn begin(
     options: &RequestOptions,
 ) -> Result<Exchange, Error> {
     outlet.pass().await?;
-    let connecting = timeout(bounded(options.connect_timeout, MAX_CONNECT_TIME), connect(target));
+    let connecting = timeout(bounded(options.connect_timeout, MAX_CONNECT_TIME), connect(outlet, target));
     let stream = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
@@ -125,10 +125,11 @@ async fn finish(connection: Connection, inside: Inside) -> Result<(), Error> {
     Ok(())
 }
 
-async fn connect(target: &Origin) -> Result<Stream, Error> {
+async fn connect(outlet: &Outlet, target: &Origin) -> Result<Stream, Error> {
     let host = target.host().trim_matches(['[', ']']);
-    let addresses: Vec<SocketAddr> =
+    let found: Vec<SocketAddr> =
         lookup_host((host, target.port())).await.map_err(|found| error::name(&found))?.collect();
+    let addresses = outlet.reachable(target, found)?;
     let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|found| error::connect(&found))?;
     // Small requests wait for no more bytes to come.
     let _ = stream.set_nodelay(true);

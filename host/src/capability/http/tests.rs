@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::capability::fakes::{FakeClock, TOKEN, collect, term, unmetered};
+use crate::capability::fakes::{FakeClock, TOKEN, collect, reach, term, unmetered};
 use crate::history::LogLine;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -69,13 +69,23 @@ struct Caller {
     lines: Arc<Mutex<Vec<LogLine>>>,
 }
 
+/// Where all targets of these tests are.
+fn loopback() -> Ranges {
+    vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()].into()
+}
+
 fn caller(allow: &[&str]) -> Caller {
+    caller_reaching(allow, loopback())
+}
+
+fn caller_reaching(allow: &[&str], private: Ranges) -> Caller {
     let clock = FakeClock::new();
     let (gate, _) = term(clock.clone(), Duration::from_secs(60));
     let (sink, lines) = collect();
     let log = RunLog::new("acme/job/1".to_owned(), 1, sink, clock, usize::MAX);
     let allow = allow.iter().map(|origin| origin.parse().unwrap()).collect();
-    let http = Http::new(HttpGrants { allow, ..HttpGrants::default() }, gate.clone(), log, unmetered());
+    let grants = HttpGrants { allow, ..HttpGrants::default() };
+    let http = Http::new(reach(grants, private), gate.clone(), log, unmetered());
     Caller { http, gate, lines }
 }
 
@@ -310,4 +320,32 @@ async fn a_body_breaks_off_and_does_not_end_when_its_run_or_its_term_does() {
         seen("<closed>").await;
         assert!(!mute.seen()[0].contains("\r\n0\r\n"), "it looks whole: {:?}", mute.seen());
     }
+}
+
+/// DNS rebinding, and a redirect to the metadata of a cloud: the address counts, whatever it is called.
+#[tokio::test]
+async fn a_private_address_is_denied_under_whatever_name_unless_it_is_granted() {
+    let target = Target::start(OK).await;
+    let (_, port) = target.authority.split_once(':').unwrap();
+    let origins = [
+        format!("http://localhost:{port}"),
+        format!("http://127.0.0.1:{port}"),
+        format!("http://[::ffff:127.0.0.1]:{port}"),
+    ];
+    for origin in &origins {
+        let mut stranger = caller_reaching(&[origin], Ranges::NONE);
+        assert!(
+            matches!(stranger.sending(request(&format!("{origin}/"))).await, Err(Error::HttpRequestDenied)),
+            "{origin}"
+        );
+        let said = stranger.lines.lock().unwrap()[0].message.clone();
+        assert!(
+            said.contains("is none of the public Internet") && said.contains("silverback tenant acme --private"),
+            "{said}"
+        );
+        let mut friend =
+            caller_reaching(&[origin], vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()].into());
+        assert!(friend.sending(request(&format!("{origin}/"))).await.is_ok(), "{origin}");
+    }
+    assert_eq!(target.seen().len(), origins.len(), "nobody was called who must not be");
 }

@@ -46,6 +46,8 @@ impl Bench {
             state_mode: StateMode::Buffered,
             config: Default::default(),
             http: self.http.clone(),
+            private: vec!["127.0.0.0/8".parse().unwrap()].into(),
+            max_requests: None,
             contenders: alone(),
             limits: self.limits.of_run(true, &Ceilings::NONE),
             log: collect().0,

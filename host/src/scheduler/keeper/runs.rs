@@ -6,7 +6,6 @@ use super::Keeper;
 use super::writes::{End, Then};
 use crate::candidacy::for_guests;
 use crate::history::{Outcome, RunHandle, RunRecord};
-use crate::registry::ceilings;
 use crate::runtime::{self, Interrupt, RunEnd, RunRequest, StateMode};
 use crate::scheduler::desk::{Desk, Event};
 use crate::scheduler::plan::{self, Begin, Phase, StopReason};
@@ -61,6 +60,7 @@ impl Keeper {
 
     fn request(&self, record: RunRecord, kept: &RunHandle, interrupt: Interrupt, desk: &Desk) -> RunRequest {
         let spec = &self.job.spec;
+        let settings = desk.scheduling.turns.settings(&spec.id.tenant);
         RunRequest {
             job: spec.id.clone(),
             run: record.run,
@@ -71,7 +71,9 @@ impl Keeper {
             state_mode: StateMode::Buffered,
             config: spec.config.clone(),
             http: spec.http.clone(),
-            limits: spec.limits.of_run(true, &ceilings(&desk.scheduling.turns.tenants().borrow(), &spec.id.tenant)),
+            private: settings.private,
+            max_requests: settings.max_requests,
+            limits: spec.limits.of_run(true, &settings.limits),
             log: kept.log_sink(),
             interrupt,
             contenders: for_guests(desk.gate.session().clone(), election_of(desk.gate.contender())),

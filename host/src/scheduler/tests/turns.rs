@@ -4,12 +4,19 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::capability::fakes::FakeClock;
-use crate::registry::{Ceilings, TenantSettings, Tenants};
+use crate::registry::{Ceilings, Ranges, TenantSettings, Tenants};
 use crate::scheduler::plan::Reason;
 use crate::scheduler::turns::{Asked, Ticket, Turn};
 
-const PLAIN: TenantSettings =
-    TenantSettings { max_running: None, runs_per_minute: None, max_waiting: None, weight: 1, limits: Ceilings::NONE };
+const PLAIN: TenantSettings = TenantSettings {
+    max_running: None,
+    runs_per_minute: None,
+    max_waiting: None,
+    weight: 1,
+    limits: Ceilings::NONE,
+    private: Ranges::NONE,
+    max_requests: None,
+};
 
 struct Host {
     turns: Turns,

@@ -1,6 +1,8 @@
 //! Where a job may send HTTP requests, and under which header its token goes with them.
 //!
-//! It compares names. It sends nothing, and doesn't know which address a name has.
+//! It compares names and addresses. It sends nothing, and doesn't know which address a name has.
+
+mod addresses;
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -9,6 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::addresses::Ranges;
 use super::validate;
 
 /// The most origins of one job.
@@ -45,7 +48,7 @@ const TAKEN_HEADERS: [&str; 17] = [
 pub struct HttpGrants {
     /// Where requests may go; nowhere else.
     #[serde(default)]
-    pub allow: Vec<Origin>,
+    pub allow: Vec<Allowed>,
     /// The header that carries the fencing token in each of them.
     #[serde(default)]
     pub token_header: TokenHeader,
@@ -54,7 +57,7 @@ pub struct HttpGrants {
 impl HttpGrants {
     /// Whether requests to `origin` are granted.
     pub fn allows(&self, origin: &Origin) -> bool {
-        self.allow.contains(origin)
+        self.allow.iter().any(|allowed| allowed.covers(origin))
     }
 }
 
@@ -93,6 +96,66 @@ pub struct Origin {
     scheme: Scheme,
     host: String,
     port: u16,
+}
+
+/// What a grant names: one origin, or with `*.` before the host's name the origins of all names below it, and not its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Allowed {
+    origin: Origin,
+    below: bool,
+}
+
+impl Allowed {
+    fn covers(&self, origin: &Origin) -> bool {
+        let Origin { scheme, host, port } = &self.origin;
+        let is_host = match self.below {
+            false => origin.host == *host,
+            true => origin.host.strip_suffix(host.as_str()).is_some_and(|below| below.ends_with('.')),
+        };
+        is_host && origin.scheme == *scheme && origin.port == *port
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let Some((scheme, name)) = text.split_once("://*.") else {
+            return Ok(Allowed { origin: Origin::parse(text)?, below: false });
+        };
+        let origin = Origin::parse(&format!("{scheme}://{name}"))?;
+        if !origin.host.contains('.') || origin.host.ends_with(|last: char| last.is_ascii_digit()) {
+            return Err("its wildcard must stand before a name of two parts or more, like `*.example.com`");
+        }
+        Ok(Allowed { origin, below: true })
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Origin { scheme, host, port } = &self.origin;
+        let below = if self.below { "*." } else { "" };
+        write!(f, "{}://{below}{host}:{port}", scheme.name())
+    }
+}
+
+impl FromStr for Allowed {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        Allowed::parse(text).map_err(|reason| OriginError { value: validate::cut(text), reason })
+    }
+}
+
+impl TryFrom<String> for Allowed {
+    type Error = OriginError;
+
+    fn try_from(text: String) -> Result<Self, OriginError> {
+        text.parse()
+    }
+}
+
+impl From<Allowed> for String {
+    fn from(allowed: Allowed) -> Self {
+        allowed.to_string()
+    }
 }
 
 /// Text that names no origin, and why.
@@ -144,8 +207,9 @@ impl Origin {
         if host.is_empty() {
             return Err("it names no host");
         }
-        Origin::new(scheme, host, port)
-            .ok_or("its host must be a name, an IPv4 address or an IPv6 address in brackets, without wildcards")
+        Origin::new(scheme, host, port).ok_or(
+            "its host must be a name, an IPv4 address or an IPv6 address in brackets; a `*.` may stand before a name",
+        )
     }
 }
 
@@ -274,6 +338,29 @@ mod tests {
         for other in ["http://a.example:443", "https://b.a.example", "https://a.example:8443", "https://a.exampl"] {
             assert!(!allows(other), "{other}");
         }
-        assert!(!HttpGrants::default().allows(&grants.allow[0]), "nothing is granted by default");
+        assert!(!HttpGrants::default().allows(&"https://a.example".parse().unwrap()), "nothing is granted by default");
+    }
+
+    #[test]
+    fn a_wildcard_is_for_the_names_below_and_for_nothing_else() {
+        let grants = HttpGrants { allow: vec!["https://*.Example.com:8443".parse().unwrap()], ..HttpGrants::default() };
+        assert_eq!(grants.allow[0].to_string(), "https://*.example.com:8443");
+        let allows = |text: &str| grants.allows(&text.parse().unwrap());
+        assert!(allows("https://a.example.com:8443") && allows("https://b.a.example.com:8443"));
+        for other in [
+            "https://example.com:8443",
+            "https://badexample.com:8443",
+            "https://a.example.com",
+            "http://a.example.com:8443",
+        ] {
+            assert!(!allows(other), "{other}");
+        }
+        let refused = |text: &str| text.parse::<Allowed>().unwrap_err().reason;
+        for text in ["https://*.com", "https://*.0.0.1", "https://*.10.0.0.1"] {
+            assert!(refused(text).starts_with("its wildcard must stand before"), "{text}");
+        }
+        for text in ["https://*", "https://a.*.com", "https://*.*.com", "https://*example.com"] {
+            assert!(refused(text).starts_with("its host must be a name"), "{text}");
+        }
     }
 }
