@@ -53,7 +53,12 @@ enum Command {
     Next(next::Next),
     /// What a host has its children do
     #[command(hide = true)]
-    CompileComponent { cpu_seconds: u64, memory_bytes: u64 },
+    CompileComponent {
+        cpu_seconds: u64,
+        memory_bytes: u64,
+        #[arg(long)]
+        metered: bool,
+    },
     /// Show what a job's runs said
     Logs(logs::Logs),
     /// Make the leader of a job's election give up leadership
@@ -139,8 +144,8 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let done = match cli.command {
-        Command::CompileComponent { cpu_seconds, memory_bytes } => {
-            return Ok(runtime::compile_for_parent(CompileLimits { cpu_seconds, memory_bytes }));
+        Command::CompileComponent { cpu_seconds, memory_bytes, metered } => {
+            return Ok(runtime::compile_for_parent(CompileLimits { cpu_seconds, memory_bytes }, metered));
         }
         Command::Up(up) => up.run(),
         Command::Apply(apply) => apply.run(),

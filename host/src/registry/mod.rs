@@ -33,7 +33,7 @@ pub use policies::{
     Retry, RetryOn, RetrySpec,
 };
 pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
-pub use spec::{Digest, DigestError, JobId, JobSpec, Names, OnReturn, Trigger};
+pub use spec::{Build, Digest, DigestError, JobId, JobSpec, Names, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};
 pub use stored::PassedOver;
 pub use tenants::{TenantSettings, Tenants, check_tenant, settings_of};

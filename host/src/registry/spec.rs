@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::misfit;
 use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
-use super::{HttpGrants, KeptPolicies, Limits, Pause, ScheduleSpec};
+use super::{HttpGrants, KeptPolicies, Limit, Limits, Pause, ScheduleSpec};
 
 /// A job's full name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -123,6 +123,21 @@ fn from_hex(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
+/// A component, as it is compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Build {
+    /// Which.
+    pub digest: Digest,
+    /// It counts what it executes, for a job with a limit of fuel.
+    pub metered: bool,
+}
+
+impl From<Digest> for Build {
+    fn from(digest: Digest) -> Self {
+        Build { digest, metered: false }
+    }
+}
+
 /// What a job is: a component, when it runs, and what it may use. Valid by construction once it came through
 /// the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +164,11 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// What runs, as it is compiled.
+    pub fn build(&self) -> Build {
+        Build { digest: self.component.clone(), metered: self.limits.get(Limit::Fuel).is_some() }
+    }
+
     /// Everything that must hold before a job is stored, whoever sent it.
     ///
     /// # Errors

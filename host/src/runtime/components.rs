@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::{AdmissionError, Prepared, Runtime};
 use crate::artifact::{ArtifactError, Artifacts};
-use crate::registry::Digest;
+use crate::registry::{Build, Digest};
 
 /// Asks the other hosts for a component's bytes; None where nobody has them.
 pub type AskPeers = Arc<dyn Fn(Digest) -> BoxFuture<'static, Option<Bytes>> + Send + Sync>;
@@ -52,19 +52,20 @@ impl Components {
         &self.runtime
     }
 
-    /// The component, compiled and linked. The first call for a digest compiles it.
+    /// The component, compiled and linked. The first call for a build compiles it.
     ///
     /// # Errors
     /// [`ComponentError`].
-    pub async fn prepared(&self, digest: &Digest) -> Result<Arc<Prepared>, ComponentError> {
-        if let Some(ready) = self.runtime.prepared(digest) {
+    pub async fn prepared(&self, build: &Build) -> Result<Arc<Prepared>, ComponentError> {
+        if let Some(ready) = self.runtime.prepared(build) {
             return Ok(ready);
         }
+        let digest = &build.digest;
         let bytes = match self.artifacts.get(digest).await? {
             Some(bytes) => bytes,
             None => self.fetch(digest).await?,
         };
-        let (runtime, wanted) = (self.runtime.clone(), digest.clone());
+        let (runtime, wanted) = (self.runtime.clone(), build.clone());
         let compiled = tokio::task::spawn_blocking(move || runtime.prepare(&wanted, &bytes)).await;
         let compiled = compiled.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         compiled.map_err(|source| ComponentError::Unfit { digest: digest.clone(), source })

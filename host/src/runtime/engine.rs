@@ -35,22 +35,29 @@ const PROBE: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01";
 /// [`StartError`] where the address space, about 4 GiB a run, can't be reserved. There is no fallback: without the pool
 /// every promise on speed and memory would quietly not hold.
 pub(super) fn engine(max_runs: u32) -> Result<Engine, StartError> {
-    let mut config = config();
+    let mut config = config(false);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_runs)));
     let engine = Engine::new(&config).map_err(|error| StartError::Pool { max_runs, detail: chain(&error) })?;
     probe(&engine).map_err(|error| StartError::Probe { detail: chain(&error) })?;
     Ok(engine)
 }
 
-/// An engine that makes the same code, and has no room to run it.
-pub(super) fn compiler() -> wasmtime::Result<Engine> {
-    Engine::new(&config())
+/// An engine whose guests count what they execute. It finds room for each run as it comes, which is slower; the limits of a run
+/// are the same.
+pub(super) fn metered() -> wasmtime::Result<Engine> {
+    Engine::new(&config(true))
 }
 
-fn config() -> Config {
+/// An engine that makes the same code, and has no room to run it.
+pub(super) fn compiler(metered: bool) -> wasmtime::Result<Engine> {
+    Engine::new(&config(metered))
+}
+
+fn config(metered: bool) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
+        .consume_fuel(metered)
         .memory_init_cow(true)
         .max_wasm_stack(MAX_WASM_STACK_BYTES)
         .async_stack_size(ASYNC_STACK_BYTES)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
@@ -49,11 +49,15 @@ impl WasiHttpView for Guest {
 }
 
 /// A fresh store, with every limit set.
-pub(super) fn store(engine: &Engine, host: Host, limits: &RunLimits, stops: Stops) -> Store<Guest> {
-    let mut store = Store::new(engine, Guest { host, memory: Limiter::new(*limits) });
+pub(super) fn store(component: &Prepared, host: Host, limits: &RunLimits, stops: Stops) -> Store<Guest> {
+    let mut store = Store::new(component.engine(), Guest { host, memory: Limiter::new(*limits) });
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(limits.size(Limit::CallBytes));
     store.set_max_component_handles(limits.size(Limit::Handles));
+    if component.is_metered() {
+        let fuel = limits.get(Limit::Fuel).unwrap_or(u64::MAX);
+        store.set_fuel(fuel).expect("its engine counts");
+    }
     store.set_epoch_deadline(1);
     // Clocks are compared, ticks are not counted: a ticker that was held up must not stretch a limit.
     store.epoch_deadline_callback(move |_| match stops.due_inside() {

@@ -22,7 +22,7 @@ mod trap;
 mod verdict;
 mod world;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
@@ -41,7 +41,7 @@ pub use self::run::{End, Run, RunEnd, RunRequest};
 use crate::capability::{self, Connections};
 pub use crate::capability::{Contenders, Interrupt, StateMode, StateWrite};
 use crate::clock::Clock;
-use crate::registry::Digest;
+use crate::registry::{Build, Digest};
 
 /// How many runs a host has at once, where the operator says nothing.
 pub const DEFAULT_MAX_RUNS: u32 = 1000;
@@ -77,11 +77,28 @@ pub struct Admission {
     pub exports: Vec<String>,
 }
 
-/// The engine, what was compiled for it, and room for runs.
-pub struct Runtime {
-    settings: RuntimeSettings,
+/// An engine, and what components are linked to.
+struct Ground {
     engine: Engine,
     linker: Linker<Guest>,
+}
+
+impl Ground {
+    fn new(engine: Engine) -> Result<Self, StartError> {
+        let mut linker = Linker::new(&engine);
+        capability::add_to_linker(&mut linker, Guest::host)
+            .map_err(|error| StartError::Link { detail: engine::chain(&error) })?;
+        ticker::start(&engine)?;
+        Ok(Ground { engine, linker })
+    }
+}
+
+/// The engines, what was compiled for them, and room for runs.
+pub struct Runtime {
+    settings: RuntimeSettings,
+    plain: Ground,
+    /// Made for the first job that has a limit of fuel.
+    metered: OnceLock<Ground>,
     prepared: Mutex<prepared::Cache>,
     compiling: OneAtATime,
     /// One permit a slot of the pool.
@@ -102,15 +119,12 @@ impl Runtime {
         guests: impl Into<Lanes>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Runtime>, StartError> {
-        let engine = engine::engine(settings.max_runs)?;
-        let mut linker = Linker::new(&engine);
-        capability::add_to_linker(&mut linker, Guest::host)
-            .map_err(|error| StartError::Link { detail: engine::chain(&error) })?;
-        ticker::start(&engine)?;
+        let plain = Ground::new(engine::engine(settings.max_runs)?)?;
         let slots = Arc::new(Semaphore::new(settings.max_runs as usize));
         let (prepared, compiling) = (Mutex::default(), OneAtATime::default());
         let (guests, connections) = (guests.into(), Arc::default());
-        Ok(Arc::new(Runtime { settings, engine, linker, prepared, compiling, slots, guests, connections, clock }))
+        let metered = OnceLock::new();
+        Ok(Arc::new(Runtime { settings, plain, metered, prepared, compiling, slots, guests, connections, clock }))
     }
 
     /// Checks a tenant's bytes against the world, compiles them and keeps the result. Takes processor time, for seconds
@@ -119,12 +133,8 @@ impl Runtime {
     /// # Errors
     /// [`AdmissionError`], in words for whoever built the component.
     pub fn admit(&self, bytes: &[u8]) -> Result<Admission, AdmissionError> {
-        let prepared = self.prepare_as(Digest::of(bytes), bytes)?;
-        Ok(Admission {
-            digest: prepared.digest().clone(),
-            imports: prepared.imports(&self.engine),
-            exports: prepared.exports(&self.engine),
-        })
+        let prepared = self.prepare_as(Digest::of(bytes).into(), bytes)?;
+        Ok(Admission { digest: prepared.digest().clone(), imports: prepared.imports(), exports: prepared.exports() })
     }
 
     /// A component that was admitted, here or on another host, ready to run. Takes processor time unless it is kept
@@ -132,33 +142,48 @@ impl Runtime {
     ///
     /// # Errors
     /// [`AdmissionError::WrongDigest`] where the bytes are not what they are called; the others of [`Runtime::admit`].
-    pub fn prepare(&self, digest: &Digest, bytes: &[u8]) -> Result<Arc<Prepared>, AdmissionError> {
-        if let Some(prepared) = self.prepared(digest) {
+    pub fn prepare(&self, build: &Build, bytes: &[u8]) -> Result<Arc<Prepared>, AdmissionError> {
+        if let Some(prepared) = self.prepared(build) {
             return Ok(prepared);
         }
         let found = Digest::of(bytes);
-        if found != *digest {
-            return Err(AdmissionError::WrongDigest { wanted: digest.clone(), found });
+        if found != build.digest {
+            return Err(AdmissionError::WrongDigest { wanted: build.digest.clone(), found });
         }
-        self.prepare_as(found, bytes)
+        self.prepare_as(build.clone(), bytes)
     }
 
     /// A component that is kept compiled.
-    pub fn prepared(&self, digest: &Digest) -> Option<Arc<Prepared>> {
-        self.cache().get(digest)
+    pub fn prepared(&self, build: &Build) -> Option<Arc<Prepared>> {
+        self.cache().get(build)
     }
 
-    fn prepare_as(&self, digest: Digest, bytes: &[u8]) -> Result<Arc<Prepared>, AdmissionError> {
-        self.compiling.each(&digest, || {
-            if let Some(prepared) = self.prepared(&digest) {
+    fn prepare_as(&self, build: Build, bytes: &[u8]) -> Result<Arc<Prepared>, AdmissionError> {
+        self.compiling.each(&build, || {
+            if let Some(prepared) = self.prepared(&build) {
                 return Ok(prepared);
             }
             let RuntimeSettings { compiler, max_component_bytes, .. } = &self.settings;
-            let component = compiler.component(&self.engine, &digest, bytes, *max_component_bytes)?;
-            let prepared = Prepared::new(digest.clone(), admission::link(&self.linker, &component)?);
+            let Ground { engine, linker } = self.ground(build.metered)?;
+            let component = compiler.component(engine, &build, bytes, *max_component_bytes)?;
+            let prepared = Prepared::new(build.clone(), admission::link(linker, &component)?);
             self.cache().insert(prepared.clone());
             Ok(prepared)
         })
+    }
+
+    fn ground(&self, metered: bool) -> Result<&Ground, AdmissionError> {
+        if !metered {
+            return Ok(&self.plain);
+        }
+        if let Some(ground) = self.metered.get() {
+            return Ok(ground);
+        }
+        let failed = |detail: String| AdmissionError::Compiler { detail };
+        let engine = engine::metered().map_err(|error| failed(engine::chain(&error)))?;
+        let ground = Ground::new(engine).map_err(|error| failed(error.to_string()))?;
+        // Where another was quicker, its own is taken.
+        Ok(self.metered.get_or_init(|| ground))
     }
 
     fn cache(&self) -> MutexGuard<'_, prepared::Cache> {

@@ -7,25 +7,35 @@ use wasmtime::Engine;
 
 use super::instance::Guest;
 use crate::capability::LeaderPre;
-use crate::registry::Digest;
+use crate::registry::{Build, Digest};
 
 /// How many components are kept compiled. One takes about four times the size of its bytes.
 pub const MAX_PREPARED: usize = 256;
 
 /// A component that only needs a store to run.
 pub struct Prepared {
-    digest: Digest,
+    build: Build,
     pre: LeaderPre<Guest>,
 }
 
 impl Prepared {
-    pub(super) fn new(digest: Digest, pre: LeaderPre<Guest>) -> Arc<Self> {
-        Arc::new(Prepared { digest, pre })
+    pub(super) fn new(build: Build, pre: LeaderPre<Guest>) -> Arc<Self> {
+        Arc::new(Prepared { build, pre })
     }
 
     /// The name of the bytes it was made of.
     pub fn digest(&self) -> &Digest {
-        &self.digest
+        &self.build.digest
+    }
+
+    /// It counts what it executes.
+    pub(super) fn is_metered(&self) -> bool {
+        self.build.metered
+    }
+
+    /// What it was compiled for.
+    pub(super) fn engine(&self) -> &Engine {
+        self.pre.instance_pre().component().engine()
     }
 
     pub(super) fn pre(&self) -> &LeaderPre<Guest> {
@@ -33,27 +43,39 @@ impl Prepared {
     }
 
     /// What it imports, by name.
-    pub(super) fn imports(&self, engine: &Engine) -> Vec<String> {
-        self.pre.instance_pre().component().component_type().imports(engine).map(|(name, _)| name.to_owned()).collect()
+    pub(super) fn imports(&self) -> Vec<String> {
+        self.pre
+            .instance_pre()
+            .component()
+            .component_type()
+            .imports(self.engine())
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 
     /// What it exports, by name.
-    pub(super) fn exports(&self, engine: &Engine) -> Vec<String> {
-        self.pre.instance_pre().component().component_type().exports(engine).map(|(name, _)| name.to_owned()).collect()
+    pub(super) fn exports(&self) -> Vec<String> {
+        self.pre
+            .instance_pre()
+            .component()
+            .component_type()
+            .exports(self.engine())
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 }
 
 /// The components used last.
 #[derive(Default)]
 pub(super) struct Cache {
-    kept: HashMap<Digest, (Arc<Prepared>, u64)>,
+    kept: HashMap<Build, (Arc<Prepared>, u64)>,
     uses: u64,
 }
 
 impl Cache {
-    pub(super) fn get(&mut self, digest: &Digest) -> Option<Arc<Prepared>> {
+    pub(super) fn get(&mut self, build: &Build) -> Option<Arc<Prepared>> {
         self.uses += 1;
-        let (prepared, used) = self.kept.get_mut(digest)?;
+        let (prepared, used) = self.kept.get_mut(build)?;
         *used = self.uses;
         Some(prepared.clone())
     }
@@ -61,10 +83,10 @@ impl Cache {
     /// Keeps one, at the cost of the one that was not used for longest. Runs under way keep theirs.
     pub(super) fn insert(&mut self, prepared: Arc<Prepared>) {
         self.uses += 1;
-        self.kept.insert(prepared.digest.clone(), (prepared, self.uses));
+        self.kept.insert(prepared.build.clone(), (prepared, self.uses));
         if self.kept.len() > MAX_PREPARED {
-            let oldest = self.kept.iter().min_by_key(|(_, (_, used))| *used).map(|(digest, _)| digest.clone());
-            oldest.and_then(|digest| self.kept.remove(&digest));
+            let oldest = self.kept.iter().min_by_key(|(_, (_, used))| *used).map(|(build, _)| build.clone());
+            oldest.and_then(|build| self.kept.remove(&build));
         }
     }
 }

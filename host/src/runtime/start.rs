@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
-use wasmtime::{Engine, Store};
+use wasmtime::Store;
 
 use super::Runtime;
 use super::cpu_time::CpuTime;
@@ -22,7 +22,6 @@ use crate::registry::{Limit, RunLimits};
 
 /// What a run needs of the runtime.
 struct Bench {
-    engine: Engine,
     connections: Arc<Connections>,
     slots: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
@@ -38,12 +37,8 @@ impl Runtime {
     /// Starts a run on the guests' threads, in a store of its own. It waits for a free slot first; that wait doesn't
     /// count as the run's time.
     pub fn start(&self, component: &Arc<Prepared>, request: RunRequest) -> Run {
-        let bench = Bench {
-            engine: self.engine.clone(),
-            connections: self.connections.clone(),
-            slots: self.slots.clone(),
-            clock: self.clock.clone(),
-        };
+        let bench =
+            Bench { connections: self.connections.clone(), slots: self.slots.clone(), clock: self.clock.clone() };
         let component = component.clone();
         let inside = request.gate.enter();
         let (tell, ended) = oneshot::channel();
@@ -79,8 +74,9 @@ impl Bench {
         let gate = request.gate.clone();
         let limits = request.limits;
         let (grant, host) = self.unpack(request, meters.meter.clone());
-        let mut store = instance::store(&self.engine, host, &limits, stops.clone());
+        let mut store = instance::store(component, host, &limits, stops.clone());
         let mut end = run_until(&mut store, component, &grant, &limits, &stops).await;
+        let fuel = limits.get(Limit::Fuel).map(|most| most.saturating_sub(store.get_fuel().unwrap_or_default()));
         let (host, peak_memory) = store.into_data().into_parts();
         drop(slot);
         let (writes, log_lines_dropped) = host.finish();
@@ -97,7 +93,7 @@ impl Bench {
                 wall_us: micros(self.clock.boot().saturating_sub(started)),
                 cpu_us: micros(meters.cpu.used()),
                 host_calls: meters.meter.calls(),
-                fuel: None,
+                fuel,
                 log_lines_dropped,
             },
         }

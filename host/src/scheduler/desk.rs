@@ -16,7 +16,7 @@ use super::pipeline::Pipeline;
 use super::runner::Start;
 use super::turns::Turn;
 use crate::capability::Gate;
-use crate::registry::Digest;
+use crate::registry::Build;
 use crate::runtime::{ComponentError, RunEnd};
 
 /// Names a keeper within its term. A job that was deleted and made again has another.
@@ -27,7 +27,7 @@ pub(super) enum Event {
     /// What the coordinator has of its job.
     Loaded(Result<Loaded, Setback>),
     /// Its component is ready, or can't be had.
-    Prepared { digest: Digest, prepared: Result<Start, ComponentError> },
+    Prepared { build: Build, prepared: Result<Start, ComponentError> },
     /// A run has ended.
     Ended { nonce: u32, end: RunEnd },
     /// It has rested after a setback.

@@ -26,7 +26,7 @@ use super::runner::Start;
 use super::turns::{Asked, Ticket, Turn};
 use crate::artifact::ArtifactError;
 use crate::history::Stored;
-use crate::registry::{Digest, Job, JobId, Policies, Schedule, Trigger};
+use crate::registry::{Build, Job, JobId, Policies, Schedule, Trigger};
 use crate::runtime::ComponentError;
 
 /// Whether a keeper should go on.
@@ -193,7 +193,7 @@ impl Keeper {
     pub(super) fn hear(&mut self, event: Event, desk: &mut Desk) {
         match event {
             Event::Loaded(loaded) => self.loaded(loaded, desk),
-            Event::Prepared { digest, prepared } => self.prepared(&digest, prepared, desk),
+            Event::Prepared { build, prepared } => self.prepared(&build, prepared, desk),
             Event::Ended { nonce, end } => self.run_ended(nonce, end, desk),
             Event::Rested => self.rested(desk),
             Event::Told { stored, held } => self.told(stored, *held, desk),
@@ -278,12 +278,12 @@ impl Keeper {
     /// True where it is known now whether a run may begin.
     fn ask(&mut self, desk: &mut Desk) -> bool {
         match self.chance {
-            Chance::None => match desk.scheduling.runner.at_hand(&self.job.spec.component) {
+            Chance::None => match desk.scheduling.runner.at_hand(&self.job.spec.build()) {
                 Some(start) => self.ask_for_turn(start, desk),
                 None => {
-                    let digest = self.job.spec.component.clone();
-                    let prepared = desk.scheduling.runner.prepare(&digest);
-                    desk.wait_for(self.key, async move { Event::Prepared { digest, prepared: prepared.await } });
+                    let build = self.job.spec.build();
+                    let prepared = desk.scheduling.runner.prepare(&build);
+                    desk.wait_for(self.key, async move { Event::Prepared { build, prepared: prepared.await } });
                     self.chance = Chance::Preparing;
                     false
                 }
@@ -305,9 +305,9 @@ impl Keeper {
     }
 
     /// Its component is ready, or can't be had.
-    fn prepared(&mut self, digest: &Digest, prepared: Result<Start, ComponentError>, desk: &mut Desk) {
+    fn prepared(&mut self, build: &Build, prepared: Result<Start, ComponentError>, desk: &mut Desk) {
         // The job may have had another component when it was asked for.
-        if !matches!(self.chance, Chance::Preparing) || *digest != self.job.spec.component {
+        if !matches!(self.chance, Chance::Preparing) || *build != self.job.spec.build() {
             return;
         }
         match prepared {

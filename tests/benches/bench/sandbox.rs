@@ -103,7 +103,7 @@ impl Host {
     async fn new(component: &[u8], guests: &Lanes) -> Result<Self> {
         let clock = clock::system();
         let runtime = Runtime::new(RuntimeSettings::default(), guests.clone(), clock.clone())?;
-        let component = runtime.prepare(&Digest::of(component), component)?;
+        let component = runtime.prepare(&Digest::of(component).into(), component)?;
         let session = Embedded::in_memory(clock.clone(), TERM).connect(TERM).await?;
         let lease = Lease::new(clock.clone());
         lease.extend(clock.boot() + TERM);

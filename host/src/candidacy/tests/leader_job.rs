@@ -31,7 +31,7 @@ fn job(store: &tempfile::TempDir, lock_delay: Duration) -> LeaderJob {
             http: Default::default(),
             paused: None,
         },
-        component: runtime.prepared(&digest).unwrap(),
+        component: runtime.prepared(&digest.into()).unwrap(),
         election: ELECTION.to_owned(),
         host: "a".to_owned(),
         runtime,

@@ -125,7 +125,7 @@ impl Holder {
         let Trigger::Leader { names, on_return, rules, .. } = &spec.trigger else { return None };
         let scheduling = &self.scheduling;
         let component = loop {
-            match self.components.prepared(&spec.component).await {
+            match self.components.prepared(&spec.build()).await {
                 Ok(component) => break component,
                 Err(error @ ComponentError::Unfit { .. }) => {
                     error!(job = %spec.id, %error, "can't stand for this job until it changes");

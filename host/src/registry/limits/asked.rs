@@ -104,6 +104,10 @@ impl Limits {
     pub fn of_run(&self, scheduled: bool, ceilings: &Ceilings) -> RunLimits {
         RunLimits(Limit::ALL.map(|limit| {
             let asked = self.get(limit).or(limit.default_of(scheduled));
+            if limit == Limit::Fuel && asked.is_none() {
+                // Only what was compiled for it can be metered.
+                return None;
+            }
             asked.into_iter().chain(ceilings.get(limit)).min()
         }))
     }
@@ -226,7 +230,8 @@ mod tests {
         let asked = Limits { memory_bytes: 16 << 20, ..Limits::SCHEDULED };
         let run = asked.of_run(true, &ceilings);
         let held = [Limit::MemoryBytes, Limit::CpuMs, Limit::Fuel].map(|limit| run.get(limit));
-        assert_eq!(held, [Some(16 << 20), Some(500), Some(9)], "also of what it doesn't ask for");
+        assert_eq!(held, [Some(16 << 20), Some(500), None], "also of what it doesn't ask for, but for fuel");
+        assert_eq!(asked.clone().with(Limit::Fuel, 20).of_run(true, &ceilings).get(Limit::Fuel), Some(9));
         assert_eq!(asked.check_below(&ceilings, "acme", "nightly"), Ok(()));
         let refused = asked.with(Limit::CpuMs, 2000).check_below(&ceilings, "acme", "nightly").unwrap_err();
         let why = "job `nightly`: limits.cpu `2s` is not valid: the most that tenant `acme` may have is 500ms";

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::inside::{COMMAND, CompileLimits, REFUSED};
+use super::inside::{COMMAND, CompileLimits, METERED, REFUSED};
 use crate::runtime::error::AdmissionError;
 
 /// So many times as long as its processor time a child may take, where it gets little of the processor.
@@ -29,6 +29,7 @@ const SIGXCPU: i32 = 24;
 pub(super) async fn compile(
     folder: &Path,
     bytes: &[u8],
+    metered: bool,
     limits: CompileLimits,
 ) -> Result<NamedTempFile, AdmissionError> {
     let failed = |error: std::io::Error| AdmissionError::Compiler { detail: error.to_string() };
@@ -37,6 +38,7 @@ pub(super) async fn compile(
     let code = NamedTempFile::new_in(folder).map_err(failed)?;
     let mut child = Command::new(THIS_PROGRAM)
         .args([COMMAND, &limits.cpu_seconds.to_string(), &limits.memory_bytes.to_string()])
+        .args(metered.then_some(METERED))
         .env_clear()
         // Memory counts as had when it is used, not with the gigabyte that the allocator sets aside.
         .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")

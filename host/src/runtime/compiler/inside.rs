@@ -10,6 +10,8 @@ use crate::runtime::{MAX_COMPONENT_BYTES, admission, engine};
 
 /// The hidden command that a child is.
 pub(super) const COMMAND: &str = "compile-component";
+/// Its flag: the code counts what it executes.
+pub(super) const METERED: &str = "--metered";
 /// The exit code of a child that says on its standard error why there is no code.
 pub(super) const REFUSED: i32 = 3;
 /// The largest code, in bytes.
@@ -30,8 +32,8 @@ pub struct CompileLimits {
 
 /// Reads a component from the standard input, and writes what it compiles to on the standard output: the whole of a child's
 /// life.
-pub fn compile_for_parent(limits: CompileLimits) -> ExitCode {
-    match bound_and_compile(limits) {
+pub fn compile_for_parent(limits: CompileLimits, metered: bool) -> ExitCode {
+    match bound_and_compile(limits, metered) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refused) => {
             let line = serde_json::to_string(&refused).expect("an error is plain data");
@@ -42,13 +44,13 @@ pub fn compile_for_parent(limits: CompileLimits) -> ExitCode {
     }
 }
 
-fn bound_and_compile(limits: CompileLimits) -> Result<(), AdmissionError> {
+fn bound_and_compile(limits: CompileLimits, metered: bool) -> Result<(), AdmissionError> {
     let failed = |error: io::Error| AdmissionError::Compiler { detail: error.to_string() };
     bound(limits).map_err(failed)?;
     let mut bytes = Vec::new();
     io::stdin().lock().take(MAX_COMPONENT_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
     admission::examine(&bytes, MAX_COMPONENT_BYTES)?;
-    let engine = engine::compiler().map_err(|error| admission::invalid(&error))?;
+    let engine = engine::compiler(metered).map_err(|error| admission::invalid(&error))?;
     let code = engine.precompile_component(&bytes).map_err(|error| admission::invalid(&error))?;
     io::stdout().lock().write_all(&code).map_err(failed)
 }

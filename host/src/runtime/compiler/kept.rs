@@ -20,7 +20,7 @@ use wasmtime::component::Component;
 use super::load::{self, Proven};
 use crate::clock::Clock;
 use crate::registry::Digest;
-use crate::runtime::engine::chain;
+use crate::runtime::engine::{chain, compiler};
 
 /// How much code is kept, in bytes: what was used last.
 const MAX_CODE_BYTES: u64 = 2 << 30;
@@ -34,6 +34,8 @@ pub(super) struct CodeFolder {
     key: [u8; KEY_BYTES],
     clock: Arc<dyn Clock>,
     max_bytes: u64,
+    /// Of this program's engines.
+    kinds: Vec<String>,
 }
 
 /// Why kept code is of no use.
@@ -68,7 +70,8 @@ impl CodeFolder {
         }
         let key = key(&path.join(KEY))?;
         remove_scraps(path)?;
-        Ok(CodeFolder { path: path.to_owned(), key, clock, max_bytes: MAX_CODE_BYTES })
+        let kinds = [false, true].into_iter().filter_map(|metered| Some(kind_of(&compiler(metered).ok()?))).collect();
+        Ok(CodeFolder { path: path.to_owned(), key, clock, max_bytes: MAX_CODE_BYTES, kinds })
     }
 
     /// Where another amount is too much, in bytes.
@@ -135,7 +138,8 @@ impl CodeFolder {
     fn prune(&self, kind: &Path) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() && entry.path() != *kind {
+            let is_used = self.kinds.iter().any(|kind| entry.file_name() == kind.as_str()) || entry.path() == *kind;
+            if entry.file_type()?.is_dir() && !is_used {
                 fs::remove_dir_all(entry.path())?;
             }
         }

@@ -26,7 +26,7 @@ use self::kept::{CodeFolder, LoadError};
 use super::admission;
 use super::error::{AdmissionError, StartError};
 use crate::clock::Clock;
-use crate::registry::Digest;
+use crate::registry::Build;
 
 /// How many children compile at once. One alone could be kept busy by one component for all of its processor time.
 const CHILDREN: usize = 2;
@@ -72,7 +72,7 @@ impl Compiler {
     pub(super) fn component(
         &self,
         engine: &Engine,
-        digest: &Digest,
+        build: &Build,
         bytes: &[u8],
         limit: usize,
     ) -> Result<Component, AdmissionError> {
@@ -81,7 +81,7 @@ impl Compiler {
                 admission::examine(bytes, limit)?;
                 Component::from_binary(engine, bytes).map_err(|error| admission::invalid(&error))
             }
-            Compiler::Apart(apart) => apart.component(engine, digest, bytes, limit),
+            Compiler::Apart(apart) => apart.component(engine, build, bytes, limit),
         }
     }
 }
@@ -90,12 +90,13 @@ impl Apart {
     fn component(
         &self,
         engine: &Engine,
-        digest: &Digest,
+        build: &Build,
         bytes: &[u8],
         limit: usize,
     ) -> Result<Component, AdmissionError> {
         // Before anything is looked at, or given to a child.
         admission::check_size(bytes, limit)?;
+        let digest = &build.digest;
         match self.folder.load(engine, digest) {
             Ok(Some(component)) => return Ok(component),
             Ok(None) => {}
@@ -103,7 +104,7 @@ impl Apart {
         }
         let code = self.handle.block_on(async {
             let _room = self.room.acquire().await.expect("it is never closed");
-            child::compile(self.folder.path(), bytes, self.limits).await
+            child::compile(self.folder.path(), bytes, build.metered, self.limits).await
         })?;
         let failed = |detail| AdmissionError::Compiler { detail };
         self.folder.keep(engine, digest, code).map_err(|error| failed(error.to_string()))?;
@@ -118,12 +119,12 @@ impl Apart {
 
 /// Lets whoever wants the same thing wait for the first to make it.
 #[derive(Debug, Default)]
-pub(super) struct OneAtATime(Mutex<HashMap<Digest, Arc<Mutex<()>>>>);
+pub(super) struct OneAtATime(Mutex<HashMap<Build, Arc<Mutex<()>>>>);
 
 impl OneAtATime {
-    /// Does this when nobody does it for the same digest.
-    pub(super) fn each<T>(&self, digest: &Digest, work: impl FnOnce() -> T) -> T {
-        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(digest.clone()).or_default().clone();
+    /// Does this when nobody does it for the same build.
+    pub(super) fn each<T>(&self, build: &Build, work: impl FnOnce() -> T) -> T {
+        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(build.clone()).or_default().clone();
         let done = {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             work()
@@ -131,7 +132,7 @@ impl OneAtATime {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Two: the map's and ours.
         if Arc::strong_count(&turn) == 2 {
-            turns.remove(digest);
+            turns.remove(build);
         }
         done
     }

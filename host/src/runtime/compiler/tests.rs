@@ -10,6 +10,7 @@ use tempfile::{NamedTempFile, TempDir};
 use super::kept::{CodeFolder, LoadError};
 use super::*;
 use crate::clock;
+use crate::registry::Digest;
 use crate::runtime::engine;
 use crate::runtime::tests::{OK, guest};
 
@@ -48,6 +49,19 @@ fn what_is_kept_is_there_for_the_next_life_of_the_host() {
     let again = open(&place);
     assert!(again.load(&engine, &digest).unwrap().is_some());
     assert!(again.load(&engine, &Digest::of(b"other")).unwrap().is_none());
+}
+
+/// A component that is run with and without a limit of fuel.
+#[test]
+fn the_code_of_both_engines_is_kept() {
+    let (place, plain, metered) = (place(), engine::engine(1).unwrap(), engine::metered().unwrap());
+    let (folder, bytes) = (open(&place), guest(OK));
+    let digest = keep(&folder, &plain, &bytes);
+    assert!(folder.load(&metered, &digest).unwrap().is_none(), "the one's is not the other's");
+    keep(&folder, &metered, &bytes);
+    for engine in [&plain, &metered] {
+        assert!(folder.load(engine, &digest).unwrap().is_some());
+    }
 }
 
 #[test]
@@ -137,11 +151,11 @@ fn what_was_used_longest_ago_goes_where_there_is_too_much() {
 #[test]
 fn who_wants_the_same_waits_for_the_first_to_make_it() {
     let (turns, made, inside) = (OneAtATime::default(), AtomicUsize::new(0), AtomicUsize::new(0));
-    let digest = Digest::of(b"x");
+    let build = Build::from(Digest::of(b"x"));
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                turns.each(&digest, || {
+                turns.each(&build, || {
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once");
                     made.fetch_add(1, Ordering::SeqCst);
                     std::thread::yield_now();

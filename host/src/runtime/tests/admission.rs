@@ -152,7 +152,7 @@ async fn what_is_switched_off_is_refused() {
 async fn stored_bytes_must_be_what_they_are_called() {
     let (bytes, other) = (guest(OK), Digest::of(b"other"));
     let runtime = runtime();
-    assert!(matches!(runtime.prepare(&other, &bytes), Err(AdmissionError::WrongDigest { .. })));
-    assert!(runtime.prepared(&Digest::of(&bytes)).is_none());
-    assert!(runtime.prepare(&Digest::of(&bytes), &bytes).is_ok());
+    assert!(matches!(runtime.prepare(&other.into(), &bytes), Err(AdmissionError::WrongDigest { .. })));
+    assert!(runtime.prepared(&Digest::of(&bytes).into()).is_none());
+    assert!(runtime.prepare(&Digest::of(&bytes).into(), &bytes).is_ok());
 }

@@ -8,7 +8,7 @@ use super::{FAILED, OK, guest, waiting_guest};
 use crate::capability::fakes::{TOKEN, alone, collect, term};
 use crate::capability::{Gate, Lease};
 use crate::clock;
-use crate::registry::{Ceilings, HttpGrants, JobId, Limits};
+use crate::registry::{Build, Ceilings, HttpGrants, JobId, Limit, Limits};
 
 /// Long beside what a test should take, short beside what a person waits.
 pub(super) const HANGS: Duration = Duration::from_secs(20);
@@ -35,7 +35,8 @@ impl Bench {
 
     pub(super) fn start(&self, component: &[u8]) -> Run {
         let digest = self.runtime.admit(component).unwrap().digest;
-        let prepared = self.runtime.prepared(&digest).unwrap();
+        let build = Build { digest, metered: self.limits.get(Limit::Fuel).is_some() };
+        let prepared = self.runtime.prepare(&build, component).unwrap();
         let request = RunRequest {
             job: JobId { tenant: "acme".to_owned(), name: "job".to_owned() },
             run: "acme/job/1".to_owned(),
@@ -164,7 +165,7 @@ async fn the_end_of_the_lease_stops_a_guest_though_nobody_says_a_word() {
     for component in endless() {
         let mut bench = bench();
         let digest = bench.runtime.admit(&component).unwrap().digest;
-        assert!(bench.runtime.prepared(&digest).is_some());
+        assert!(bench.runtime.prepared(&digest.clone().into()).is_some());
         let clock = clock::system();
         let lease = Lease::new(clock.clone());
         lease.extend(clock.boot() + Duration::from_millis(50));

@@ -75,3 +75,18 @@ async fn what_a_run_used_is_told() {
     assert_eq!((usage.host_calls, usage.peak_memory_bytes >> 16, usage.fuel), (3, 4, None));
     assert!(usage.cpu_us > 0 && usage.wall_us > 0, "{usage:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fuel_is_the_same_each_time_and_ends_a_run_that_wants_more() {
+    let spin = guest(&forever(""));
+    assert_eq!(ends(&spin, Limit::Fuel, 100_000).await, "fuel: more than the limit of 100000");
+    let mut used = Vec::new();
+    for _ in 0..3 {
+        let mut bench = Bench::new(4, super::ends::HANGS);
+        bench.limits = Limits::SCHEDULED.with(Limit::Fuel, 100_000);
+        let ended = bench.start(&guest(OK)).ended().await;
+        assert!(matches!(ended.end, End::Returned(_)), "{:?}", ended.end);
+        used.push(ended.usage.fuel.unwrap());
+    }
+    assert!((1..1000).contains(&used[0]) && used == [used[0]; 3], "{used:?}");
+}
