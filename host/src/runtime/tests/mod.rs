@@ -4,6 +4,7 @@
 mod admission;
 mod ends;
 mod fairness;
+mod fallen;
 mod http;
 mod limits;
 
@@ -59,7 +60,12 @@ fn module(imports: &str, export: &str, body: &str) -> String {
 
 /// A component for a world, of a core module in text.
 fn wrap(resolve: &Resolve, world: WorldId, wat: &str) -> Vec<u8> {
+    wrap_as(resolve, world, wat, StringEncoding::UTF8)
+}
+
+/// The same with another form of its texts.
+fn wrap_as(resolve: &Resolve, world: WorldId, wat: &str, encoding: StringEncoding) -> Vec<u8> {
     let mut bytes = wat::parse_str(wat).expect("the test's text parses");
-    embed_component_metadata(&mut bytes, resolve, world, StringEncoding::UTF8).expect("the world fits");
+    embed_component_metadata(&mut bytes, resolve, world, encoding).expect("the world fits");
     ComponentEncoder::default().module(&bytes).and_then(|encoder| encoder.validate(true).encode()).expect("it encodes")
 }
