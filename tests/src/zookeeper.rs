@@ -238,7 +238,7 @@ impl Server {
     fn launch(&mut self) -> Result<()> {
         let jars: Vec<String> = JARS.iter().map(|jar| format!("{JAR_DIR}/{jar}")).collect();
         let mut args: Vec<String> =
-            ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-XX:-UsePerfData"].map(Into::into).into();
+            ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m", "-XX:-UsePerfData"].map(Into::into).into();
         args.push("-Dzookeeper.preAllocSize=1024".to_owned());
         args.push(format!("-Dlog4j.configuration=file:{}", self.home.join("log4j.properties").display()));
         args.extend(["-cp".to_owned(), jars.join(":")]);
