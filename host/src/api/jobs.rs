@@ -73,7 +73,8 @@ pub(super) async fn put(
     }
     api.check_schedule(&spec).await?;
     let settings = api.registry.tenant(&id.tenant).await?;
-    spec.limits.check_below(&settings.limits, &id.tenant, &id.name)?;
+    let scheduled = matches!(spec.trigger, Trigger::Schedule { .. });
+    spec.limits.check_below(&settings.limits, scheduled, &id.tenant, &id.name)?;
     api.have_component(&spec.component).await?;
     Ok(Json(api.registry.apply_with(&spec, change.passed_over()).await?))
 }

@@ -7,6 +7,7 @@ use super::host::Host;
 
 impl store::Host for Host {
     async fn get(&mut self, key: String) -> Result<std::result::Result<Option<String>, store::Error>> {
+        self.meter.take(key.len())?;
         Ok(Ok(self.config.get(&key).cloned()))
     }
 

@@ -111,6 +111,7 @@ impl leadership::Host for Host {
         timeout_ms: u64,
     ) -> Result<std::result::Result<Change, String>> {
         self.leadership.lasts()?;
+        self.meter.take(key.len())?;
         let stop = self.leadership.stop.clone();
         if stop.is_up() {
             return Ok(Ok(Change::Stop));

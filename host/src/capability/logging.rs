@@ -62,18 +62,25 @@ impl RunLog {
     pub fn say(&self, level: LogLevel, context: &str, message: &str) {
         let mut lines = message.lines();
         // An empty message is an empty line.
-        self.say_line(level, context, lines.next().unwrap_or(""), false);
-        lines.for_each(|line| self.say_line(level, context, line, false));
+        let mut passes = self.say_line(level, context, lines.next().unwrap_or(""), false);
+        while passes && let Some(line) = lines.next() {
+            passes = self.say_line(level, context, line, false);
+        }
+        // A message may be nothing but lines: those that have no place are counted, each at no cost to speak of.
+        let rest = lines.count() as u64;
+        let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        allowance.dropped += rest;
+        allowance.lost += rest;
     }
 
-    /// Takes one line; `cut` where its end is missing already.
-    pub fn say_line(&self, level: LogLevel, context: &str, line: &str, cut: bool) {
+    /// Takes one line; `cut` where its end is missing already. False where it is dropped.
+    pub fn say_line(&self, level: LogLevel, context: &str, line: &str, cut: bool) -> bool {
         let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
         allowance.refill(self.clock.boot());
         let is_cut = cut || line.len() > MAX_LINE_BYTES;
         let line = clean(line, MAX_LINE_BYTES) + if is_cut { CUT } else { "" };
         if !allowance.take(line.len()) {
-            return;
+            return false;
         }
         allowance.lost += u64::from(is_cut);
         let dropped = std::mem::take(&mut allowance.dropped);
@@ -81,6 +88,7 @@ impl RunLog {
         drop(allowance);
         self.remark_dropped(dropped, most_bytes);
         self.pass(level, clean(context, MAX_CONTEXT_BYTES), line);
+        true
     }
 
     /// Ends the log: says what was dropped and not yet told, and gives the number of lines dropped or cut.
@@ -215,5 +223,14 @@ mod tests {
         assert_eq!(told[0].message, "1 log lines were dropped: more than 200 a second, or 1KiB a minute");
         assert!(told[1].message.starts_with('y'));
         assert_eq!(log.end(), 1);
+    }
+
+    #[test]
+    fn a_message_of_lines_alone_is_counted_and_costs_nothing() {
+        let (sink, lines) = collect();
+        let log = RunLog::new("r".to_owned(), 1, sink, FakeClock::new(), usize::MAX);
+        log.say(LogLevel::Info, "", &"\n".repeat(1 << 20));
+        assert_eq!(lines.lock().unwrap().len(), BURST_LINES as usize);
+        assert_eq!(log.end(), (1 << 20) - u64::from(BURST_LINES));
     }
 }

@@ -180,8 +180,8 @@ fn the_example_mirror_copies_each_change_to_its_target() {
         .replace("127.0.0.1:8080", &target.authority)
         .replace("../target/wasm32-wasip2/release/mirror.wasm", &component);
     assert_ne!(here, text.replace("127.0.0.1:8080", &target.authority), "{text}");
-    cluster.apply(&here);
     cluster.let_reach_this_machine("desk");
+    cluster.apply(&here);
     let leader = cluster.await_leader("a leader", MIRROR, SOON, |_| true);
     for value in ["{\"ZINC\":2710.5}", "{\"ZINC\":2711.0}"] {
         cluster.cli().ok(&["state", "set", MIRROR, "source", value]);

@@ -21,6 +21,7 @@ use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::uri::Scheme as UriScheme;
 use hyper::{Method, Request, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::warn;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
@@ -155,9 +156,11 @@ impl Outlet {
         match denied.first() {
             Some(private) if allowed.is_empty() => {
                 let (address, tenant) = (private.ip(), &self.reach.tenant);
+                // The tenant isn't told: what names stand for inside is none of its business.
+                warn!(tenant, %target, %address, "a request to a private address is denied (silverback tenant --private)");
                 self.deny(&format!(
-                    "request to `{target}` is denied: its address {address} is none of the public Internet, and tenant \
-                     `{tenant}` was not granted it (silverback tenant {tenant} --private {address})"
+                    "request to `{target}` is denied: it has no address of the public Internet, and tenant `{tenant}` was not \
+                     granted another"
                 ))
             }
             Some(_) | None => Ok(allowed),

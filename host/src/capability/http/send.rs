@@ -20,7 +20,7 @@ use tracing::warn;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::body::{Answer, Guarded};
-use super::{MAX_CONNECT_TIME, MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_TIME, Outlet, error};
+use super::{MAX_CONNECT_TIME, MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_TIME, Outlet, Room, error};
 use crate::capability::Inside;
 use crate::registry::{Origin, Scheme};
 
@@ -50,9 +50,10 @@ pub(super) async fn send(
     options: RequestOptions,
 ) -> Sending {
     let target = outlet.granted(&request)?;
+    outlet.meter.take(head_bytes(&request)).map_err(|_| Error::HttpRequestDenied)?;
     let room = outlet.enter()?;
     let mut time = Box::pin(sleep(MAX_REQUEST_TIME));
-    let exchange = begin(&outlet, &target, request, &options).await?;
+    let (exchange, room) = begin(&outlet, &target, request, &options, room).await?;
     // From here on the target may have seen it.
     let first_byte = bounded(options.first_byte_timeout, MAX_REQUEST_TIME);
     let answered = tokio::select! {
@@ -82,10 +83,11 @@ async fn begin(
     target: &Origin,
     mut request: Request<WasiBody>,
     options: &RequestOptions,
-) -> Result<Exchange, Error> {
+    room: Room,
+) -> Result<(Exchange, Room), Error> {
     outlet.pass().await?;
-    let connecting = timeout(bounded(options.connect_timeout, MAX_CONNECT_TIME), connect(outlet, target));
-    let stream = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
+    let connecting = timeout(bounded(options.connect_timeout, MAX_CONNECT_TIME), connect(outlet, target, room));
+    let (stream, room) = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .max_header_size(MAX_HEAD_BYTES)
@@ -100,7 +102,7 @@ async fn begin(
     let request = request.map(|body| Guarded::new(body, outlet.clone()));
     // The connection may have taken long.
     outlet.pass().await?;
-    Ok(Exchange { sender, connection: connection.fuse(), request })
+    Ok((Exchange { sender, connection: connection.fuse(), request }, room))
 }
 
 /// Sends the request, and drives the connection until the response has begun.
@@ -125,20 +127,39 @@ async fn finish(connection: Connection, inside: Inside) -> Result<(), Error> {
     Ok(())
 }
 
-async fn connect(outlet: &Outlet, target: &Origin) -> Result<Stream, Error> {
+/// Looks the name up in a task of its own, which keeps the room: the system's own look-up goes on where nobody waits for it any
+/// more, and a tenant has only so many of them.
+async fn look_up(target: &Origin, room: Room) -> Result<(Vec<SocketAddr>, Room), Error> {
+    let (host, port) = (target.host().trim_matches(['[', ']']).to_owned(), target.port());
+    let looking = tokio::spawn(async move {
+        let found = lookup_host((host, port)).await.map(Iterator::collect::<Vec<_>>);
+        (found, room)
+    });
+    let (found, room) = looking.await.map_err(|_| Error::DestinationNotFound)?;
+    Ok((found.map_err(|found| error::name(&found))?, room))
+}
+
+/// What the head of a request takes, about.
+fn head_bytes(request: &Request<WasiBody>) -> usize {
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let uri = request.uri();
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    headers + path + uri.authority().map_or(0, |authority| authority.as_str().len()) + request.method().as_str().len()
+}
+
+async fn connect(outlet: &Outlet, target: &Origin, room: Room) -> Result<(Stream, Room), Error> {
     let host = target.host().trim_matches(['[', ']']);
-    let found: Vec<SocketAddr> =
-        lookup_host((host, target.port())).await.map_err(|found| error::name(&found))?.collect();
+    let (found, room) = look_up(target, room).await?;
     let addresses = outlet.reachable(target, found)?;
     let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|found| error::connect(&found))?;
     // Small requests wait for no more bytes to come.
     let _ = stream.set_nodelay(true);
     match target.scheme() {
-        Scheme::Http => Ok(Box::new(stream)),
+        Scheme::Http => Ok((Box::new(stream), room)),
         Scheme::Https => {
             let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::HttpRequestUriInvalid)?;
             let stream = TLS.connect(name, stream).await.map_err(|found| error::tls(&found))?;
-            Ok(Box::new(stream))
+            Ok((Box::new(stream), room))
         }
     }
 }

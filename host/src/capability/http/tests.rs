@@ -339,10 +339,7 @@ async fn a_private_address_is_denied_under_whatever_name_unless_it_is_granted() 
             "{origin}"
         );
         let said = stranger.lines.lock().unwrap()[0].message.clone();
-        assert!(
-            said.contains("is none of the public Internet") && said.contains("silverback tenant acme --private"),
-            "{said}"
-        );
+        assert!(said.contains("no address of the public Internet") && !said.contains("::1"), "{said}");
         let mut friend =
             caller_reaching(&[origin], vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()].into());
         assert!(friend.sending(request(&format!("{origin}/"))).await.is_ok(), "{origin}");

@@ -19,6 +19,7 @@ type Answer<T> = Result<std::result::Result<T, store::Error>>;
 
 impl store::Host for Host {
     async fn open(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
+        self.meter.take(identifier.len())?;
         if OWN.contains(&identifier.as_str()) {
             return Ok(Ok(self.table.push(Bucket(()))?));
         }
@@ -91,11 +92,12 @@ impl Host {
     }
 
     async fn get_all(&mut self, keys: Vec<String>) -> std::result::Result<Vec<Option<(String, Vec<u8>)>>, StateError> {
+        self.meter.take(keys.iter().map(String::len).sum())?;
         within_batch(keys.len())?;
         let mut found = Vec::with_capacity(keys.len());
         let mut bytes = 0;
         for key in keys {
-            let value = self.get_one(key.clone()).await?;
+            let value = self.state.get(&Key::new(key.clone())?).await?;
             bytes += value.as_ref().map_or(0, Vec::len);
             if bytes > MAX_BATCH_BYTES {
                 return Err(StateError::over("bytes of values asked for at once", None, bytes, MAX_BATCH_BYTES));
@@ -106,8 +108,8 @@ impl Host {
     }
 
     async fn write_many(&mut self, writes: Vec<(String, Option<Vec<u8>>)>) -> std::result::Result<(), StateError> {
-        within_batch(writes.len())?;
         self.meter.take(writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum())?;
+        within_batch(writes.len())?;
         let batch: Batch = writes
             .into_iter()
             .map(|(key, value)| Ok((Key::new(key)?, value)))

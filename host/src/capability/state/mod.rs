@@ -28,7 +28,7 @@ pub use overlay::StateWrite;
 
 use self::commit::Committed;
 use self::overlay::Overlay;
-use self::quota::Quota;
+use self::quota::{Quota, Then};
 use super::fate::Fate;
 use super::gate::Gate;
 use super::meter::Meter;
@@ -149,16 +149,27 @@ impl State {
                 return Err(StateError::over("value bytes", Some(key), size, MAX_STATE_VALUE_BYTES));
             }
         }
-        self.make_room(&batch).await?;
+        let then = self.make_room(&batch).await?;
         let written = match &mut self.writes {
             Writes::Immediate(committed) => committed.write(batch).await,
             Writes::Buffered(overlay) => overlay.write(&self.dir, batch),
         };
-        written.inspect_err(|_| self.quota.forget())
+        self.account(then, written)
+    }
+
+    /// What is known of the job's state after a write.
+    fn account<T>(&mut self, then: Then, written: Result<T, StateError>) -> Result<T, StateError> {
+        match &written {
+            Ok(_) => self.quota.written(then),
+            // What was refused has changed nothing.
+            Err(StateError::Limit { .. } | StateError::NotANumber { .. } | StateError::Overflow { .. }) => {}
+            Err(_) => self.quota.forget(),
+        }
+        written
     }
 
     /// Makes sure that the job's state stays within what it may have.
-    async fn make_room(&mut self, batch: &Batch) -> Result<(), StateError> {
+    async fn make_room(&mut self, batch: &Batch) -> Result<Then, StateError> {
         let written = match &self.writes {
             Writes::Immediate(_) => None,
             Writes::Buffered(overlay) => Some(overlay.written()),
@@ -186,11 +197,12 @@ impl State {
     }
 
     async fn increment_at_once(&mut self, key: &Key, delta: u64) -> Result<u64, StateError> {
-        self.make_room(&Batch::from([(key.clone(), Some(u64::MAX.to_string().into_bytes()))])).await?;
+        let then = self.make_room(&Batch::from([(key.clone(), Some(u64::MAX.to_string().into_bytes()))])).await?;
         let Writes::Immediate(committed) = &mut self.writes else {
             unreachable!("a run's writes don't change their way")
         };
-        committed.increment(key, delta).await.inspect_err(|_| self.quota.forget())
+        let sum = committed.increment(key, delta).await;
+        self.account(then, sum)
     }
 
     /// Opens a watch on what is committed under `key`. What a scheduled run wrote itself is not committed yet, and is

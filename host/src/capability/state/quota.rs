@@ -33,9 +33,12 @@ enum Known {
     All(BTreeMap<Key, usize>),
 }
 
+/// What is known once a batch is written.
+pub(super) struct Then(Option<Known>);
+
 impl Quota {
     /// Makes sure that the job's state stays within its keys and bytes with this batch, besides what the run has `written` and
-    /// nobody else sees yet. Where the batch fails after all, [`Quota::forget`] it.
+    /// nobody else sees yet.
     pub(super) async fn hold(
         &mut self,
         session: &Arc<dyn Session>,
@@ -43,38 +46,44 @@ impl Quota {
         meter: &Meter,
         batch: &Batch,
         written: Option<&Batch>,
-    ) -> Result<(), StateError> {
+    ) -> Result<Then, StateError> {
         let puts = batch.values().flatten().count();
         let (most_keys, most_bytes) = (meter.limits().size(Limit::StateKeys), meter.limits().size(Limit::StateBytes));
         if let Known::Nothing = self.0 {
             if puts == 0 {
-                return Ok(());
+                return Ok(Then(None));
             }
             let stat = asked(session, || session.stat(dir)).await?;
             let there = stat.map_or(0, |stat| stat.num_children.unsigned_abs() as usize);
             self.0 = Known::AtMost(there + written.map_or(0, Batch::len));
         }
-        if let Known::AtMost(keys) = &mut self.0 {
-            *keys += puts;
-            if *keys <= most_keys && keys.saturating_mul(MAX_STATE_VALUE_BYTES) <= most_bytes {
-                return Ok(());
+        if let Known::AtMost(keys) = self.0 {
+            let keys = keys + puts;
+            if keys <= most_keys && keys.saturating_mul(MAX_STATE_VALUE_BYTES) <= most_bytes {
+                return Ok(Then(Some(Known::AtMost(keys))));
             }
             let mut sizes = sizes(session, dir).await?;
             written.into_iter().for_each(|written| apply(&mut sizes, written));
             self.0 = Known::All(sizes);
         }
-        let Known::All(sizes) = &mut self.0 else { return Ok(()) };
+        let Known::All(sizes) = &self.0 else { return Ok(Then(None)) };
         let mut after = sizes.clone();
         apply(&mut after, batch);
         if puts > 0 {
             meter.hold(Limit::StateKeys, after.len() as u64)?;
             meter.hold(Limit::StateBytes, after.values().sum::<usize>() as u64)?;
         }
-        *sizes = after;
-        Ok(())
+        Ok(Then(Some(Known::All(after))))
     }
 
-    /// A write failed, or may have.
+    /// The batch was written.
+    pub(super) fn written(&mut self, then: Then) {
+        if let Some(known) = then.0 {
+            self.0 = known;
+        }
+    }
+
+    /// A batch may have been written.
     pub(super) fn forget(&mut self) {
         self.0 = Known::Nothing;
     }

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 
 /// What is not of the public Internet, or not one host's: the special-purpose addresses that RFC 6890 and IANA's registries
 /// after it list as not globally reachable, what embeds other addresses in a way that a gateway may undo, and multicast.
-const SPECIAL: [&str; 26] = [
+const SPECIAL: [&str; 27] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
     "127.0.0.0/8",
+    // A cloud's own services, on an address that is otherwise public.
+    "168.63.129.16/32",
     "169.254.0.0/16",
     "172.16.0.0/12",
     "192.0.0.0/24",

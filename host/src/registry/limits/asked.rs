@@ -24,6 +24,7 @@ pub struct Limits {
 
 /// Limits by name, without those of [`Limits`]. Most jobs name none, and it is a pointer's worth then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::box_collection, reason = "a host has a hundred thousand jobs in memory, and most name none")]
 pub struct MoreLimits(Option<Box<BTreeMap<Limit, u64>>>);
 
 /// The most that a tenant's runs may have, of the limits that the operator has set for it.
@@ -85,13 +86,15 @@ impl Limits {
         }
     }
 
-    /// What must hold besides where its tenant may have no more than this.
+    /// What must hold besides where its tenant may have no more than this. What is as much as the default is not asked for: a
+    /// run has less of it then.
     ///
     /// # Errors
     /// The first limit that is over its ceiling, with its value.
-    pub fn check_below(&self, ceilings: &Ceilings, tenant: &str, job: &str) -> Result<(), SpecError> {
+    pub fn check_below(&self, ceilings: &Ceilings, scheduled: bool, tenant: &str, job: &str) -> Result<(), SpecError> {
         for (limit, most) in ceilings.iter() {
-            if let Some(value) = self.get(limit).filter(|value| *value > most) {
+            let asked = self.get(limit).filter(|value| Some(*value) != limit.default_of(scheduled));
+            if let Some(value) = asked.filter(|value| *value > most) {
                 let (unit, field) = (limit.unit(), format!("limits.{limit}"));
                 let reason = format!("the most that tenant `{tenant}` may have is {}", unit.write(most));
                 return Err(SpecError::invalid(job, field, &unit.write(value), reason));
@@ -232,8 +235,10 @@ mod tests {
         let held = [Limit::MemoryBytes, Limit::CpuMs, Limit::Fuel].map(|limit| run.get(limit));
         assert_eq!(held, [Some(16 << 20), Some(500), None], "also of what it doesn't ask for, but for fuel");
         assert_eq!(asked.clone().with(Limit::Fuel, 20).of_run(true, &ceilings).get(Limit::Fuel), Some(9));
-        assert_eq!(asked.check_below(&ceilings, "acme", "nightly"), Ok(()));
-        let refused = asked.with(Limit::CpuMs, 2000).check_below(&ceilings, "acme", "nightly").unwrap_err();
+        assert_eq!(asked.check_below(&ceilings, true, "acme", "nightly"), Ok(()));
+        assert_eq!(Limits::SCHEDULED.check_below(&ceilings, true, "acme", "nightly"), Ok(()), "64MiB by default");
+        assert_eq!(Limits::SCHEDULED.of_run(true, &ceilings).get(Limit::MemoryBytes), Some(32 << 20), "and has less");
+        let refused = asked.with(Limit::CpuMs, 2000).check_below(&ceilings, true, "acme", "nightly").unwrap_err();
         let why = "job `nightly`: limits.cpu `2s` is not valid: the most that tenant `acme` may have is 500ms";
         assert_eq!(refused.to_string(), why);
     }
