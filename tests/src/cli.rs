@@ -88,6 +88,28 @@ pub struct RunRow {
     pub outcome: Option<String>,
     /// What it returned, or why it ended.
     pub detail: String,
+    /// What it used; None while it runs, and where nobody knows.
+    #[serde(default)]
+    pub usage: Option<UsageRow>,
+}
+
+/// What a run used.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageRow {
+    /// In bytes.
+    pub peak_memory_bytes: u64,
+    /// From its start to its end, in microseconds.
+    pub wall_us: u64,
+    /// While it computed, in microseconds.
+    pub cpu_us: u64,
+    /// Of a metered run.
+    #[serde(default)]
+    pub fuel: Option<u64>,
+    /// How often it called its host.
+    pub host_calls: u64,
+    /// Dropped or cut.
+    pub log_lines_dropped: u64,
 }
 
 /// A host, as `silverback hosts` lists it.
