@@ -71,11 +71,13 @@ pub(super) async fn put(
     if spec.id != id {
         return Err(ApiError::Invalid(format!("job `{}` can't be stored as `{id}`", spec.id)));
     }
-    api.check_schedule(&spec).await?;
-    let settings = api.registry.tenant(&id.tenant).await?;
+    let (settings, (), ()) = tokio::try_join!(
+        async { Ok::<_, ApiError>(api.registry.tenant(&id.tenant).await?) },
+        api.check_schedule(&spec),
+        api.have_component(&spec.component),
+    )?;
     let scheduled = matches!(spec.trigger, Trigger::Schedule { .. });
     spec.limits.check_below(&settings.limits, scheduled, &id.tenant, &id.name)?;
-    api.have_component(&spec.component).await?;
     Ok(Json(api.registry.apply_with(&spec, change.passed_over()).await?))
 }
 
