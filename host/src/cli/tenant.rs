@@ -1,6 +1,5 @@
 //! `tenants` and `tenant`: what tenants are set.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use clap::Args;
@@ -10,7 +9,7 @@ use serde_json::Value;
 use super::Server;
 use super::output::{Output, say};
 use crate::config;
-use crate::registry::{Limit, TenantSettings};
+use crate::registry::{Limit, Ranges, TenantSettings};
 
 pub(super) const TENANTS: [&str; 6] = ["tenant", "jobs", "max_running", "runs_per_minute", "max_waiting", "weight"];
 
@@ -69,12 +68,11 @@ impl FromStr for Private {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let range = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
         match text {
             "none" => Ok(Private(None)),
-            text => {
-                range(text).map(|range| Private(Some(range))).ok_or("it must be an address, or a range like 10.0.0.0/8")
-            }
+            text => Ranges::read(text)
+                .map(|range| Private(Some(range)))
+                .ok_or("it must be an address, or a range like 10.0.0.0/8"),
         }
     }
 }

@@ -4,11 +4,9 @@
 //! doesn't hold. This is what is asked for: the scheduler does it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -155,7 +153,7 @@ impl Reader<'_> {
         };
         let mut ranges = Vec::new();
         for value in list {
-            match value.as_str().and_then(range) {
+            match value.as_str().and_then(Ranges::read) {
                 Some(range) => ranges.push(range),
                 None => return refuse(&value.to_string(), "it must be a range of addresses like `10.0.0.0/8`"),
             }
@@ -171,11 +169,6 @@ impl Reader<'_> {
             Some((key, value)) => Err(refused(self.tenant, key, &value.to_string(), known)),
         }
     }
-}
-
-/// A range, or one address.
-fn range(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 fn subject(tenant: &str) -> String {

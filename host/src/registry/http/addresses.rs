@@ -63,6 +63,11 @@ impl Ranges {
     /// None of them.
     pub const NONE: Ranges = Ranges(None);
 
+    /// One of them, as people write it: a range, or one address. None where it is neither.
+    pub fn read(text: &str) -> Option<IpNet> {
+        text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    }
+
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = IpNet> + '_ {
         self.0.iter().flat_map(|ranges| ranges.iter().copied())

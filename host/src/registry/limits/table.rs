@@ -95,7 +95,7 @@ impl Limit {
         Limit::StateBytes,
     ];
 
-    /// A limit of so much for every run.
+    /// Its row of the table.
     const fn row(self) -> Row {
         use Unit::{Bytes, Count, Millis};
         let (name, field, unit, (least, most), of_schedules, of_leaders) = match self {
