@@ -230,3 +230,34 @@ async fn a_job_is_applied_used_and_deleted_through_a_host() {
     command(&server, &["delete", "acme/publisher"]).await.unwrap();
     assert_eq!(host.get("/v1/jobs").await, json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_jobs_are_applied_in_one_command_and_a_refused_one_hides_none() {
+    let host = host("a", &sessions().await).await;
+    let server = format!("http://{}", host.address);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("p.wasm"), b"\0asm").unwrap();
+    let file = |name: &str, job: &str, more: &str| {
+        let text = format!("tenant = 'acme'\nname = '{job}'\ncomponent = 'p.wasm'\ntrigger = 'leader'\n{more}");
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let files: Vec<String> = (0..20).map(|number| file(&number.to_string(), &format!("job-{number}"), "")).collect();
+    let apply: Vec<&str> = ["apply"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let again = file("again", "job-3", "");
+    let twice = command(&server, &[&apply[..], &[&again]].concat()).await.unwrap_err();
+    assert_eq!(twice, format!("job `acme/job-3` is in `{}` and in `{again}`", files[3]));
+    assert_eq!(host.get("/v1/jobs").await, json!([]), "nothing is stored");
+
+    command(&server, &["tenant", "acme", "--limit", "memory=1MiB"]).await.unwrap();
+    file("3", "job-3", "[limits]\nmemory = '2MiB'\n");
+    let refused = command(&server, &apply).await.unwrap_err();
+    let why = "job `job-3`: limits.memory `2MiB` is not valid: the most that tenant `acme` may have is 1MiB";
+    assert_eq!(refused, why);
+    let stored = host.get("/v1/jobs").await.as_array().unwrap().len();
+    assert_eq!(stored, 7, "those that were sent with it");
+    file("3", "job-3", "");
+    command(&server, &apply).await.unwrap();
+    assert_eq!(host.get("/v1/jobs").await.as_array().unwrap().len(), 20);
+}
