@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::capability::{Contenders, Gate, Grants, Host, HttpReach, Interrupt, Lease, Meter, RunLog, StateMode};
+use crate::capability::{Contenders, Gate, Grants, Host, HttpReach, Lease, Meter, RunLog, StateMode};
 use crate::clock::Clock;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
 use crate::history::{LogLine, LogSink};
@@ -77,10 +77,9 @@ pub(crate) fn term(clock: Arc<dyn Clock>, lease: Duration) -> (Arc<Gate>, Arc<Fa
 }
 
 /// Everything one run can reach, on a clock that stands still under a lease of a minute.
-pub(crate) fn host(state_mode: StateMode) -> (Host, Arc<Gate>, Interrupt, Arc<FakeSession>) {
+pub(crate) fn host(state_mode: StateMode) -> (Host, Arc<Gate>, Arc<FakeSession>) {
     let clock = FakeClock::new();
     let (gate, session) = term(clock.clone(), Duration::from_secs(60));
-    let interrupt = Interrupt::default();
     let host = Host::new(Grants {
         gate: gate.clone(),
         state_path: "/state/acme/job".to_owned(),
@@ -88,11 +87,10 @@ pub(crate) fn host(state_mode: StateMode) -> (Host, Arc<Gate>, Interrupt, Arc<Fa
         config: BTreeMap::from([("colour".to_owned(), "silver".to_owned())]),
         http: reach(HttpGrants::default(), Ranges::NONE),
         contenders: alone(),
-        interrupt: interrupt.clone(),
         log: RunLog::new("acme/job/1".to_owned(), 1, collect().0, clock, usize::MAX),
         meter: unmetered(),
     });
-    (host, gate, interrupt, session)
+    (host, gate, session)
 }
 
 /// What happens to a multi whose connection is cut.

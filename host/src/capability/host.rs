@@ -13,7 +13,6 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use super::bindings::Leader;
 use super::gate::Gate;
 use super::http::{Http, HttpReach};
-use super::interrupt::Interrupt;
 use super::leadership::{Contenders, Leadership};
 use super::logging::RunLog;
 use super::meter::Meter;
@@ -36,8 +35,6 @@ pub struct Grants {
     pub http: HttpReach,
     /// Asks for the election's queue.
     pub contenders: Contenders,
-    /// How it is told to stop.
-    pub interrupt: Interrupt,
     /// Takes its lines.
     pub log: Arc<RunLog>,
     /// Counts what it uses.
@@ -61,7 +58,7 @@ pub struct Host {
 impl Host {
     /// Ready for one run.
     pub fn new(grants: Grants) -> Self {
-        let Grants { gate, state_path, state_mode, config, http, contenders, interrupt, log, meter } = grants;
+        let Grants { gate, state_path, state_mode, config, http, contenders, log, meter } = grants;
         let stream = |of: fn(Arc<RunLog>, Arc<Meter>) -> LineStream| of(log.clone(), meter.clone());
         let streams = [stream(LineStream::stdout), stream(LineStream::stderr)];
         let mut table = ResourceTable::new();
@@ -70,7 +67,7 @@ impl Host {
             http: Http::new(http, gate.clone(), log.clone(), meter.clone()),
             table,
             state: State::new(state_path, gate.clone(), state_mode, meter.clone()),
-            leadership: Leadership::new(gate, interrupt, contenders),
+            leadership: Leadership::new(gate, contenders),
             config,
             log,
             wasi: sealed_wasi(&streams, &meter),

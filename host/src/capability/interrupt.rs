@@ -1,40 +1,52 @@
-//! How a run is told to stop, and stopped.
+//! How a run is stopped before its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
-/// Asks a run to stop, or stops it. Clones act on the same run.
-#[derive(Clone)]
-pub struct Interrupt {
-    ask: Arc<watch::Sender<bool>>,
-    kill: Arc<watch::Sender<bool>>,
-}
+/// Stops a run. Clones act on the same run.
+#[derive(Clone, Default)]
+pub struct Interrupt(Arc<Kill>);
 
-impl Default for Interrupt {
-    fn default() -> Self {
-        Interrupt { ask: Arc::new(watch::channel(false).0), kill: Arc::new(watch::channel(false).0) }
-    }
+#[derive(Default)]
+struct Kill {
+    is_done: AtomicBool,
+    told: Notify,
 }
 
 impl Interrupt {
-    /// `should-stop` becomes true, waits end.
-    pub fn ask_stop(&self) {
-        self.ask.send_replace(true);
-    }
-
     /// The guest is trapped at its next instruction, or its host call is dropped.
     pub fn kill(&self) {
-        self.kill.send_replace(true);
+        self.0.is_done.store(true, Ordering::SeqCst);
+        self.0.told.notify_waiters();
     }
 
-    /// Follows [`Interrupt::ask_stop`].
-    pub fn asked(&self) -> watch::Receiver<bool> {
-        self.ask.subscribe()
+    /// Whether it was.
+    pub fn is_killed(&self) -> bool {
+        self.0.is_done.load(Ordering::SeqCst)
     }
 
-    /// Follows [`Interrupt::kill`].
-    pub fn killed(&self) -> watch::Receiver<bool> {
-        self.kill.subscribe()
+    /// Waits until it is.
+    pub async fn killed(&self) {
+        // Told of all that comes after this line, so it is asked for first.
+        let told = self.0.told.notified();
+        if !self.is_killed() {
+            told.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kill_is_heard_before_it_and_after_it() {
+        let interrupt = Interrupt::default();
+        let waiting = [interrupt.clone(), interrupt.clone()];
+        tokio::join!(waiting[0].killed(), waiting[1].killed(), async { interrupt.kill() });
+        assert!(interrupt.is_killed());
+        waiting[0].killed().await;
     }
 }

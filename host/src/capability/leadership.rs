@@ -11,7 +11,6 @@ use wasmtime::Result;
 use super::bindings::silverback::leader::leadership::{self, Change, Contender, Wake};
 use super::gate::{Gate, GateState};
 use super::host::Host;
-use super::interrupt::Interrupt;
 use super::state::{Entry, Key, StateError, within_patience};
 use crate::coordinator::Error;
 
@@ -27,9 +26,9 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// The view of a run under `gate` that `interrupt` can stop.
-    pub fn new(gate: Arc<Gate>, interrupt: Interrupt, contenders: Contenders) -> Self {
-        let stop = StopSign { gate: gate.clone(), interrupt };
+    /// The view of a run under `gate`.
+    pub fn new(gate: Arc<Gate>, contenders: Contenders) -> Self {
+        let stop = StopSign(gate.clone());
         Leadership { gate, stop, contenders }
     }
 
@@ -39,25 +38,20 @@ impl Leadership {
     }
 }
 
-/// Whether the function should return, in the three ways it can be told.
+/// Whether the function should return, in the two ways it can be told.
 #[derive(Clone)]
-struct StopSign {
-    gate: Arc<Gate>,
-    interrupt: Interrupt,
-}
+struct StopSign(Arc<Gate>);
 
 impl StopSign {
     fn is_up(&self) -> bool {
-        *self.gate.stop_asked().borrow() || *self.interrupt.asked().borrow() || self.gate.is_over()
+        *self.0.stop_asked().borrow() || self.0.is_over()
     }
 
     /// Waits until it is up. A lease that runs out shows here only after the fact: then the run itself is stopped.
     async fn up(self) {
-        let (mut drain, mut run) = (self.gate.stop_asked(), self.interrupt.asked());
-        let mut state = self.gate.state();
+        let (mut drain, mut state) = (self.0.stop_asked(), self.0.state());
         tokio::select! {
             _ = drain.wait_for(|asked| *asked) => {}
-            _ = run.wait_for(|asked| *asked) => {}
             _ = state.wait_for(|state| *state == GateState::Over) => {}
         }
     }
@@ -151,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_term_is_told_as_the_gate_has_it() {
-        let (mut host, gate, _, _) = host(StateMode::Immediate);
+        let (mut host, gate, _) = host(StateMode::Immediate);
         assert!(host.is_leader().await.unwrap() && !host.should_stop().await.unwrap());
         assert_eq!((host.token().await.unwrap(), host.remaining_ms().await.unwrap()), (TOKEN as u64, 60_000));
         gate.close();
@@ -168,7 +162,7 @@ mod tests {
     /// One that stood still meanwhile, say, so that nothing could stop it in time.
     #[tokio::test]
     async fn a_guest_that_is_still_there_when_its_term_is_over_ends_at_its_next_call() {
-        let (mut host, gate, _, _) = host(StateMode::Immediate);
+        let (mut host, gate, _) = host(StateMode::Immediate);
         gate.end();
         let ended = [
             host.is_leader().await.map(drop),
@@ -186,26 +180,25 @@ mod tests {
 
     #[tokio::test]
     async fn every_way_to_be_told_to_stop_ends_both_waits() {
-        let ways: [fn(&Gate, &Interrupt); 3] =
-            [|gate, _| gate.ask_stop(), |gate, _| gate.end(), |_, interrupt| interrupt.ask_stop()];
+        let ways: [fn(&Gate); 2] = [|gate| gate.ask_stop(), |gate| gate.end()];
         for tell in ways {
-            let (mut host, gate, interrupt, _) = host(StateMode::Immediate);
-            let (woken, ()) = tokio::join!(host.sleep(LONG_MS), async { tell(&gate, &interrupt) });
+            let (mut host, gate, _) = host(StateMode::Immediate);
+            let (woken, ()) = tokio::join!(host.sleep(LONG_MS), async { tell(&gate) });
             assert_eq!(woken.unwrap(), Wake::Stop);
             let again = host.sleep(LONG_MS).await;
             assert!(gate.is_over() || again.unwrap() == Wake::Stop, "and stays so");
         }
         for tell in ways {
-            let (mut host, gate, interrupt, _) = host(StateMode::Immediate);
+            let (mut host, gate, _) = host(StateMode::Immediate);
             let wait = host.wait_for_change("k".to_owned(), Some(0), LONG_MS);
-            let (woken, ()) = tokio::join!(wait, async { tell(&gate, &interrupt) });
+            let (woken, ()) = tokio::join!(wait, async { tell(&gate) });
             assert!(matches!(woken.unwrap(), Ok(Change::Stop)));
         }
     }
 
     #[tokio::test]
     async fn a_change_ends_the_wait_for_it_and_time_does_too() {
-        let (mut host, _, _, session) = host(StateMode::Immediate);
+        let (mut host, _, session) = host(StateMode::Immediate);
         let wait = host.wait_for_change("k".to_owned(), Some(0), LONG_MS);
         let (woken, ()) = tokio::join!(wait, async { session.put("/state/acme/job/k", b"v") });
         let Ok(Change::Changed(entry)) = woken.unwrap() else { panic!("the key has changed") };

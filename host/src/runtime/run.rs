@@ -39,7 +39,7 @@ pub struct RunRequest {
     pub limits: RunLimits,
     /// Takes its log lines.
     pub log: LogSink,
-    /// How it is told to stop, and stopped.
+    /// How it is stopped before its end.
     pub interrupt: Interrupt,
 }
 

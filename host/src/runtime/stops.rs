@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::watch;
 
 use super::cpu_time::CpuTime;
 use super::run::End;
@@ -45,7 +44,6 @@ pub(super) struct Stops {
     clock: Arc<dyn Clock>,
     gate: Arc<Gate>,
     interrupt: Interrupt,
-    killed: watch::Receiver<bool>,
     meter: Arc<Meter>,
     cpu: Arc<CpuTime>,
     time: Option<Time>,
@@ -67,8 +65,7 @@ impl Stops {
         meter: Arc<Meter>,
         cpu: Arc<CpuTime>,
     ) -> Self {
-        let killed = interrupt.killed();
-        Stops { clock, gate, interrupt, killed, meter, cpu, time: None }
+        Stops { clock, gate, interrupt, meter, cpu, time: None }
     }
 
     /// Lets the run's time count from now.
@@ -83,7 +80,7 @@ impl Stops {
         if self.gate.is_over() {
             return Some(Stop::LostLeadership);
         }
-        if *self.killed.borrow() {
+        if self.interrupt.is_killed() {
             return Some(Stop::Killed);
         }
         if let Some(over) = self.meter.over() {
@@ -101,14 +98,13 @@ impl Stops {
     /// Waits for the first stop.
     pub(super) async fn wait(&self) -> Stop {
         let mut state = self.gate.state();
-        let mut killed = self.interrupt.killed();
         loop {
             if let Some(stop) = self.due() {
                 return stop;
             }
             tokio::select! {
                 _ = state.changed() => {}
-                _ = killed.changed() => {}
+                () = self.interrupt.killed() => {}
                 () = tokio::time::sleep(self.next()) => {}
             }
         }

@@ -30,11 +30,11 @@ impl Runner for Pretender {
 async fn run(chance: Arc<Mutex<Chance>>, request: RunRequest) -> RunEnd {
     let inside = request.gate.enter();
     let (takes, end) = fate(&mut chance.lock().unwrap(), request.limits.time(Limit::TimeMs).unwrap());
-    let (mut state, mut killed) = (request.gate.state(), request.interrupt.killed());
+    let mut state = request.gate.state();
     let end = tokio::select! {
         biased;
         _ = state.wait_for(|state| *state == GateState::Over) => End::LostLeadership,
-        _ = killed.wait_for(|killed| *killed) => End::Killed,
+        () = request.interrupt.killed() => End::Killed,
         () = tokio::time::sleep(takes) => end,
     };
     let mut writes = Vec::new();

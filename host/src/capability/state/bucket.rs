@@ -156,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn errors_are_answers_and_a_lost_term_is_told_as_refused() {
-        let (mut host, _, _, session) = host(StateMode::Immediate);
+        let (mut host, _, session) = host(StateMode::Immediate);
         let bucket = || Resource::new_own(0);
         let error = host.set(bucket(), String::new(), vec![1]).await.unwrap().unwrap_err();
         assert_eq!(error.to_string(), other("key is empty, a key has 1 to 255 bytes").to_string());
