@@ -25,13 +25,19 @@ impl CpuTime {
 
     /// A turn of the guest on this thread. Gives what `compute` gives, and how long it took.
     pub(super) fn turn<T>(&self, compute: impl FnOnce() -> T) -> (T, Duration) {
-        let began = self.clock.computed();
-        self.turn_began.store(nanos(began), Ordering::Relaxed);
+        let before = self.used.load(Ordering::Relaxed);
+        self.turn_began.store(nanos(self.clock.computed()), Ordering::Relaxed);
         let done = compute();
-        let computed = self.clock.computed().saturating_sub(began);
+        (done, self.end_turn().saturating_sub(Duration::from_nanos(before)))
+    }
+
+    /// Counts the turn that this thread is in, where one is, to here and no further: the clock costs a system call. Gives all of
+    /// it so far.
+    pub(super) fn end_turn(&self) -> Duration {
+        let used = self.used();
         self.turn_began.store(AT_REST, Ordering::Relaxed);
-        self.used.fetch_add(nanos(computed), Ordering::Relaxed);
-        (done, computed)
+        self.used.store(nanos(used), Ordering::Relaxed);
+        used
     }
 
     /// All of it so far. During a turn it is to be asked on the turn's own thread.
@@ -65,7 +71,12 @@ mod tests {
         assert_eq!(cpu.used(), first);
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(cpu.used(), first, "a wait is no turn");
-        let ((), second) = cpu.turn(|| spin(&cpu));
+        let ((), second) = cpu.turn(|| {
+            spin(&cpu);
+            let ended = cpu.end_turn();
+            std::thread::sleep(Duration::from_millis(1));
+            assert_eq!(cpu.used(), ended, "the turn is over before it returns");
+        });
         assert_eq!(cpu.used(), first + second);
     }
 }

@@ -91,7 +91,7 @@ impl Bench {
             usage: Usage {
                 peak_memory_bytes: peak_memory as u64,
                 wall_us: micros(self.clock.boot().saturating_sub(started)),
-                cpu_us: micros(meters.cpu.used()),
+                cpu_us: micros(meters.cpu.end_turn()),
                 host_calls: meters.meter.calls(),
                 fuel,
                 log_lines_dropped,
@@ -141,7 +141,6 @@ impl Bench {
                 max_requests: request.max_requests,
             },
             contenders: request.contenders,
-            interrupt: request.interrupt,
             log,
             meter,
         });

@@ -13,7 +13,6 @@ mod slots;
 mod tests;
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -111,15 +110,13 @@ impl Lanes {
         stop: impl Future<Output = ()> + Send + 'static,
         guest: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
+        // It is some kilobytes large, and would be copied with each step from here to its thread.
+        let mut guest = Box::pin(guest);
         let Some(patient) = &self.patient else {
-            return self.prompt.spawn(async move {
-                let mut guest = pin!(guest);
-                poll_fn(|context| cpu.turn(|| guest.as_mut().poll(context)).0).await;
-            });
+            return self.prompt.spawn(poll_fn(move |context| cpu.turn(|| guest.as_mut().poll(context)).0));
         };
         let account = patient.accounts.of(tenant, clock.boot());
-        let (guest, stop) = (Box::pin(guest), Box::pin(stop));
-        self.prompt.spawn(Ride::new(guest, stop, account, self.prompt.clone(), patient, clock, cpu))
+        self.prompt.spawn(Ride::new(guest, Box::pin(stop), account, self.prompt.clone(), patient, clock, cpu))
     }
 }
 
