@@ -21,6 +21,10 @@ use anyhow::{Context, Result};
 use silverback_tests::figure::{self, Row};
 use silverback_tests::place;
 
+/// The host's own: the runs that are measured in this process are made of what they are made of there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Measure = fn() -> Result<Vec<Row>>;
 
 /// What can be measured.
