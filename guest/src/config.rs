@@ -4,12 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::bindings::wasi::config::store as host;
+use crate::host;
 
 /// A value as text; None where the job sets none.
 pub fn get(key: &str) -> Option<String> {
-    // Silverback's hosts have the whole table at hand, so this call doesn't fail there.
-    host::get(key).ok().flatten()
+    host::config(key)
 }
 
 /// A value of any type that can be read from text; None where the job sets none.

@@ -4,10 +4,10 @@
 //! the host writes: a target that remembers the highest token, and refuses lower ones, can't be written to by a deposed
 //! leader. A redirect is given back like any other response.
 
-mod wire;
-
 use std::error;
 use std::fmt;
+
+use crate::host;
 
 /// Asks for a resource.
 ///
@@ -28,10 +28,10 @@ pub fn post(url: &str, body: impl Into<Vec<u8>>) -> Result<Response, Error> {
 /// A request that isn't sent yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    method: String,
-    url: String,
-    headers: Vec<(String, Vec<u8>)>,
-    body: Option<Vec<u8>>,
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 impl Request {
@@ -54,12 +54,17 @@ impl Request {
         self
     }
 
+    /// Its URL, as it was given.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Sends it, and reads the whole response into memory.
     ///
     /// # Errors
     /// [`Error`]. But for [`Error::Unknown`], the target has seen nothing. A response of any status is no error.
     pub fn send(self) -> Result<Response, Error> {
-        wire::send(self)
+        host::send(self)
     }
 }
 
@@ -116,7 +121,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn invalid(what: &str, value: &str) -> Self {
+    pub(crate) fn invalid(what: &str, value: &str) -> Self {
         Error::Invalid { what: format!("{what} `{value}`") }
     }
 }
@@ -138,15 +143,15 @@ impl error::Error for Error {}
 
 /// An URL in the parts that a request has.
 #[derive(Debug, PartialEq, Eq)]
-struct Target<'a> {
-    scheme: &'a str,
-    authority: &'a str,
-    path: &'a str,
+pub(crate) struct Target<'a> {
+    pub(crate) scheme: &'a str,
+    pub(crate) authority: &'a str,
+    pub(crate) path: &'a str,
 }
 
 impl<'a> Target<'a> {
     /// The parts of an URL; a fragment is not sent.
-    fn of(url: &'a str) -> Option<Self> {
+    pub(crate) fn of(url: &'a str) -> Option<Self> {
         let (scheme, rest) = url.split('#').next()?.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let path = if path.is_empty() { "/" } else { path };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::bindings::silverback::leader::leadership as host;
+use crate::host;
 
-pub use host::{Contender, Wake};
+pub use crate::bindings::silverback::leader::leadership::{Contender, Wake};
 
 /// True while the host can prove that this term leads.
 pub fn is_leader() -> bool {

@@ -19,8 +19,8 @@
 //! An effect that leadership stands in the way of fails in one of three ways, the same for the state and for HTTP:
 //! `LostLeadership` and `Unproven`, and nothing was done; `Unknown`, and nobody knows.
 //!
-//! The crate is a `cdylib` built for `wasm32-wasip2`. It also compiles for the machine itself, so that what doesn't ask
-//! the host can be tested as usual; whatever does ask panics there.
+//! The crate is a `cdylib` built for `wasm32-wasip2`. It also compiles for the machine itself, so that it can be tested as
+//! usual: what it would ask of a host, a `testing::Stage` answers there.
 
 extern crate self as silverback_guest;
 
@@ -29,11 +29,14 @@ pub mod bindings;
 pub mod config;
 mod error;
 mod fate;
+mod host;
 pub mod http;
 pub mod leadership;
 mod logger;
 mod report;
 pub mod state;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 
 pub use bindings::exports::silverback::leader::job::Grant;
 pub use error::RunError;

@@ -2,31 +2,39 @@
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::bindings::wasi::logging::logging as host;
 use crate::config;
+use crate::host::{self, Level as HostLevel};
 
 struct HostLog;
 
 /// Sets the facade up, once. A component that has its own logger keeps it.
 pub(crate) fn install() {
     if log::set_logger(&HostLog).is_ok() {
-        let level = config::get("log").and_then(|level| level.parse().ok());
-        log::set_max_level(level.unwrap_or(LevelFilter::Info));
+        // In a test each stage has a level of its own, and they share this.
+        log::set_max_level(if cfg!(target_family = "wasm") { level() } else { LevelFilter::Trace });
     }
 }
 
+/// As the job's config says.
+fn level() -> LevelFilter {
+    config::get("log").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::Info)
+}
+
 impl Log for HostLog {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, line: &Metadata<'_>) -> bool {
+        cfg!(target_family = "wasm") || (host::is_there() && line.level() <= level())
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let level = match record.level() {
-            Level::Error => host::Level::Error,
-            Level::Warn => host::Level::Warn,
-            Level::Info => host::Level::Info,
-            Level::Debug => host::Level::Debug,
-            Level::Trace => host::Level::Trace,
+            Level::Error => HostLevel::Error,
+            Level::Warn => HostLevel::Warn,
+            Level::Info => HostLevel::Info,
+            Level::Debug => HostLevel::Debug,
+            Level::Trace => HostLevel::Trace,
         };
         host::log(level, record.target(), &record.args().to_string());
     }

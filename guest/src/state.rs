@@ -11,9 +11,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::silverback::leader::leadership as waits;
-use crate::bindings::wasi::keyvalue::{atomics, store};
 use crate::fate::Fate;
+use crate::host::{self, Change, StoreError};
 use crate::leadership::millis;
 
 /// The value of a key; None where it doesn't exist.
@@ -21,7 +20,7 @@ use crate::leadership::millis;
 /// # Errors
 /// [`Error::Value`] where the value is no `T`; the others as the host says.
 pub fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Error> {
-    bucket()?.get(key)?.map(|bytes| read(key, &bytes)).transpose()
+    host::get(key)?.map(|bytes| read(key, &bytes)).transpose()
 }
 
 /// Sets a key.
@@ -30,7 +29,7 @@ pub fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Error> {
 /// [`Error::LostLeadership`] where this host no longer leads; a sentence where a limit is passed.
 pub fn set<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<(), Error> {
     let bytes = serde_json::to_vec(value).map_err(|source| Error::Value { key: key.to_owned(), source })?;
-    Ok(bucket()?.set(key, &bytes)?)
+    Ok(host::set(key, &bytes)?)
 }
 
 /// Deletes a key; one that doesn't exist is no error.
@@ -38,7 +37,7 @@ pub fn set<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<(), Error> {
 /// # Errors
 /// [`Error::LostLeadership`] where this host no longer leads.
 pub fn delete(key: &str) -> Result<(), Error> {
-    Ok(bucket()?.delete(key)?)
+    Ok(host::delete(key)?)
 }
 
 /// All keys, in order.
@@ -46,14 +45,7 @@ pub fn delete(key: &str) -> Result<(), Error> {
 /// # Errors
 /// As the host says.
 pub fn keys() -> Result<Vec<String>, Error> {
-    let bucket = bucket()?;
-    let mut page = bucket.list_keys(None)?;
-    let mut keys = std::mem::take(&mut page.keys);
-    while let Some(cursor) = page.cursor {
-        page = bucket.list_keys(Some(cursor))?;
-        keys.append(&mut page.keys);
-    }
-    Ok(keys)
+    Ok(host::keys()?)
 }
 
 /// Adds to a number, from 0 where there is none, and gives the sum. No write in between is lost.
@@ -61,7 +53,7 @@ pub fn keys() -> Result<Vec<String>, Error> {
 /// # Errors
 /// A sentence where the value is no number; [`Error::LostLeadership`] where this host no longer leads.
 pub fn increment(key: &str, delta: u64) -> Result<u64, Error> {
-    Ok(atomics::increment(&bucket()?, key, delta)?)
+    Ok(host::increment(key, delta)?)
 }
 
 /// Follows a key: first as it is now, then each time it has changed.
@@ -93,10 +85,10 @@ impl<T: DeserializeOwned> Watch<T> {
     /// # Errors
     /// [`Error::Value`] where the value is no `T` (the next call waits for the next value); the others as the host says.
     pub fn next_within(&mut self, time: Duration) -> Result<Next<T>, Error> {
-        match waits::wait_for_change(&self.key, self.seen, millis(time)).map_err(told)? {
-            waits::Change::Elapsed => Ok(Next::Elapsed),
-            waits::Change::Stop => Ok(Next::Stop),
-            waits::Change::Changed(entry) => {
+        match host::wait_for_change(&self.key, self.seen, millis(time)).map_err(told)? {
+            Change::Elapsed => Ok(Next::Elapsed),
+            Change::Stop => Ok(Next::Stop),
+            Change::Changed(entry) => {
                 self.seen = Some(entry.revision);
                 let value = entry.value.map(|bytes| read(&self.key, &bytes)).transpose()?;
                 Ok(Next::Changed(value))
@@ -162,12 +154,12 @@ impl error::Error for Error {
     }
 }
 
-impl From<store::Error> for Error {
-    fn from(error: store::Error) -> Self {
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
         match error {
-            store::Error::AccessDenied => Error::Host("the host denies access to the state".to_owned()),
-            store::Error::NoSuchStore => Error::Host("the host keeps no state for this job".to_owned()),
-            store::Error::Other(words) => told(words),
+            StoreError::AccessDenied => Error::Host("the host denies access to the state".to_owned()),
+            StoreError::NoSuchStore => Error::Host("the host keeps no state for this job".to_owned()),
+            StoreError::Other(words) => told(words),
         }
     }
 }
@@ -181,11 +173,6 @@ fn told(words: String) -> Error {
     }
 }
 
-/// The job's own state.
-fn bucket() -> Result<store::Bucket, Error> {
-    Ok(store::open("default")?)
-}
-
 fn read<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|source| Error::Value { key: key.to_owned(), source })
 }
@@ -196,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_the_host_says_of_leadership_is_told_apart() {
-        let told = |words: &str| Error::from(store::Error::Other(words.to_owned()));
+        let told = |words: &str| Error::from(StoreError::Other(words.to_owned()));
         assert!(matches!(told("refused: leadership is lost"), Error::LostLeadership));
         assert!(matches!(told("unproven: the ensemble can't be reached"), Error::Unproven));
         assert!(matches!(told("unknown: no answer"), Error::Unknown));

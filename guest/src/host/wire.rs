@@ -6,13 +6,13 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::StreamError;
 
-use super::{Error, Request, Response, Target};
 use crate::fate::Fate;
+use crate::http::{Error, Request, Response, Target};
 
 /// As much as `wasi:io` takes and gives in one call.
 const CHUNK_BYTES: usize = 4096;
 
-pub(super) fn send(request: Request) -> Result<Response, Error> {
+pub(crate) fn send(request: Request) -> Result<Response, Error> {
     let Request { method, url, mut headers, body } = request;
     let has_length = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     if let Some(body) = body.as_ref().filter(|_| !has_length) {
