@@ -10,7 +10,7 @@ use super::wire::ErrorBody;
 use crate::artifact::ArtifactError;
 use crate::config::KeyError;
 use crate::coordinator::Error;
-use crate::registry::{RegistryError, SpecError};
+use crate::registry::{RegistryError, SecretError, SpecError};
 
 /// Why a request failed. The text is for people.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -115,6 +115,18 @@ impl From<RegistryError> for ApiError {
             RegistryError::NothingToCatchUp { .. } => ApiError::Invalid(message),
             RegistryError::Corrupt { .. } => ApiError::Internal(message),
             RegistryError::Coordinator(error) => error.into(),
+        }
+    }
+}
+
+impl From<SecretError> for ApiError {
+    fn from(error: SecretError) -> Self {
+        let message = error.to_string();
+        match error {
+            SecretError::NotSet { .. } => ApiError::NotFound(message),
+            SecretError::NoKey => ApiError::Conflict(message),
+            SecretError::Sealed { .. } => ApiError::Internal(message),
+            SecretError::Coordinator(error) => error.into(),
         }
     }
 }

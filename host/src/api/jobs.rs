@@ -71,10 +71,11 @@ pub(super) async fn put(
     if spec.id != id {
         return Err(ApiError::Invalid(format!("job `{}` can't be stored as `{id}`", spec.id)));
     }
-    let (settings, (), ()) = tokio::try_join!(
+    let (settings, (), (), ()) = tokio::try_join!(
         async { Ok::<_, ApiError>(api.registry.tenant(&id.tenant).await?) },
         api.check_schedule(&spec),
         api.have_component(&spec.component),
+        api.have_secrets(&spec),
     )?;
     let scheduled = matches!(spec.trigger, Trigger::Schedule { .. });
     spec.limits.check_below(&settings.limits, scheduled, &id.tenant, &id.name)?;

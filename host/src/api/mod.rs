@@ -12,6 +12,7 @@ mod logs;
 mod next;
 mod peers;
 mod runs;
+mod secrets;
 mod state;
 mod tenants;
 mod wire;
@@ -44,7 +45,7 @@ use crate::clock::Clock;
 use crate::config::Layout;
 use crate::coordinator::{MAX_VALUE_BYTES, Session, Sessions};
 use crate::history::History;
-use crate::registry::{Digest, JobId, JobSpec, Registry};
+use crate::registry::{Digest, JobId, JobSpec, MAX_SECRET_BYTES, Registry, Secrets};
 
 /// The largest component, in bytes. Those of interpreted languages bring their interpreter, 10 to 20 MB.
 pub const MAX_COMPONENT_BYTES: usize = 32 * 1024 * 1024;
@@ -112,6 +113,7 @@ pub trait Cluster: Send + Sync + 'static {
 pub struct Api {
     host: String,
     registry: Registry,
+    secrets: Secrets,
     artifacts: Artifacts,
     history: History,
     sessions: Sessions,
@@ -128,6 +130,8 @@ pub struct ApiParts {
     pub host: String,
     /// The jobs.
     pub registry: Registry,
+    /// What secrets are sealed with.
+    pub secrets: Secrets,
     /// The components.
     pub artifacts: Artifacts,
     /// The runs.
@@ -145,10 +149,10 @@ pub struct ApiParts {
 impl Api {
     /// The API of this host.
     pub fn new(parts: ApiParts) -> Arc<Self> {
-        let ApiParts { host, registry, artifacts, history, sessions, layout, clock, cluster } = parts;
+        let ApiParts { host, registry, secrets, artifacts, history, sessions, layout, clock, cluster } = parts;
         let peers = Peers::new(sessions.clone(), layout.clone(), &host);
         let closing = watch::channel(false).0;
-        Arc::new(Api { host, registry, artifacts, history, sessions, layout, clock, peers, cluster, closing })
+        Arc::new(Api { host, registry, secrets, artifacts, history, sessions, layout, clock, peers, cluster, closing })
     }
 
     /// Answers on `listener` until `shutdown` is done; then ends the polls, gives other requests two seconds, and returns.
@@ -182,6 +186,7 @@ impl Api {
         let key = get(state::get).put(state::put).delete(state::delete).layer(DefaultBodyLimit::max(MAX_VALUE_BYTES));
         let tenant =
             get(tenants::get).put(tenants::put).delete(tenants::delete).layer(DefaultBodyLimit::max(MAX_TENANT_BYTES));
+        let secret = put(secrets::put).delete(secrets::delete).layer(DefaultBodyLimit::max(MAX_SECRET_BYTES));
         Router::new()
             .route("/v1/components", component)
             .route("/v1/components/{digest}", get(components::get))
@@ -191,6 +196,8 @@ impl Api {
             .route("/v1/jobs", get(jobs::list))
             .route("/v1/tenants", get(tenants::list))
             .route("/v1/tenants/{tenant}", tenant)
+            .route("/v1/tenants/{tenant}/secrets", get(secrets::list))
+            .route("/v1/tenants/{tenant}/secrets/{name}", secret)
             .route("/v1/jobs/{tenant}/{name}", job)
             .route("/v1/jobs/{tenant}/{name}/pause", post(jobs::pause).layer(DefaultBodyLimit::max(MAX_PAUSE_BYTES)))
             .route("/v1/jobs/{tenant}/{name}/resume", post(jobs::resume))

@@ -23,7 +23,7 @@ use crate::clock;
 use crate::config::HostInfo;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
 use crate::history::{KEPT_RUNS, LogLevel, LogLine, Outcome, RunRecord, RunState};
-use crate::registry::{Limits, Names, OnReturn, TermRules, Trigger};
+use crate::registry::{Limits, Names, OnReturn, TermRules, Trigger, Vault};
 
 /// Host `a` leads everything.
 struct Fake {
@@ -134,6 +134,7 @@ pub(crate) async fn host(name: &str, sessions: &Sessions) -> Host {
     let api = Api::new(ApiParts {
         host: name.to_owned(),
         registry: Registry::new(sessions.clone(), layout.clone()),
+        secrets: Secrets::new(Some(Vault::read(&Vault::new_key()).unwrap()), layout.clone()),
         artifacts,
         history: history.clone(),
         sessions: sessions.clone(),
@@ -188,6 +189,7 @@ impl Host {
             },
             limits: Limits::LEADER,
             config: BTreeMap::new(),
+            secrets: Default::default(),
             http: Default::default(),
             paused: None,
         };

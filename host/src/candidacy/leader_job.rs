@@ -16,7 +16,7 @@ use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::history::{History, KEPT_RUNS, Outcome, RunRecord};
-use crate::registry::{JobId, JobSpec, Tenants, Trigger, settings_of};
+use crate::registry::{JobId, JobSpec, Secrets, Tenants, Trigger, settings_of};
 use crate::runtime::{End, Interrupt, Prepared, RunEnd, RunRequest, Runtime, StateMode};
 
 /// How long the record of a run's end waits for the release at the most.
@@ -38,6 +38,8 @@ pub struct LeaderJob {
     pub history: History,
     /// Where things live.
     pub layout: Layout,
+    /// Where its secrets are.
+    pub secrets: Secrets,
     /// What its tenant may have.
     pub tenants: watch::Receiver<Tenants>,
     /// For its records.
@@ -173,6 +175,7 @@ impl LeaderJob {
             state_path: self.layout.state(tenant, name),
             state_mode: StateMode::Immediate,
             config: self.spec.config.clone(),
+            secrets: self.secrets.of(&self.spec, gate.session()),
             http: self.spec.http.clone(),
             private: settings.private,
             max_requests: settings.max_requests,

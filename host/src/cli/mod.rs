@@ -13,6 +13,7 @@ mod logs;
 mod next;
 mod output;
 mod pause;
+mod secret;
 mod state;
 mod tenant;
 mod up;
@@ -94,6 +95,11 @@ enum Command {
     /// scheduled runs there; a tick beyond --max-waiting is skipped, with the reason. Where a host is full, of two tenants with
     /// runs that wait the one with twice the weight begins twice as many.
     Tenant(tenant::Tenant),
+    /// Set, list and delete the secrets of a tenant
+    ///
+    /// A job.toml names those that its runs have under [secrets], as in token = "payments". They are kept encrypted, under a key
+    /// that only hosts have.
+    Secret(secret::Secret),
     /// Delete a job and what it keeps
     Delete(delete::Delete),
     /// Read and write what a job keeps
@@ -165,6 +171,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Resume(resume) => resume.run(),
         Command::Tenants(tenants) => tenants.run(),
         Command::Tenant(tenant) => tenant.run(),
+        Command::Secret(secret) => secret.run(),
         Command::Delete(delete) => delete.run(),
         Command::State(state) => state.run(),
         Command::Check(check) => check.run(),

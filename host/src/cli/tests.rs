@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::api::tests::{host, sessions};
 use crate::history::{LogLevel, LogLine, PlacedLine};
+use crate::registry::MAX_SECRET_BYTES;
 
 fn help(command: &mut clap::Command) -> String {
     let text = command.render_long_help();
@@ -260,4 +261,45 @@ async fn many_jobs_are_applied_in_one_command_and_a_refused_one_hides_none() {
     file("3", "job-3", "");
     command(&server, &apply).await.unwrap();
     assert_eq!(host.get("/v1/jobs").await.as_array().unwrap().len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_goes_in_and_only_its_name_comes_out() {
+    let host = host("a", &sessions().await).await;
+    let server = format!("http://{}", host.address);
+    let folder = tempfile::tempdir().unwrap();
+    let (file, job) = (folder.path().join("token"), folder.path().join("job.toml"));
+    std::fs::write(folder.path().join("p.wasm"), b"\0asm").unwrap();
+    let text =
+        "tenant = 'acme'\nname = 'payer'\ncomponent = 'p.wasm'\ntrigger = 'leader'\n[secrets]\ntoken = 'payments'";
+    std::fs::write(&job, text).unwrap();
+    let [apply, set] = [
+        vec!["apply", job.to_str().unwrap()],
+        vec!["secret", "set", "acme", "payments", "--file", file.to_str().unwrap()],
+    ];
+
+    let unset = command(&server, &apply).await.unwrap_err();
+    let why = "secret `payments` of tenant `acme` is not set: silverback secret set acme payments";
+    assert_eq!(unset, format!("job `payer`: secrets.token `payments` is not valid: {why}"));
+    let too_long = vec![b'x'; MAX_SECRET_BYTES + 1];
+    for (secret, why) in
+        [(&b""[..], "1 to 8192 bytes"), (b"\xff", "UTF-8"), (&too_long, "over the limit of 8192 bytes")]
+    {
+        std::fs::write(&file, secret).unwrap();
+        let refused = command(&server, &set).await.unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+    assert_eq!(host.get("/v1/tenants/acme/secrets").await, json!([]));
+
+    std::fs::write(&file, "s3cret\n").unwrap();
+    command(&server, &set).await.unwrap();
+    command(&server, &apply).await.unwrap();
+    command(&server, &["secret", "list", "acme"]).await.unwrap();
+    let rows = host.get("/v1/tenants/acme/secrets").await;
+    assert_eq!((rows.as_array().unwrap().len(), &rows[0]["name"]), (1, &json!("payments")));
+    assert!(!rows.to_string().contains("s3cret"));
+    assert_eq!(host.get("/v1/jobs/acme/payer").await["secrets"], json!({"token": "payments"}));
+    let away = ["secret", "delete", "acme", "payments"];
+    command(&server, &away).await.unwrap();
+    assert_eq!(command(&server, &away).await.unwrap_err(), "tenant `acme` has no secret `payments`");
 }

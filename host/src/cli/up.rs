@@ -79,6 +79,10 @@ pub(super) struct Up {
     /// How much memory compiling a component may take, from 256MiB to 16GiB
     #[arg(long, default_value = "2GiB", value_parser = compile_memory, value_name = "SIZE")]
     compile_memory: BytesText,
+    /// The file with the keys that secrets are kept under, the same on all hosts; one a line, the one that new secrets are sealed
+    /// with first. `silverback secret key` prints one
+    #[arg(long, value_name = "FILE")]
+    secrets_key: Option<PathBuf>,
     /// How the host's own log looks, on stderr; SILVERBACK_LOG says what is in it
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -112,6 +116,7 @@ impl Up {
             group_hold: self.group_hold.0,
             compile_time: self.compile_time.0,
             compile_memory: self.compile_memory.0,
+            secrets_key: self.secrets_key,
         }
     }
 }

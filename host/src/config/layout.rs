@@ -28,6 +28,7 @@ pub enum KeyError {
 /// | `ROOT/hosts/NAME` | a live host (ephemeral): address, version |
 /// | `ROOT/sessions/NAME:N` | a live host's further session (ephemeral), where it has more than one |
 /// | `ROOT/tenants/NAME` | what a tenant was set: limits and weight |
+/// | `ROOT/secrets/TENANT/NAME` | a secret of a tenant, sealed |
 /// | `ROOT/jobs/TENANT/JOB` | a job's spec; the znode's version is the job's version |
 /// | `ROOT/runs/TENANT/JOB` | a job's tick state: run in progress, ring of outcomes |
 /// | `ROOT/groups/G` | the election of a group of scheduled jobs |
@@ -88,6 +89,16 @@ impl Layout {
     /// What a tenant was set.
     pub fn tenant(&self, name: &str) -> String {
         format!("{}/tenants/{name}", self.root)
+    }
+
+    /// The directory of a tenant's secrets.
+    pub fn secrets(&self, tenant: &str) -> String {
+        format!("{}/secrets/{tenant}", self.root)
+    }
+
+    /// A secret.
+    pub fn secret(&self, tenant: &str, name: &str) -> String {
+        format!("{}/secrets/{tenant}/{name}", self.root)
     }
 
     /// The directory of tenants' jobs.

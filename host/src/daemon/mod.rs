@@ -8,12 +8,15 @@ mod elections;
 mod founding;
 mod withdrawal;
 
+use std::fs::File;
 use std::future::pending;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use object_store::local::LocalFileSystem;
 use silverback_election::LeaseRule;
 use tokio::net::TcpListener;
@@ -30,7 +33,7 @@ use crate::clock::{self, Clock};
 use crate::config::{HostInfo, Layout, UpSettings};
 use crate::coordinator::{Coordinator, Embedded, Sessions, ZooKeeper};
 use crate::history::History;
-use crate::registry::Registry;
+use crate::registry::{Registry, Secrets, Vault};
 use crate::runtime::{
     CompileLimits, Compiler, Components, DEFAULT_MAX_RUNS, GuestThreads, Lanes, Runtime, RuntimeSettings,
 };
@@ -62,6 +65,18 @@ pub fn run(settings: UpSettings, ready: impl FnOnce(&str) + Send) -> anyhow::Res
         runtime.shutdown_timeout(Duration::from_secs(1));
     }
     outcome
+}
+
+/// Keys for secrets. A file that others can read is none: it is refused before anything is sealed with it.
+fn vault(file: Option<&Path>) -> anyhow::Result<Option<Vault>> {
+    let Some(file) = file else { return Ok(None) };
+    let named = || format!("secrets-key: `{}`", file.display());
+    let mut opened = File::open(file).with_context(named)?;
+    let mode = opened.metadata().with_context(named)?.permissions().mode();
+    ensure!(mode & 0o077 == 0, "{}: others than its owner may use it: chmod 600", named());
+    let mut text = String::new();
+    opened.read_to_string(&mut text).with_context(named)?;
+    Ok(Some(Vault::read(&text).with_context(named)?))
 }
 
 fn threads(name: &str, count: usize) -> anyhow::Result<Threads> {
@@ -100,6 +115,7 @@ async fn up(
     let layout = Layout::new(&settings.root);
     let groups = found_cluster(sessions.get(FIRST_SESSION).await?.as_ref(), &layout).await?;
 
+    let secrets = Secrets::new(vault(settings.secrets_key.as_deref())?, layout.clone());
     let peers = Peers::new(sessions.clone(), layout.clone(), &settings.name);
     let artifacts = Artifacts::new(store.clone());
     let history = History::new(store, &settings.name, clock.clone());
@@ -110,6 +126,7 @@ async fn up(
         host: settings.name.clone(),
         groups,
         layout: layout.clone(),
+        secrets: secrets.clone(),
         clock: clock.clone(),
         runner: Arc::new(components.clone()),
         turns: Turns::new(DEFAULT_MAX_RUNS, followed.tenants, clock.clone(), Handle::current()),
@@ -163,6 +180,7 @@ async fn up(
     let api = Api::new(ApiParts {
         host: settings.name.clone(),
         registry,
+        secrets,
         artifacts,
         history: history.clone(),
         sessions: sessions.clone(),

@@ -153,6 +153,7 @@ mod tests {
             trigger: Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: KeptPolicies::default() },
             limits: Limits::SCHEDULED,
             config: BTreeMap::new(),
+            secrets: Default::default(),
             http: Default::default(),
             paused: None,
         };

@@ -1,5 +1,5 @@
 //! Reads a job.toml, the file a tenant writes. Flat: what the job is, then the tables `[limits]`,
-//! `[http]` and `[config]`.
+//! `[http]`, `[config]` and `[secrets]`.
 
 mod limits;
 mod policies;
@@ -29,6 +29,7 @@ pub struct JobFile {
     limits: Limits,
     http: HttpGrants,
     config: BTreeMap<String, String>,
+    secrets: BTreeMap<String, String>,
     paused: bool,
 }
 
@@ -51,19 +52,21 @@ impl JobFile {
         let paused = fields.flag("paused")?.unwrap_or(false);
         let limits = limits::limits(&mut fields, &trigger)?;
         let http = http(&mut fields, &trigger)?;
-        let config = config(&mut fields)?;
+        let config = texts_by_key(&mut fields, "config", "config.")?;
+        let secrets = texts_by_key(&mut fields, "secrets", "secrets.")?;
         fields.finish(trigger.name())?;
 
         validate::job(&id, &trigger, &limits, &config)?;
+        validate::secrets(&id.name, &secrets, &config)?;
         validate::http(&id.name, &http)?;
-        Ok(JobFile { id, component: folder.join(component), trigger, limits, http, config, paused })
+        Ok(JobFile { id, component: folder.join(component), trigger, limits, http, config, secrets, paused })
     }
 
     /// The job, once the bytes of its component are known.
     pub fn into_spec(self, component: Digest) -> JobSpec {
-        let JobFile { id, component: _, trigger, limits, http, config, paused } = self;
+        let JobFile { id, component: _, trigger, limits, http, config, secrets, paused } = self;
         let paused = paused.then(|| Box::new(Pause::by_job_toml()));
-        JobSpec { id, component, trigger, limits, config, http, paused }
+        JobSpec { id, component, trigger, limits, config, secrets, http, paused }
     }
 }
 
@@ -150,8 +153,12 @@ fn time_ms(text: &str, bounds: &'static str) -> Result<u64, &'static str> {
     u64::try_from(duration.as_millis()).map_err(|_| bounds)
 }
 
-fn config(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>, SpecError> {
-    let Some(mut table) = fields.table("config", "config.")? else { return Ok(BTreeMap::new()) };
+fn texts_by_key(
+    fields: &mut Fields<'_>,
+    name: &str,
+    prefix: &'static str,
+) -> Result<BTreeMap<String, String>, SpecError> {
+    let Some(mut table) = fields.table(name, prefix)? else { return Ok(BTreeMap::new()) };
     let keys: Vec<String> = table.table.keys().cloned().collect();
     keys.into_iter().map(|key| Ok((key.clone(), table.text(&key)?.unwrap_or_default()))).collect()
 }
@@ -345,11 +352,16 @@ mod tests {
     #[test]
     fn a_spec_survives_json_and_json_is_held_to_the_same_rules() {
         let granted = format!("{LEADER}[http]\nallow = ['https://api.example.com']");
-        for text in [LEADER, SCHEDULE, &granted] {
+        let told = format!("{LEADER}[secrets]\ntoken = 'payments'");
+        for text in [LEADER, SCHEDULE, &granted, &told] {
             let spec = parse(text).unwrap();
             let json = serde_json::to_vec(&spec).unwrap();
             assert_eq!(JobSpec::from_json(&json).unwrap(), spec);
         }
+        let mut none = serde_json::to_value(parse(LEADER).unwrap()).unwrap();
+        assert_eq!(none.get("secrets"), None, "a host of before can read it");
+        none["secrets"] = serde_json::json!({});
+        assert_eq!(JobSpec::from_json(none.to_string().as_bytes()).unwrap(), parse(LEADER).unwrap());
         let mut value = serde_json::to_value(parse(LEADER).unwrap()).unwrap();
         value["schedule"] = "0 3 * * *".into();
         value["component"] = "sha256:00".into();
@@ -439,6 +451,9 @@ mod tests {
             format!("{LEADER}[http]\ntoken_header = 'Host'"),
             format!("{LEADER}[http]\ntoken_header = 'transfer-encoding'"),
             format!("{LEADER}[config]\nretries = 3"),
+            format!("{LEADER}[secrets]\ntoken = 3"),
+            format!("{LEADER}[secrets]\ntoken = '../payments'"),
+            format!("{LEADER}[config]\ntoken = ''\n[secrets]\ntoken = 'payments'"),
             format!("{LEADER}[config]\nbig = '{}'", "x".repeat(9000)),
             SCHEDULE.replace("schedule = '0 3 * * *'", ""),
             SCHEDULE.replace("0 3", "61 3"),

@@ -2,6 +2,7 @@
 
 mod follow;
 mod group_of;
+mod hex;
 mod http;
 mod job_map;
 mod job_toml;
@@ -11,6 +12,7 @@ mod news;
 mod pause;
 mod policies;
 mod schedule;
+mod secrets;
 mod spec;
 mod store;
 mod stored;
@@ -33,6 +35,10 @@ pub use policies::{
     Retry, RetryOn, RetrySpec,
 };
 pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
+pub use secrets::{
+    Fetch, MAX_SECRET_BYTES, OpenError, Sealed, SecretError, SecretRow, Secrets, Vault, VaultError, check_secret,
+    check_secret_name,
+};
 pub use spec::{Build, Digest, DigestError, JobId, JobSpec, Names, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};
 pub use stored::PassedOver;

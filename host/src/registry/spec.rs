@@ -1,7 +1,7 @@
 //! A job as it is stored.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::hex;
 use super::misfit;
 use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
@@ -81,7 +82,8 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(name: &str) -> Result<Self, DigestError> {
-        name.strip_prefix("sha256:").and_then(from_hex).map(Digest).ok_or_else(|| DigestError(validate::cut(name)))
+        let bytes = name.strip_prefix("sha256:").and_then(hex::decode).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Digest).ok_or_else(|| DigestError(validate::cut(name)))
     }
 }
 
@@ -93,10 +95,7 @@ impl Digest {
 
     /// The 64 hexadecimal digits alone, for a file name.
     pub fn hex(&self) -> String {
-        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex::encode(&self.0)
     }
 }
 
@@ -104,23 +103,6 @@ impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", self.hex())
     }
-}
-
-/// 64 digits, lower case.
-fn from_hex(hex: &str) -> Option<[u8; 32]> {
-    let digit = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    let mut bytes = [0; 32];
-    if hex.len() != 2 * bytes.len() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
 }
 
 /// A component, as it is compiled.
@@ -155,6 +137,9 @@ pub struct JobSpec {
     /// Handed to the component through `wasi:config/store`.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// Secrets of its tenant, by the key of `wasi:config/store` under which a run has each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// Where it may send HTTP requests.
     #[serde(default)]
     pub http: HttpGrants,
@@ -175,6 +160,7 @@ impl JobSpec {
     /// The first thing that is wrong, with its field and value.
     pub fn validate(&self) -> Result<(), SpecError> {
         validate::job(&self.id, &self.trigger, &self.limits, &self.config)?;
+        validate::secrets(&self.id.name, &self.secrets, &self.config)?;
         validate::http(&self.id.name, &self.http)?;
         self.paused.as_ref().map_or(Ok(()), |pause| pause.validate(&self.id.name))
     }
@@ -197,7 +183,11 @@ impl JobSpec {
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(SpecError::json)?;
         let spec: JobSpec = misfit::read(&value).map_err(|misfit| SpecError::misfit(&value, misfit))?;
         spec.validate()?;
-        let known = serde_json::to_value(&spec).map_err(SpecError::json)?;
+        let mut known = serde_json::to_value(&spec).map_err(SpecError::json)?;
+        if spec.secrets.is_empty() {
+            // Then it isn't written, so that hosts of before can read it; it may be said all the same.
+            known["secrets"] = serde_json::json!({});
+        }
         match validate::unknown_key(&value, &known) {
             Some(key) => Err(SpecError::unknown(&spec.id.name, key, spec.trigger.name())),
             None => Ok(spec),

@@ -70,8 +70,10 @@ impl TenantSettings {
     /// # Errors
     /// The first thing that is wrong, with its field and value.
     pub fn from_json(tenant: &str, bytes: &[u8]) -> Result<Self, SpecError> {
-        let fields: Map<String, Value> = serde_json::from_slice(bytes)
-            .map_err(|error| SpecError::Settings { subject: subject(tenant), detail: error.to_string() })?;
+        let fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| SpecError::Settings {
+            subject: format!("tenant `{}`", cut(tenant)),
+            detail: error.to_string(),
+        })?;
         let mut read = Reader { tenant, fields };
         let settings = TenantSettings {
             max_running: read.count("max_running", MAX_RUNNING)?,
@@ -97,7 +99,7 @@ pub fn settings_of(tenants: &Tenants, tenant: &str) -> TenantSettings {
 /// # Errors
 /// [`SpecError::Invalid`] where it can't be one.
 pub fn check_tenant(name: &str) -> Result<(), SpecError> {
-    crate::config::check_name(name).map_err(|reason| refused(name, "name", name, reason))
+    crate::config::check_name(name).map_err(|reason| SpecError::of_tenant(name, "name", name, reason))
 }
 
 /// Takes one field after the other.
@@ -115,12 +117,14 @@ impl Reader<'_> {
         let count = value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| bounds.contains(count));
         count.map(Some).ok_or_else(|| {
             let reason = format!("it must be a whole number from {} to {}", bounds.start(), bounds.end());
-            refused(self.tenant, field, &value.to_string(), &reason)
+            SpecError::of_tenant(self.tenant, field, &value.to_string(), &reason)
         })
     }
 
     fn limits(&mut self) -> Result<Ceilings, SpecError> {
-        let refuse = |field: &str, value: &Value, reason: &str| refused(self.tenant, field, &value.to_string(), reason);
+        let refuse = |field: &str, value: &Value, reason: &str| {
+            SpecError::of_tenant(self.tenant, field, &value.to_string(), reason)
+        };
         let set = match self.fields.remove("limits") {
             None | Some(Value::Null) => return Ok(Ceilings::NONE),
             Some(Value::Object(set)) => set,
@@ -142,7 +146,7 @@ impl Reader<'_> {
     }
 
     fn private(&mut self) -> Result<Ranges, SpecError> {
-        let refuse = |value: &str, reason: &str| Err(refused(self.tenant, "private", value, reason));
+        let refuse = |value: &str, reason: &str| Err(SpecError::of_tenant(self.tenant, "private", value, reason));
         let list = match self.fields.remove("private") {
             None | Some(Value::Null) => return Ok(Ranges::NONE),
             Some(Value::Array(list)) if list.len() <= MAX_RANGES => list,
@@ -166,17 +170,9 @@ impl Reader<'_> {
             "the settings are max_running, runs_per_minute, max_waiting, weight, limits, private and max_requests";
         match self.fields.iter().next() {
             None => Ok(()),
-            Some((key, value)) => Err(refused(self.tenant, key, &value.to_string(), known)),
+            Some((key, value)) => Err(SpecError::of_tenant(self.tenant, key, &value.to_string(), known)),
         }
     }
-}
-
-fn subject(tenant: &str) -> String {
-    format!("tenant `{}`", cut(tenant))
-}
-
-fn refused(tenant: &str, field: &str, value: &str, reason: &str) -> SpecError {
-    SpecError::Invalid { subject: subject(tenant), field: cut(field), value: cut(value), reason: reason.to_owned() }
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ const MAX_CONFIG_ENTRIES: usize = 100;
 const MAX_CONFIG_KEY_BYTES: usize = 128;
 const MAX_CONFIG_VALUE_BYTES: usize = 8 * 1024;
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
+/// How many secrets a run is told at the most.
+const MAX_JOB_SECRETS: usize = 16;
 /// How much of a wrong value an error shows, in bytes.
 const SHOWN_BYTES: usize = 80;
 
@@ -96,6 +98,12 @@ impl SpecError {
     pub(super) fn invalid(job: &str, field: impl Into<String>, value: &str, reason: impl Display) -> Self {
         let (subject, field) = (subject(job), field.into());
         SpecError::Invalid { subject, field, value: cut(value), reason: reason.to_string() }
+    }
+
+    /// Something of a tenant's that can't be.
+    pub(super) fn of_tenant(tenant: &str, field: &str, value: &str, reason: &str) -> Self {
+        let subject = format!("tenant `{}`", cut(tenant));
+        SpecError::Invalid { subject, field: cut(field), value: cut(value), reason: reason.to_owned() }
     }
 
     pub(super) fn unknown(job: &str, key: impl AsRef<str>, trigger: &'static str) -> Self {
@@ -242,6 +250,31 @@ fn config(job: &str, config: &BTreeMap<String, String>) -> Result<(), SpecError>
     if total > MAX_CONFIG_BYTES {
         let value = format!("{total} bytes");
         return refuse("config".to_owned(), &value, format!("the limit is {MAX_CONFIG_BYTES} bytes"));
+    }
+    Ok(())
+}
+
+/// What must hold of a job's secrets; whether its tenant has them is not looked at here.
+pub(super) fn secrets(
+    job: &str,
+    secrets: &BTreeMap<String, String>,
+    config: &BTreeMap<String, String>,
+) -> Result<(), SpecError> {
+    if secrets.len() > MAX_JOB_SECRETS {
+        let value = format!("{} entries", secrets.len());
+        return Err(SpecError::invalid(job, "secrets", &value, format!("the limit is {MAX_JOB_SECRETS}")));
+    }
+    for (key, name) in secrets {
+        let refuse = |reason: &str| Err(SpecError::invalid(job, format!("secrets.{key}"), name, reason));
+        if key.is_empty() || key.len() > MAX_CONFIG_KEY_BYTES {
+            return refuse(&format!("its key must have 1 to {MAX_CONFIG_KEY_BYTES} bytes"));
+        }
+        if config.contains_key(key) {
+            return refuse("its key stands under [config] too");
+        }
+        if let Err(reason) = crate::config::check_name(name) {
+            return refuse(reason);
+        }
     }
     Ok(())
 }

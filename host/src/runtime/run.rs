@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::capability::{Contenders, Gate, Interrupt, StateMode, StateWrite};
 use crate::history::{LogSink, Usage};
-use crate::registry::{HttpGrants, JobId, Ranges, RunLimits};
+use crate::registry::{Fetch, HttpGrants, JobId, Ranges, RunLimits};
 
 /// One run: everything the guest is given.
 pub struct RunRequest {
@@ -27,6 +27,8 @@ pub struct RunRequest {
     pub state_mode: StateMode,
     /// For `wasi:config/store`.
     pub config: BTreeMap<String, String>,
+    /// What is to be fetched for it, and told beside the config.
+    pub secrets: Option<Fetch>,
     /// Where it may send HTTP requests.
     pub http: HttpGrants,
     /// The private addresses that they may reach.
@@ -51,11 +53,8 @@ pub struct Run {
 impl Run {
     /// Waits for the run's end. When this returns, the guest executes nothing any more: its store is gone.
     pub async fn ended(self) -> RunEnd {
-        self.ended.await.unwrap_or_else(|_| RunEnd {
-            end: End::Trapped { message: "the host's thread for this run ended early".to_owned() },
-            writes: Vec::new(),
-            usage: Usage::default(),
-        })
+        let early = || End::Trapped { message: "the host's thread for this run ended early".to_owned() };
+        self.ended.await.unwrap_or_else(|_| RunEnd::not_begun(early()))
     }
 }
 
@@ -68,6 +67,13 @@ pub struct RunEnd {
     pub writes: Vec<StateWrite>,
     /// What it used.
     pub usage: Usage,
+}
+
+impl RunEnd {
+    /// Of a run whose guest executed nothing.
+    pub(super) fn not_begun(end: End) -> Self {
+        RunEnd { end, writes: Vec::new(), usage: Usage::default() }
+    }
 }
 
 /// How a run ended.

@@ -17,8 +17,9 @@ use super::run::{End, Run, RunEnd, RunRequest};
 use super::stops::{Stop, Stops};
 use crate::capability::{Connections, Grant, Grants, Host, HttpReach, Meter, RunLog};
 use crate::clock::Clock;
+use crate::coordinator::Error;
 use crate::history::Usage;
-use crate::registry::{Limit, RunLimits};
+use crate::registry::{Limit, RunLimits, SecretError};
 
 /// What a run needs of the runtime.
 struct Bench {
@@ -64,10 +65,19 @@ impl Runtime {
 }
 
 impl Bench {
-    async fn execute(self, component: &Arc<Prepared>, request: RunRequest, mut stops: Stops, meters: Meters) -> RunEnd {
+    async fn execute(
+        self,
+        component: &Arc<Prepared>,
+        mut request: RunRequest,
+        mut stops: Stops,
+        meters: Meters,
+    ) -> RunEnd {
+        if let Err(end) = fetch(&mut request, &stops).await {
+            return RunEnd::not_begun(end);
+        }
         let slot = match self.slot(&stops).await {
             Ok(slot) => slot,
-            Err(stop) => return RunEnd { end: stop.into(), writes: Vec::new(), usage: Usage::default() },
+            Err(stop) => return RunEnd::not_begun(stop.into()),
         };
         let started = self.clock.boot();
         stops.begin();
@@ -146,6 +156,25 @@ impl Bench {
         });
         (grant, host)
     }
+}
+
+/// Adds what the run is told beside its config. Without it nothing is begun: another attempt may find it.
+async fn fetch(request: &mut RunRequest, stops: &Stops) -> Result<(), End> {
+    let Some(secrets) = request.secrets.take() else { return Ok(()) };
+    let fetched = tokio::select! {
+        biased;
+        stop = stops.wait() => return Err(stop.into()),
+        fetched = secrets => fetched,
+    };
+    let gate = &request.gate;
+    let failed = |error: SecretError| match error {
+        // The session that the term hangs on.
+        SecretError::Coordinator(Error::Lost) => End::LostLeadership,
+        _ if gate.is_over() => End::LostLeadership,
+        error => End::Failed { retryable: true, message: error.to_string() },
+    };
+    request.config.extend(fetched.map_err(failed)?);
+    Ok(())
 }
 
 /// Runs the guest to its end, or to the first stop: then the call is dropped, and with it the host call it may wait in. What

@@ -19,7 +19,7 @@ use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::history::History;
-use crate::registry::{JobId, Jobs, group_of};
+use crate::registry::{JobId, Jobs, Secrets, group_of};
 
 /// How many orders may wait for a group to hear them.
 const ORDERS: usize = 16;
@@ -32,6 +32,8 @@ pub struct Scheduling {
     pub groups: u32,
     /// Where things live.
     pub layout: Layout,
+    /// Where runs have their secrets from.
+    pub secrets: Secrets,
     /// What the time is.
     pub clock: Arc<dyn Clock>,
     /// Runs the jobs.

@@ -130,6 +130,7 @@ impl Host {
             state_path: "/silverback/state/acme/nothing".to_owned(),
             state_mode: StateMode::Buffered,
             config: Default::default(),
+            secrets: None,
             http: Default::default(),
             private: Default::default(),
             max_requests: None,

@@ -9,7 +9,7 @@ use silverback::capability::{Gate, Lease};
 use silverback::clock::Clock;
 use silverback::coordinator::{CreateMode, Session};
 use silverback::history::History;
-use silverback::registry::Tenants;
+use silverback::registry::{Secrets, Tenants};
 use silverback::scheduler::{GroupDuty, Led, Pipelines, Scheduling, Turns};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -48,6 +48,7 @@ impl Host {
             host: name.to_owned(),
             groups: 1,
             layout: world.layout.clone(),
+            secrets: Secrets::new(None, world.layout.clone()),
             clock: clock.clone(),
             runner: Arc::new(Pretender(Arc::new(Mutex::new(chance)))),
             turns: Turns::new(4, tenants, clock.clone(), Handle::current()),

@@ -23,5 +23,6 @@ mod placement;
 mod prefer;
 mod schedule_bugs;
 mod schedules;
+mod secrets;
 mod stale_finish;
 mod ticks;

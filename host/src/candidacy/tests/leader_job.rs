@@ -8,7 +8,7 @@ use super::*;
 use crate::candidacy::{LeaderJob, leader_run_id};
 use crate::config::Layout;
 use crate::history::{History, Outcome, RunRecord, RunState, Running};
-use crate::registry::{JobId, JobSpec, Limits, Names, OnReturn, TermRules, Trigger};
+use crate::registry::{JobId, JobSpec, Limits, Names, OnReturn, Secrets, TermRules, Trigger};
 use crate::runtime::tests::{OK, guest};
 use crate::runtime::{Runtime, RuntimeSettings};
 
@@ -28,6 +28,7 @@ fn job(store: &tempfile::TempDir, lock_delay: Duration) -> LeaderJob {
             trigger: Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Stop, rules },
             limits: Limits::LEADER,
             config: Default::default(),
+            secrets: Default::default(),
             http: Default::default(),
             paused: None,
         },
@@ -37,6 +38,7 @@ fn job(store: &tempfile::TempDir, lock_delay: Duration) -> LeaderJob {
         runtime,
         history: History::new(store, "a", clock::system()),
         layout: Layout::new("/zoo"),
+        secrets: Secrets::new(None, Layout::new("/zoo")),
         tenants: tokio::sync::watch::channel(Default::default()).1,
         clock: clock::system(),
     }

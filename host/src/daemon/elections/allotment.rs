@@ -133,6 +133,7 @@ mod tests {
             trigger: Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Requeue, rules },
             limits: Limits::LEADER,
             config: BTreeMap::new(),
+            secrets: Default::default(),
             http: Default::default(),
             paused: None,
         };

@@ -155,6 +155,7 @@ impl Holder {
             runtime: self.components.runtime().clone(),
             history: scheduling.history.clone(),
             layout: scheduling.layout.clone(),
+            secrets: scheduling.secrets.clone(),
             tenants: scheduling.turns.tenants(),
             clock: scheduling.clock.clone(),
         };

@@ -16,7 +16,7 @@ use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, ensure_path};
 use crate::history::{History, RunState};
 use crate::registry::{
-    Digest, JobSpec, Jobs, KeptPolicies, Limits, Names, OnReturn, Registry, ScheduleSpec, TermRules,
+    Digest, JobSpec, Jobs, KeptPolicies, Limits, Names, OnReturn, Registry, ScheduleSpec, Secrets, TermRules,
 };
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
@@ -88,6 +88,7 @@ impl Place {
             host: "a".to_owned(),
             groups: 1,
             layout: layout.clone(),
+            secrets: Secrets::new(None, layout.clone()),
             clock: clock::system(),
             runner: Arc::new(components.clone()),
             turns: Turns::new(8, watch::channel(Default::default()).1, clock::system(), Handle::current()),
@@ -156,8 +157,16 @@ impl Place {
     async fn apply_as(&self, name: &str, trigger: Trigger, component: Digest) -> JobId {
         let id = JobId::new("acme", name).unwrap();
         let limits = if matches!(trigger, Trigger::Leader { .. }) { Limits::LEADER } else { Limits::SCHEDULED };
-        let spec =
-            JobSpec { id, component, trigger, limits, config: BTreeMap::new(), http: Default::default(), paused: None };
+        let spec = JobSpec {
+            id,
+            component,
+            trigger,
+            limits,
+            config: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            http: Default::default(),
+            paused: None,
+        };
         self.registry.apply(&spec).await.unwrap();
         spec.id
     }

@@ -46,6 +46,7 @@ fn spec(tenant: &str, name: &str, component: &str) -> JobSpec {
         },
         limits: Limits::LEADER,
         config: BTreeMap::new(),
+        secrets: Default::default(),
         http: Default::default(),
         paused: None,
     }

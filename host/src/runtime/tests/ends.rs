@@ -46,6 +46,7 @@ impl Bench {
             state_path: "/state/acme/job".to_owned(),
             state_mode: StateMode::Buffered,
             config: Default::default(),
+            secrets: None,
             http: self.http.clone(),
             private: vec!["127.0.0.0/8".parse().unwrap()].into(),
             max_requests: None,

@@ -70,6 +70,7 @@ impl Keeper {
             state_path: desk.scheduling.layout.state(&spec.id.tenant, &spec.id.name),
             state_mode: StateMode::Buffered,
             config: spec.config.clone(),
+            secrets: desk.scheduling.secrets.of(spec, desk.gate.session()),
             http: spec.http.clone(),
             private: settings.private,
             max_requests: settings.max_requests,

@@ -30,7 +30,7 @@ use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, Sessions, ensure_path};
 use crate::history::{History, Outcome, RunRecord};
 use crate::registry::{
-    Digest, JobId, JobSpec, Jobs, KeptPolicies, Limits, PassedOver, Registry, ScheduleSpec, Trigger,
+    Digest, JobId, JobSpec, Jobs, KeptPolicies, Limits, PassedOver, Registry, ScheduleSpec, Secrets, Trigger,
 };
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
@@ -154,6 +154,7 @@ impl Place {
             host: host.to_owned(),
             groups: 1,
             layout: self.layout.clone(),
+            secrets: Secrets::new(None, self.layout.clone()),
             clock: self.clock.clone(),
             runner: Arc::new(Components::new(self.runtime.clone(), artifacts, nobody)),
             turns: Turns::new(8, watch::channel(Default::default()).1, self.clock.clone(), Handle::current()),
@@ -177,6 +178,7 @@ fn spec(name: &str, schedule: &str, component: Digest, limits: Limits) -> JobSpe
         trigger: Trigger::Schedule { times: ScheduleSpec::new(schedule), policies: KeptPolicies::default() },
         limits,
         config: BTreeMap::new(),
+        secrets: Default::default(),
         http: Default::default(),
         paused: None,
     }

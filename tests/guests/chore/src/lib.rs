@@ -17,7 +17,10 @@ fn chore(grant: Grant) -> Result<String, RunError> {
         Some("retryably") if grant.attempt < until => Err(RunError::retryable("retryable, as asked")),
         Some("for-good") if grant.attempt < until => Err(RunError::permanent("for good, as asked")),
         Some("spinning") if grant.attempt < until => spin(),
-        _ => Ok(format!("count={count}")),
+        _ => Ok(match config::get("token") {
+            Some(token) => format!("count={count} token of {} bytes", token.len()),
+            None => format!("count={count}"),
+        }),
     }
 }
 

@@ -1,0 +1,125 @@
+//! A secret reaches the runs that ask for it, and nothing else: no answer, no log, no file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use silverback_tests::cli::RunRow;
+use silverback_tests::cluster::{Cluster, SOON};
+use silverback_tests::place::{guest, silverback};
+use silverback_tests::wait::await_value;
+
+const JOB: &str = "acme/chore";
+const SECRET: &str = "correct horse battery staple";
+
+#[test]
+fn a_secret_reaches_the_run_that_asks_for_it_and_nothing_else() {
+    let home = tempfile::tempdir().unwrap();
+    let (keys, text) = (home.path().join("keys"), home.path().join("secret"));
+    write(&keys, &new_key(), 0o600);
+    fs::write(&text, format!("{SECRET}\n")).unwrap();
+    let mut cluster = Cluster::embedded_with(&["--secrets-key", keys.to_str().unwrap()]);
+    let set = ["secret", "set", "acme", "token", "--file", text.to_str().unwrap()];
+    let told = cluster.cli().ok(&set);
+    cluster.apply(&job());
+    let run = run_now(&mut cluster);
+    assert_eq!(run.detail, format!("count=1 token of {} bytes", SECRET.len()), "{run:#?}");
+
+    // Its key is followed by another; what is sealed with the old one still opens.
+    let old = fs::read_to_string(&keys).unwrap();
+    write(&keys, &format!("{}{old}", new_key()), 0o600);
+    cluster.hosts()[0].restart();
+    assert_eq!(run_now(&mut cluster).detail, format!("count=2 token of {} bytes", SECRET.len()));
+    // Without it the run isn't begun, and says why.
+    write(&keys, &new_key(), 0o600);
+    cluster.hosts()[0].restart();
+    let run = run_now(&mut cluster);
+    assert_eq!(run.outcome.as_deref(), Some("failed"), "{run:#?}");
+    assert!(
+        run.detail.starts_with("secret `token` of tenant `acme` can't be read: it is sealed under key "),
+        "{run:#?}"
+    );
+
+    cluster.cli().ok(&set);
+    assert_eq!(run_now(&mut cluster).detail, format!("count=3 token of {} bytes", SECRET.len()));
+    let listed = cluster.cli().ok(&["secret", "list", "acme", "--output", "json"]);
+    cluster.cli().ok(&["secret", "delete", "acme", "token"]);
+    let run = run_now(&mut cluster);
+    let why = "secret `token` of tenant `acme` is not set: silverback secret set acme token";
+    assert_eq!((run.outcome.as_deref(), run.detail.as_str()), (Some("failed"), why));
+
+    let logs = cluster.cli().ok(&["logs", JOB, "--output", "json"]);
+    let log = cluster.hosts()[0].log();
+    for said in [told, listed, logs, log, cluster.cli().ok(&["runs", JOB, "--output", "json"])] {
+        assert!(!said.contains(SECRET), "{said}");
+    }
+    cluster.hosts()[0].sigterm();
+    assert_eq!(files_with(SECRET.as_bytes(), cluster.dir()), Vec::<String>::new());
+}
+
+#[test]
+fn a_host_without_a_safe_key_file_takes_no_secret() {
+    let home = tempfile::tempdir().unwrap();
+    let (keys, text) = (home.path().join("keys"), home.path().join("secret"));
+    fs::write(&text, SECRET).unwrap();
+    let mut cluster = Cluster::embedded();
+    let set = ["secret", "set", "acme", "token", "--file", text.to_str().unwrap()];
+    let refused = cluster.cli().run(&set);
+    let why = "silverback: this host has no key for secrets: start it with --secrets-key FILE\n";
+    assert_eq!((refused.code, refused.err.as_str()), (Some(1), why));
+
+    let data = home.path().join("data");
+    let up = |mode: u32, keys_text: &str| {
+        write(&keys, keys_text, mode);
+        let mut up = Command::new(silverback());
+        up.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(&data).arg("--secrets-key").arg(&keys);
+        let output = up.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(up(0o644, &new_key()).contains("others than its owner may use it: chmod 600"));
+    let wrong = new_key().replace('\n', "x\n");
+    let said = up(0o600, &wrong);
+    assert!(said.contains("line 1 is no key") && !said.contains(&wrong[..16]), "{said}");
+    assert!(up(0o600, "").contains("it has no key"));
+}
+
+fn job() -> String {
+    let component = guest("chore");
+    let trigger = "trigger = 'schedule'\nschedule = '0 0 1 1 *'";
+    format!("tenant = 'acme'\nname = 'chore'\ncomponent = {component:?}\n{trigger}\n[secrets]\ntoken = 'token'\n")
+}
+
+fn new_key() -> String {
+    let output = Command::new(silverback()).args(["secret", "key"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn write(file: &Path, text: &str, mode: u32) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// One run of the job, once its group is led.
+fn run_now(cluster: &mut Cluster) -> RunRow {
+    let cli = cluster.cli();
+    let said = await_value("the job to be triggered", SOON, || {
+        let answer = cli.run(&["trigger", JOB]);
+        if answer.code == Some(0) { Ok(answer.out) } else { Err(answer.err) }
+    });
+    cluster.await_run("its end", JOB, SOON, |run| said.contains(&run.run) && run.outcome.is_some())
+}
+
+/// The files below a folder that have these bytes.
+fn files_with(wanted: &[u8], folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.append(&mut files_with(wanted, &entry));
+        } else if fs::read(&entry).is_ok_and(|bytes| bytes.windows(wanted.len()).any(|some| some == wanted)) {
+            found.push(entry.display().to_string());
+        }
+    }
+    found
+}
