@@ -1,4 +1,4 @@
-//! `check`: whether a component fits the world, without a host.
+//! `check`: whether a component fits the world, what it would need and what it costs, without a host.
 
 use std::path::PathBuf;
 
@@ -20,21 +20,53 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let bytes = read_file(&self.file)?;
-        let report = admit(&bytes).with_context(|| format!("`{}`", self.file.display()))?;
-        let mut text = format!("{} fits\n{}\n", self.file.display(), report.digest);
-        for import in &report.imports {
+        let clock = clock::system();
+        let began = clock.boot();
+        let admission = admit(&bytes).with_context(|| format!("`{}`", self.file.display()))?;
+        let took = clock.boot().saturating_sub(began);
+        let mut text = format!("{} fits\n{}\n", self.file.display(), admission.digest);
+        for import in &admission.imports {
             text.push_str(&format!("import {import}\n"));
         }
-        for export in &report.exports {
+        for export in &admission.exports {
             text.push_str(&format!("export {export}\n"));
         }
-        if report.imports.iter().any(|import| import.starts_with("wasi:http/outgoing-handler@")) {
-            text.push_str(
-                "it can send HTTP requests: they are denied unless job.toml allows their targets under [http]\n",
-            );
+        text.push_str(&needs(&admission.imports));
+        let (size, compiled, seconds) = (kib(bytes.len()), kib(admission.compiled_bytes), took.as_secs_f64());
+        text.push_str(&format!("cost: {size} KiB, compiled in {seconds:.1} s to {compiled} KiB"));
+        if let Some(memory) = admission.initial_memory_bytes {
+            text.push_str(&format!("; a run begins with {} KiB of memory", memory.div_ceil(1024)));
         }
         Ok(say(&text)?)
     }
+}
+
+/// What is there for a component only where it is granted, and what isn't there for any.
+fn needs(imports: &[String]) -> String {
+    let has = |package: &str| imports.iter().any(|import| import.starts_with(package));
+    let mut text = String::new();
+    if has("wasi:http/outgoing-handler@") {
+        text.push_str(
+            "needs: [http] allow = [\"https://api.example.com\"] in job.toml, with each target of its HTTP requests; others are \
+             denied\n",
+        );
+    }
+    if has("wasi:keyvalue/") {
+        text.push_str("has: the job's own state, as large as [limits] state allows\n");
+    }
+    if has("wasi:config/store@") {
+        text.push_str("has: what stands under [config] and [secrets] in job.toml\n");
+    }
+    for (package, what) in [("wasi:filesystem/", "files"), ("wasi:sockets/", "connections")] {
+        if has(package) {
+            text.push_str(&format!("links {package}*, and finds no {what} there: there are none in a host\n"));
+        }
+    }
+    text
+}
+
+fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1024)
 }
 
 /// The same admission that a host does before it stores a component.

@@ -75,6 +75,11 @@ pub struct Admission {
     pub imports: Vec<String>,
     /// What it exports, in its own order.
     pub exports: Vec<String>,
+    /// Compiled, in bytes.
+    pub compiled_bytes: usize,
+    /// The most linear memory that one of its modules begins with, in bytes: a run has to be allowed at least that. None where it
+    /// can't be told.
+    pub initial_memory_bytes: Option<u64>,
 }
 
 /// An engine, and what components are linked to.
@@ -134,7 +139,13 @@ impl Runtime {
     /// [`AdmissionError`], in words for whoever built the component.
     pub fn admit(&self, bytes: &[u8]) -> Result<Admission, AdmissionError> {
         let prepared = self.prepare_as(Digest::of(bytes).into(), bytes)?;
-        Ok(Admission { digest: prepared.digest().clone(), imports: prepared.imports(), exports: prepared.exports() })
+        Ok(Admission {
+            digest: prepared.digest().clone(),
+            imports: prepared.imports(),
+            exports: prepared.exports(),
+            compiled_bytes: prepared.compiled_bytes(),
+            initial_memory_bytes: prepared.initial_memory_bytes(),
+        })
     }
 
     /// A component that was admitted, here or on another host, ready to run. Takes processor time unless it is kept

@@ -42,6 +42,18 @@ impl Prepared {
         &self.pre
     }
 
+    /// Its code and what belongs to it.
+    pub(super) fn compiled_bytes(&self) -> usize {
+        let image = self.pre.instance_pre().component().image_range();
+        image.end.addr() - image.start.addr()
+    }
+
+    /// The most linear memory that one of its modules begins with.
+    pub(super) fn initial_memory_bytes(&self) -> Option<u64> {
+        let required = self.pre.instance_pre().component().resources_required()?;
+        Some(required.max_initial_memory_size.unwrap_or_default())
+    }
+
     /// What it imports, by name.
     pub(super) fn imports(&self) -> Vec<String> {
         self.pre

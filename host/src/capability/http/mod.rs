@@ -143,7 +143,8 @@ impl Outlet {
         match origin(request.uri()) {
             Some(origin) if self.reach.grants.allows(&origin) => Ok(origin),
             Some(origin) => {
-                self.deny(&format!("request to `{origin}` is denied: the job's http.allow doesn't name it"))
+                let line = format!("in job.toml: [http] allow = [\"{origin}\"]");
+                self.deny(&format!("request to `{origin}` is denied: the job's http.allow doesn't name it ({line})"))
             }
             None => self.deny(&format!("request to `{}` is denied: it names no http or https host", request.uri())),
         }

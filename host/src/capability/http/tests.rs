@@ -174,7 +174,9 @@ async fn what_is_not_granted_is_denied_and_told_and_nothing_is_connected() {
     assert!(matches!(caller.send(tunnel).await, Err(Error::HttpRequestDenied)));
     let said = caller.said();
     assert_eq!(said.len(), denied.len() + 1, "{said:#?}");
-    assert_eq!(said[4], "request to `http://127.0.0.1:80` is denied: the job's http.allow doesn't name it");
+    let line = "(in job.toml: [http] allow = [\"http://127.0.0.1:80\"])";
+    let why = "request to `http://127.0.0.1:80` is denied: the job's http.allow doesn't name it";
+    assert_eq!(said[4], format!("{why} {line}"));
     assert!(target.seen().is_empty(), "{:?}", target.seen());
 }
 
