@@ -13,6 +13,7 @@ missing() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || echo faketime
     command -v setpriv >/dev/null || echo util-linux
+    command -v npm >/dev/null || echo npm
 }
 
 as_root() {

@@ -2,7 +2,7 @@
 
 pub mod locks;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::place;
 use crate::process::Process;
 use crate::terms::{Mark, Sighting};
+use crate::tools::python_with;
 use crate::wait::await_value;
 
 const PACKAGE: &str = "kazoo==2.11.0";
@@ -122,31 +123,7 @@ fn script() -> String {
 /// A Python that has kazoo.
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| environment(&place::target_dir().join("kazoo")))
-}
-
-/// Makes a virtual environment in `dir`, unless it is there: once for all test processes of the machine.
-fn environment(dir: &Path) -> PathBuf {
-    fs::create_dir_all(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
-    let lock = File::create(dir.join("lock")).expect("the target folder can be written");
-    lock.lock().expect("files of the target folder can be locked");
-    let python = dir.join("venv/bin/python");
-    let has_kazoo = || Command::new(&python).args(["-c", "import kazoo.client"]).output();
-    if !has_kazoo().is_ok_and(|output| output.status.success()) {
-        let venv = dir.join("venv").display().to_string();
-        let why = "these tests need Python 3 with its module venv: apt-get install python3 python3-venv";
-        install("python3", &["-m", "venv", "--clear", &venv], why);
-        let why = "these tests need the package kazoo from PyPI, or from the folder that PIP_FIND_LINKS names";
-        install(&python.display().to_string(), &["-m", "pip", "install", "--quiet", PACKAGE], why);
-    }
-    python
-}
-
-fn install(program: &str, args: &[&str], why: &str) {
-    let output = Command::new(program).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("{program}: {error}; {why}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {args:?} failed: {}\n{why}", said.trim());
+    PYTHON.get_or_init(|| python_with(PACKAGE, "import kazoo.client").join("python"))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub mod soak;
 pub mod target;
 pub mod terms;
 pub mod times;
+pub mod tools;
 pub mod txn_log;
 pub mod wait;
 pub mod witness;

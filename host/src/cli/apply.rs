@@ -34,7 +34,7 @@ impl Apply {
         let (mut files, mut components) = (BTreeMap::<JobId, &Path>::new(), BTreeMap::new());
         let mut jobs = Vec::new();
         for file in &self.files {
-            let (spec, component) = read(file)?;
+            let Ready { spec, component } = read(file)?;
             if let Some(other) = files.insert(spec.id.clone(), file) {
                 bail!("job `{}` is in `{}` and in `{}`", spec.id, other.display(), file.display());
             }
@@ -79,14 +79,21 @@ impl Apply {
     }
 }
 
-/// A component as it was read, for the first job that names it.
-struct Component {
-    job: String,
-    file: PathBuf,
-    bytes: Vec<u8>,
+/// A valid job, and its component.
+pub(super) struct Ready {
+    pub(super) spec: JobSpec,
+    pub(super) component: Component,
 }
 
-fn read(file: &Path) -> anyhow::Result<(JobSpec, Component)> {
+/// A component as it was read, for the first job that names it.
+pub(super) struct Component {
+    job: String,
+    pub(super) file: PathBuf,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// A job as its job.toml has it, with its component.
+pub(super) fn read(file: &Path) -> anyhow::Result<Ready> {
     let named = || format!("`{}`", file.display());
     let text = String::from_utf8(read_file(file)?).with_context(named)?;
     let job = JobFile::parse(&text, file.parent().unwrap_or(Path::new(""))).with_context(named)?;
@@ -100,7 +107,7 @@ fn read(file: &Path) -> anyhow::Result<(JobSpec, Component)> {
     );
     let digest = Digest::of(&bytes);
     let component = Component { job: job.id.name.clone(), file: job.component.clone(), bytes };
-    Ok((job.into_spec(digest), component))
+    Ok(Ready { spec: job.into_spec(digest), component })
 }
 
 /// What a host would refuse too, but only when it has stored other jobs, or the component. What is stored already may have

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::output::{Format, Output, plain, say};
 use super::{Named, Server};
 use crate::api::LogPage;
-use crate::history::PlacedLine;
+use crate::history::{LogLevel, PlacedLine};
 
 /// How long one poll may last, in seconds.
 const POLL_S: u32 = 20;
@@ -64,10 +64,7 @@ impl Logs {
 /// `2026-07-01T03:00:00.012Z a acme/nightly/2026-07-01T03:00:00Z#1 info report: done`.
 pub(super) fn text(line: &PlacedLine) -> String {
     let said = &line.line;
-    let level = match serde_json::to_value(said.level) {
-        Ok(Value::String(level)) => level,
-        Ok(_) | Err(_) => String::new(),
-    };
+    let level = level(said.level);
     let context = if said.context.is_empty() { String::new() } else { format!("{}: ", plain(&said.context)) };
     format!(
         "{:.3} {} {}#{} {level} {context}{}",
@@ -77,4 +74,12 @@ pub(super) fn text(line: &PlacedLine) -> String {
         said.attempt,
         plain(&said.message)
     )
+}
+
+/// As job.toml and the API have it.
+pub(super) fn level(level: LogLevel) -> String {
+    match serde_json::to_value(level) {
+        Ok(Value::String(level)) => level,
+        Ok(_) | Err(_) => String::new(),
+    }
 }

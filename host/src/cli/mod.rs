@@ -1,22 +1,26 @@
-//! The command line: one file a command, and the only place that prints. All but `up`, `check` and `next --schedule` talk to a
-//! host's API.
+//! The command line: one file a command, and the only place that prints. All but `up`, `next --schedule` and what a job's author
+//! does at home (`new`, `wit`, `check`, `run`, `dev`) talk to a host's API.
 
 mod apply;
 mod check;
 mod client;
 mod delete;
+mod dev;
 mod drain;
 mod evict;
 mod lead;
 mod list;
 mod logs;
+mod new;
 mod next;
 mod output;
 mod pause;
+mod run;
 mod secret;
 mod state;
 mod tenant;
 mod up;
+mod wit;
 
 use std::io;
 use std::process::ExitCode;
@@ -106,6 +110,18 @@ enum Command {
     State(state::State),
     /// Check whether a component fits, without a host
     Check(check::Check),
+    /// Run a job.toml's component once, on the spot: nothing is asked of a host, and nothing is kept
+    ///
+    /// It has the limits, grants, capabilities and config that it would have on a host that sets its tenant nothing, and a state of
+    /// its own that is empty but for --state. Tells what it says, how it ends, what it uses and what it leaves in its state. Exits with 1 where the run
+    /// doesn't succeed.
+    Run(run::Run),
+    /// The same as `run`, again at each change of the job.toml or the component
+    Dev(dev::Dev),
+    /// Begin a job: a project that builds and runs
+    New(new::New),
+    /// Write the world that a component is made for into a folder, with all it needs, for any language's tools
+    Wit(wit::Wit),
 }
 
 /// Which host answers.
@@ -175,6 +191,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Delete(delete) => delete.run(),
         Command::State(state) => state.run(),
         Command::Check(check) => check.run(),
+        Command::Run(run) => return run.run(),
+        Command::Dev(dev) => dev.run(),
+        Command::New(new) => new.run(),
+        Command::Wit(wit) => wit.run(),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

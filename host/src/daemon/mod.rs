@@ -6,6 +6,7 @@
 mod cluster;
 mod elections;
 mod founding;
+mod rehearsal;
 mod withdrawal;
 
 use std::fs::File;
@@ -41,6 +42,7 @@ use crate::scheduler::{Led, Pipelines, Scheduling, Turns};
 use cluster::Parts;
 use elections::{ELECTIONS_SHARE, Elections, Standings};
 use founding::found_cluster;
+pub use rehearsal::{Changes, Rehearsal, Rehearsed, Turn, Values, rehearse};
 use withdrawal::Withdrawal;
 
 /// How long the first session is waited for.
