@@ -41,7 +41,7 @@ bench: prepare guests
 	$(CARGO) bench --workspace --bench bench
 
 # Tools that only the tests and the bench need: ZooKeeper and Curator with Java, Python with venv, libfaketime,
-# setpriv.
+# setpriv, npm, clang and wasi-libc.
 .PHONY: prepare
 prepare:
 	@sh tests/prepare.sh
