@@ -13,7 +13,13 @@ missing() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || echo faketime
     command -v setpriv >/dev/null || echo util-linux
+    # For the examples in other languages.
     command -v npm >/dev/null || echo npm
+    command -v make >/dev/null || echo make
+    command -v clang-19 >/dev/null || echo clang-19
+    command -v ld.lld-19 >/dev/null || echo lld-19
+    ls /usr/lib/llvm-19/lib/clang/19/lib/*/*builtins* 2>/dev/null | grep -q wasm32 || echo libclang-rt-19-dev-wasm32
+    [ -e /usr/lib/wasm32-wasi/libc.a ] || echo wasi-libc
 }
 
 as_root() {

@@ -17,6 +17,7 @@ mod frozen;
 mod hostile;
 mod http;
 mod kazoo;
+mod languages;
 mod lost_reply;
 mod many;
 mod operator;
