@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures::task::AtomicWaker;
 
-/// How long a guest rests after each turn while others compute on the prompt threads: as long as a turn. An idle class doesn't
-/// keep what it computes from slowing down a processor that it shares a core, or a core's caches, with.
-const REST: Duration = Duration::from_millis(5);
+/// How long a guest rests after each turn while others compute on the prompt threads: three times as long as a turn, so that it
+/// has a quarter of a processor then. An idle class doesn't keep what it computes from slowing down a processor that it shares a
+/// core, or a core's caches, with; with less rest the slowest of a hundred runs still met a turn of it too often.
+const REST: Duration = Duration::from_millis(15);
 /// Who computed there so lately computes there still.
 const LATELY: Duration = Duration::from_millis(100);
 
