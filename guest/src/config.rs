@@ -21,26 +21,20 @@ where
     T::Err: fmt::Display,
 {
     let Some(value) = get(key) else { return Ok(None) };
-    match value.parse() {
-        Ok(parsed) => Ok(Some(parsed)),
-        Err(reason) => {
-            let reason = format!("{reason:#}");
-            Err(Invalid { key: key.to_owned(), value, reason })
-        }
-    }
+    let invalid = |reason: T::Err| Invalid { key: key.to_owned(), reason: format!("{reason:#}") };
+    value.parse().map(Some).map_err(invalid)
 }
 
-/// A value that can't be read.
+/// A value that can't be read. It is not told, since it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     key: String,
-    value: String,
     reason: String,
 }
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "config `{}` = `{}` is not valid: {}", self.key, self.value, self.reason)
+        write!(f, "config `{}` is not valid: {}", self.key, self.reason)
     }
 }
 

@@ -115,7 +115,7 @@ fn the_same_job_does_the_same_in_every_language() {
         built.edit("keep_minutes = \"60\"", "keep_minutes = \"x\"");
         let went = built.run(tick, &json!({}));
         let detail = went["detail"].as_str().unwrap();
-        assert!(detail.starts_with("permanent: config `keep_minutes` = `x` is not valid"), "{language}: {detail}");
+        assert!(detail.starts_with("permanent: config `keep_minutes` "), "{language}: {detail}");
     }
     let totals: Vec<u64> = target.taken().iter().map(|effect| effect.sequence).collect();
     assert_eq!(totals, [1, 2, 3, 4, 5]);
