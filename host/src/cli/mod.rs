@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::check_name;
 use crate::registry::JobId;
 use crate::runtime::{self, CompileLimits};
 use client::Client;
@@ -202,6 +203,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 /// `silverback logs … | head` is no failure.
 fn reader_is_gone(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The name of a tenant, a secret or a host.
+fn name(text: &str) -> Result<String, String> {
+    check_name(text).map_err(str::to_owned)?;
+    Ok(text.to_owned())
 }
 
 /// A file's bytes, with its name in the error.

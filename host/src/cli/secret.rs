@@ -8,8 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::output::{Output, say};
-use super::{Server, read_file};
-use crate::config::check_name;
+use super::{Server, name, read_file};
 use crate::registry::{MAX_SECRET_BYTES, Vault};
 
 pub(super) const SECRETS: [&str; 3] = ["name", "set", "key"];
@@ -103,9 +102,4 @@ fn from_stdin() -> anyhow::Result<Vec<u8>> {
     std::io::stdin().take(most as u64).read_to_end(&mut secret).context("can't read stdin")?;
     ensure!(secret.len() < most, "what comes on stdin is over the limit of {MAX_SECRET_BYTES} bytes");
     Ok(secret)
-}
-
-fn name(text: &str) -> Result<String, String> {
-    check_name(text).map_err(str::to_owned)?;
-    Ok(text.to_owned())
 }

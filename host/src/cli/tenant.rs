@@ -6,9 +6,8 @@ use clap::Args;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::Server;
 use super::output::{Output, say};
-use crate::config;
+use super::{Server, name};
 use crate::registry::{Limit, Ranges, TenantSettings};
 
 pub(super) const TENANTS: [&str; 6] = ["tenant", "jobs", "max_running", "runs_per_minute", "max_waiting", "weight"];
@@ -161,9 +160,4 @@ fn told(tenant: &str, settings: &TenantSettings) -> String {
         shown(runs_per_minute),
         shown(max_waiting)
     )
-}
-
-fn name(text: &str) -> Result<String, String> {
-    config::check_name(text).map_err(str::to_owned)?;
-    Ok(text.to_owned())
 }

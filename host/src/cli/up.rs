@@ -9,8 +9,9 @@ use anyhow::Context;
 use clap::Args;
 use silverback_election::LeaseRule;
 
+use super::name;
 use super::output::say;
-use crate::config::{self, BytesText, DurationText, UpSettings};
+use crate::config::{BytesText, DurationText, UpSettings};
 use crate::telemetry::{self, LogFormat};
 
 /// The longest root, in bytes: with the longest names and key below it a path stays within the coordinator's limit.
@@ -119,11 +120,6 @@ impl Up {
             secrets_key: self.secrets_key,
         }
     }
-}
-
-fn name(text: &str) -> Result<String, String> {
-    config::check_name(text).map_err(str::to_owned)?;
-    Ok(text.to_owned())
 }
 
 fn clock_offset(text: &str) -> Result<DurationText, String> {
