@@ -15,6 +15,8 @@ const ZXID: &str = "zxid";
 const FORMAT: &str = "format";
 /// What this code writes. Another number is refused.
 const FORMAT_NOW: i64 = 1;
+/// How much of the file is held in memory beside the tree itself: little, since it is read at the start alone.
+const CACHE_BYTES: usize = 4 << 20;
 
 /// Why the file can't be used.
 #[derive(Debug, Error)]
@@ -50,7 +52,7 @@ pub(super) struct Store {
 impl Store {
     /// Opens or makes the file in `dir` and reads the tree.
     pub(super) fn open(dir: &Path) -> Result<(Self, Tree), StoreError> {
-        let database = Database::create(dir.join(FILE))?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(dir.join(FILE))?;
         let transaction = database.begin_write()?;
         transaction.open_table(NODES)?;
         let format = {
