@@ -10,10 +10,10 @@ use super::record::{LogLine, PlacedLine};
 use crate::clock::Clock;
 use crate::registry::JobId;
 
-/// How much is held, in bytes of text over all jobs.
+/// How much is held, in bytes over all jobs.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// What a line costs beside its text.
-const LINE_BYTES: usize = 256;
+/// What a text takes more than its length, at the most, by how allocators round.
+const TEXT_BYTES: usize = 16;
 
 pub(super) struct Memory {
     host: String,
@@ -22,8 +22,10 @@ pub(super) struct Memory {
     newest: watch::Sender<u64>,
 }
 
+type JobsLine = (Arc<JobId>, PlacedLine);
+
 struct Ring {
-    lines: VecDeque<(Arc<JobId>, PlacedLine)>,
+    lines: VecDeque<JobsLine>,
     bytes: usize,
     /// Every line stamped later is here.
     floor: u64,
@@ -41,8 +43,9 @@ pub(super) fn stamp_at(time: Timestamp) -> u64 {
     u64::try_from(time.as_nanosecond()).unwrap_or(0)
 }
 
-fn cost(line: &PlacedLine) -> usize {
-    LINE_BYTES + line.line.message.len() + line.line.context.len() + line.line.run.len()
+fn cost(PlacedLine { host, line, .. }: &PlacedLine) -> usize {
+    let texts = [host, &line.run, &line.context, &line.message];
+    size_of::<JobsLine>() + texts.iter().map(|text| text.len() + TEXT_BYTES).sum::<usize>()
 }
 
 impl Memory {
