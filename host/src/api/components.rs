@@ -3,20 +3,32 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use bytes::Bytes;
+use serde::Deserialize;
 
 use super::{Api, ApiError, MAX_COMPONENT_BYTES, StoredComponent};
-use crate::registry::Digest;
+use crate::registry::{Digest, check_tenant};
 
-/// Admits and stores a component.
+/// Whose component it is to be.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Of {
+    tenant: String,
+}
+
+/// Admits and stores a component, once it bears a signature where its tenant's have to.
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
+    of: Result<Query<Of>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<StoredComponent>, ApiError> {
     let bytes = body.map_err(|rejection| ApiError::body("component", MAX_COMPONENT_BYTES, &rejection))?;
-    Ok(Json(StoredComponent { digest: api.cluster.admit(bytes).await? }))
+    let Query(Of { tenant }) = of?;
+    check_tenant(&tenant)?;
+    let signers = api.registry.tenant(&tenant).await?.signers;
+    Ok(Json(StoredComponent { digest: api.cluster.admit(bytes, signers).await? }))
 }
 
 /// A component's bytes, if this host has them.

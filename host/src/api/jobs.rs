@@ -78,6 +78,7 @@ pub(super) async fn put(
         api.have_secrets(&spec),
     )?;
     let scheduled = matches!(spec.trigger, Trigger::Schedule { .. });
+    api.cluster.check_signature(&spec.component, &settings.signers).await?;
     spec.limits.check_below(&settings.limits, scheduled, &id.tenant, &id.name)?;
     Ok(Json(api.registry.apply_with(&spec, change.passed_over()).await?))
 }

@@ -45,7 +45,7 @@ use crate::clock::Clock;
 use crate::config::Layout;
 use crate::coordinator::{MAX_VALUE_BYTES, Session, Sessions};
 use crate::history::History;
-use crate::registry::{Digest, JobId, JobSpec, MAX_SECRET_BYTES, Registry, Secrets};
+use crate::registry::{Digest, JobId, JobSpec, MAX_SECRET_BYTES, Registry, Secrets, Signers};
 
 /// The largest component, in bytes. Those of interpreted languages bring their interpreter, 10 to 20 MB.
 pub const MAX_COMPONENT_BYTES: usize = 32 * 1024 * 1024;
@@ -65,11 +65,18 @@ const CLOSING_GRACE: Duration = Duration::from_secs(2);
 /// What the API asks of the parts that lead and run.
 #[async_trait]
 pub trait Cluster: Send + Sync + 'static {
-    /// Checks a component against the world, and stores it only if it fits.
+    /// Checks a component's signature where there are `signers`, then the component against the world, and stores it only if it
+    /// fits.
     ///
     /// # Errors
     /// [`ApiError::Invalid`] with the reason for people.
-    async fn admit(&self, bytes: Bytes) -> Result<Digest, ApiError>;
+    async fn admit(&self, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError>;
+
+    /// Whether one of `signers` signed a component that this host has, or there are none.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] where nobody of them did.
+    async fn check_signature(&self, component: &Digest, signers: &Signers) -> Result<(), ApiError>;
 
     /// The path of the election whose leader runs the job.
     fn election(&self, spec: &JobSpec) -> String;

@@ -35,11 +35,17 @@ struct Fake {
 
 #[async_trait]
 impl Cluster for Fake {
-    async fn admit(&self, bytes: Bytes) -> Result<Digest, ApiError> {
+    async fn admit(&self, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError> {
+        self.check_signature(&Digest::of(&bytes), &signers).await?;
         if bytes.starts_with(b"\0asm") {
             return Ok(self.artifacts.put(bytes).await?);
         }
         Err(ApiError::Invalid("not a component".to_owned()))
+    }
+
+    async fn check_signature(&self, _: &Digest, signers: &Signers) -> Result<(), ApiError> {
+        let why = || ApiError::Invalid("nobody signed it".to_owned());
+        if signers.is_none() { Ok(()) } else { Err(why()) }
     }
 
     fn election(&self, spec: &JobSpec) -> String {
@@ -176,7 +182,7 @@ impl Host {
 
     /// Stores a component and a leader job with it.
     async fn apply(&self, tenant: &str, name: &str) -> JobSpec {
-        let (status, stored) = self.ask(Method::PUT, "/v1/components", b"\0asm").await;
+        let (status, stored) = self.ask(Method::PUT, "/v1/components?tenant=acme", b"\0asm").await;
         assert_eq!((status, &stored), (StatusCode::OK, &json!({"digest": Digest::of(b"\0asm")})));
         let spec = JobSpec {
             id: JobId::new(tenant, name).unwrap(),
@@ -413,8 +419,10 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
     let job = "/v1/jobs/acme/publisher";
     let long = format!("/v1/jobs/acme/{}", "n".repeat(300));
     let requests: Vec<(Method, &str, Vec<u8>)> = vec![
-        (Method::PUT, "/v1/components", b"no component".to_vec()),
-        (Method::PUT, "/v1/components", vec![0; MAX_COMPONENT_BYTES + 1]),
+        (Method::PUT, "/v1/components?tenant=acme", b"no component".to_vec()),
+        (Method::PUT, "/v1/components", b"\0asm".to_vec()),
+        (Method::PUT, "/v1/components?tenant=a/b", b"\0asm".to_vec()),
+        (Method::PUT, "/v1/components?tenant=acme", vec![0; MAX_COMPONENT_BYTES + 1]),
         (Method::GET, "/v1/components/sha256:00", Vec::new()),
         (Method::PUT, job, b"{".to_vec()),
         (Method::PUT, job, body(|job| job["colour"] = "red".into())),

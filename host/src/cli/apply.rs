@@ -88,6 +88,7 @@ pub(super) struct Ready {
 /// A component as it was read, for the first job that names it.
 pub(super) struct Component {
     job: String,
+    tenant: String,
     pub(super) file: PathBuf,
     pub(super) bytes: Vec<u8>,
 }
@@ -106,7 +107,8 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Ready> {
         bytes.len()
     );
     let digest = Digest::of(&bytes);
-    let component = Component { job: job.id.name.clone(), file: job.component.clone(), bytes };
+    let JobId { tenant, name } = job.id.clone();
+    let component = Component { job: name, tenant, file: job.component.clone(), bytes };
     Ok(Ready { spec: job.into_spec(digest), component })
 }
 
@@ -123,9 +125,10 @@ fn check(client: &Client, spec: &JobSpec) -> anyhow::Result<()> {
 /// Stores a component where it isn't stored.
 fn have(client: &Client, digest: &Digest, component: &Component) -> anyhow::Result<()> {
     if !client.has(&format!("/v1/components/{digest}"))? {
-        let Component { job, file, bytes } = component;
+        let Component { job, tenant, file, bytes } = component;
         let refused = || format!("job `{job}`: component `{}`", file.display());
-        let stored: StoredComponent = client.put("/v1/components", bytes).with_context(refused)?;
+        let stored: StoredComponent =
+            client.put(&format!("/v1/components?tenant={tenant}"), bytes).with_context(refused)?;
         ensure!(stored.digest == *digest, "the component arrived as `{}`, not as `{digest}`", stored.digest);
     }
     Ok(())

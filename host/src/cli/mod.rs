@@ -17,6 +17,7 @@ mod output;
 mod pause;
 mod run;
 mod secret;
+mod sign;
 mod state;
 mod tenant;
 mod up;
@@ -29,7 +30,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::check_name;
-use crate::registry::JobId;
+use crate::registry::{JobId, Signer};
 use crate::runtime::{self, CompileLimits};
 use client::Client;
 
@@ -64,6 +65,14 @@ enum Command {
         memory_bytes: u64,
         #[arg(long)]
         metered: bool,
+    },
+    /// The same, of a signature
+    #[command(hide = true)]
+    VerifyComponent {
+        cpu_seconds: u64,
+        memory_bytes: u64,
+        #[arg(required = true)]
+        signers: Vec<Signer>,
     },
     /// Show what a job's runs said
     Logs(logs::Logs),
@@ -111,6 +120,16 @@ enum Command {
     State(state::State),
     /// Check whether a component fits, without a host
     Check(check::Check),
+    /// Sign a component
+    ///
+    /// The signature becomes the component's first section, and takes the place of one that is there. A tenant whose signers are
+    /// set (`silverback tenant`) runs no component that none of them signed.
+    Sign(sign::Sign),
+    /// Make a key to sign components with
+    ///
+    /// Writes the secret key, which is for whoever signs, and prints the signer, which is for `silverback tenant --signer`.
+    /// What `openssl genpkey -algorithm ed25519` writes is such a key too.
+    SigningKey(sign::SigningKey),
     /// Run a job.toml's component once, on the spot: nothing is asked of a host, and nothing is kept
     ///
     /// It has the limits, grants, capabilities and config that it would have on a host that sets its tenant nothing, and a state of
@@ -170,6 +189,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::CompileComponent { cpu_seconds, memory_bytes, metered } => {
             return Ok(runtime::compile_for_parent(CompileLimits { cpu_seconds, memory_bytes }, metered));
         }
+        Command::VerifyComponent { cpu_seconds, memory_bytes, signers } => {
+            return Ok(runtime::verify_for_parent(CompileLimits { cpu_seconds, memory_bytes }, signers));
+        }
         Command::Up(up) => up.run(),
         Command::Apply(apply) => apply.run(),
         Command::Jobs(jobs) => jobs.run(),
@@ -192,6 +214,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Delete(delete) => delete.run(),
         Command::State(state) => state.run(),
         Command::Check(check) => check.run(),
+        Command::Sign(sign) => sign.run(),
+        Command::SigningKey(key) => key.run(),
         Command::Run(run) => return run.run(),
         Command::Dev(dev) => dev.run(),
         Command::New(new) => new.run(),

@@ -5,10 +5,11 @@ use std::str::FromStr;
 use clap::Args;
 use ipnet::IpNet;
 use serde_json::Value;
+use wasmsign2::PublicKey;
 
 use super::output::{Output, say};
 use super::{Server, name};
-use crate::registry::{Limit, Ranges, TenantSettings};
+use crate::registry::{Limit, Ranges, Signer, SignerError, TenantSettings};
 
 pub(super) const TENANTS: [&str; 6] = ["tenant", "jobs", "max_running", "runs_per_minute", "max_waiting", "weight"];
 
@@ -55,8 +56,37 @@ pub(super) struct Tenant {
     /// How many HTTP requests its jobs have under way at once on a host, 1 to 10000 [default: 256]
     #[arg(long, value_name = "N")]
     max_requests: Option<Setting>,
+    /// Whose signature its components have to bear, as `silverback signing-key` prints it, or a file with a public Ed25519 key.
+    /// May be given again: one of them has to have signed. Those that are given take the place of those that were; `none`:
+    /// components need no signature
+    #[arg(long, value_name = "SIGNER")]
+    signer: Vec<Signed>,
     #[command(flatten)]
     server: Server,
+}
+
+/// Who may sign, or nobody has to.
+#[derive(Clone, Copy, Debug)]
+struct Signed(Option<Signer>);
+
+impl FromStr for Signed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Signed(None)),
+            signer if signer.starts_with("ed25519:") => {
+                signer.parse().map(|signer| Signed(Some(signer))).map_err(|error: SignerError| error.to_string())
+            }
+            file => {
+                let bytes = std::fs::read(file)
+                    .map_err(|error| format!("it is neither `ed25519:…` nor a file that can be read: {error}"))?;
+                let key =
+                    PublicKey::from_any(&bytes).map_err(|error| format!("the file has no public key: {error}"))?;
+                Ok(Signed(Some(Signer::new(*key.pk))))
+            }
+        }
+    }
 }
 
 /// A range of private addresses, or none.
@@ -129,7 +159,8 @@ impl Tenant {
             Some(Setting::Number(number)) => Some(number),
         };
         let given = [self.max_running, self.runs_per_minute, self.max_waiting, self.weight, self.max_requests];
-        let is_given = given.iter().any(Option::is_some) || !self.limit.is_empty() || !self.private.is_empty();
+        let lists_given = !self.limit.is_empty() || !self.private.is_empty() || !self.signer.is_empty();
+        let is_given = given.iter().any(Option::is_some) || lists_given;
         let limits =
             || was.limits.iter().filter(|(limit, _)| self.limit.iter().all(|Ceiling(given, _)| given != limit));
         let given_limits = || self.limit.iter().filter_map(|Ceiling(limit, most)| Some((*limit, (*most)?)));
@@ -144,18 +175,24 @@ impl Tenant {
                 false => self.private.iter().filter_map(|Private(range)| *range).collect::<Vec<_>>().into(),
             },
             max_requests: new(self.max_requests, was.max_requests),
+            signers: match self.signer.is_empty() {
+                true => was.signers.clone(),
+                false => self.signer.iter().filter_map(|Signed(signer)| *signer).collect::<Vec<_>>().into(),
+            },
         })
     }
 }
 
 fn told(tenant: &str, settings: &TenantSettings) -> String {
-    let TenantSettings { max_running, runs_per_minute, max_waiting, weight, limits, private, max_requests } = settings;
+    let TenantSettings { max_running, runs_per_minute, max_waiting, weight, limits, private, max_requests, signers } =
+        settings;
     let shown = |limit: &Option<u32>| limit.map_or("none".to_owned(), |limit| limit.to_string());
     let limits: String = limits.iter().map(|(limit, most)| format!(", {limit} {}", limit.unit().write(most))).collect();
     let requests = max_requests.map_or_else(String::new, |most| format!(", max-requests {most}"));
     let private: String = private.iter().map(|range| format!(", private {range}")).collect();
+    let signers: String = signers.iter().map(|signer| format!(", signer {signer}")).collect();
     format!(
-        "tenant {tenant}: max-running {}, runs-per-minute {}, max-waiting {}, weight {weight}{requests}{limits}{private}",
+        "tenant {tenant}: max-running {}, runs-per-minute {}, max-waiting {}, weight {weight}{requests}{limits}{private}{signers}",
         shown(max_running),
         shown(runs_per_minute),
         shown(max_waiting)

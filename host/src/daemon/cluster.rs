@@ -14,8 +14,8 @@ use crate::api::{ApiError, Cluster, ContenderRow};
 use crate::artifact::Artifacts;
 use crate::candidacy::contenders;
 use crate::coordinator::Sessions;
-use crate::registry::{Digest, JobId, JobSpec, Registry, Trigger, group_of};
-use crate::runtime::Runtime;
+use crate::registry::{Digest, JobId, JobSpec, Registry, Signers, Trigger, group_of};
+use crate::runtime::{ComponentError, Components, Runtime};
 use crate::scheduler::plan::BackfillError;
 use crate::scheduler::{Scheduling, TriggerError};
 
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// This host's parts, as the API sees them.
 pub(super) struct Parts {
-    pub runtime: Arc<Runtime>,
+    pub components: Components,
     pub artifacts: Artifacts,
     pub registry: Registry,
     pub sessions: Sessions,
@@ -46,14 +46,23 @@ impl Parts {
 
 #[async_trait]
 impl Cluster for Parts {
-    async fn admit(&self, bytes: Bytes) -> Result<Digest, ApiError> {
-        let (runtime, checked) = (self.runtime.clone(), bytes.clone());
-        let admitted = tokio::task::spawn_blocking(move || runtime.admit(&checked)).await;
-        let admission = admitted
-            .map_err(|error| ApiError::Internal(format!("admission ended early: {error}")))?
-            .map_err(|error| ApiError::Invalid(error.to_string()))?;
+    async fn admit(&self, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError> {
+        let checked = bytes.clone();
+        let admit = move |runtime: &Runtime| {
+            runtime.check_signature(&checked, &signers)?;
+            runtime.admit(&checked)
+        };
+        let admitted = self.components.runtime().apart(admit).await;
+        let admission = admitted.map_err(|error| ApiError::Invalid(error.to_string()))?;
         self.artifacts.put(bytes).await?;
         Ok(admission.digest)
+    }
+
+    async fn check_signature(&self, component: &Digest, signers: &Signers) -> Result<(), ApiError> {
+        self.components.check_signature(component, signers).await.map_err(|error| match error {
+            ComponentError::Missing(_) | ComponentError::Unfit { .. } => ApiError::Invalid(error.to_string()),
+            ComponentError::Artifact(error) => error.into(),
+        })
     }
 
     fn election(&self, spec: &JobSpec) -> String {

@@ -82,7 +82,9 @@ fn vault(file: Option<&Path>) -> anyhow::Result<Option<Vault>> {
 }
 
 fn threads(name: &str, count: usize) -> anyhow::Result<Threads> {
-    let built = Builder::new_multi_thread().worker_threads(count).thread_name(name).enable_all().build();
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(count).thread_name(name).enable_all();
+    let built = builder.build();
     built.with_context(|| format!("the `{name}` threads can't be started"))
 }
 
@@ -147,7 +149,7 @@ async fn up(
     let elections = Elections {
         coordinator,
         sessions: sessions.clone(),
-        components,
+        components: components.clone(),
         scheduling: scheduling.clone(),
         presence: presence(
             &settings,
@@ -170,7 +172,7 @@ async fn up(
     let mut holding = session_threads.spawn(elections.hold(draining, joined));
 
     let parts = Parts {
-        runtime,
+        components,
         artifacts: artifacts.clone(),
         registry: registry.clone(),
         sessions: sessions.clone(),

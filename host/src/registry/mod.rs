@@ -13,6 +13,7 @@ mod pause;
 mod policies;
 mod schedule;
 mod secrets;
+mod signers;
 mod spec;
 mod store;
 mod stored;
@@ -39,6 +40,7 @@ pub use secrets::{
     Fetch, MAX_SECRET_BYTES, OpenError, Sealed, SecretError, SecretRow, Secrets, Vault, VaultError, check_secret,
     check_secret_name,
 };
+pub use signers::{MAX_SIGNERS, Signer, SignerError, Signers};
 pub use spec::{Build, Digest, DigestError, JobId, JobSpec, Names, OnReturn, Trigger};
 pub use store::{Applied, Change, Registry, RegistryError};
 pub use stored::PassedOver;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use super::signers::Signers;
 use super::store::{ATTEMPTS, Committed, PIPELINE, Registry, RegistryError, children};
 use super::tenants::{TenantSettings, check_tenant};
 use crate::coordinator::{CreateMode, Error, MAX_CHILDREN, Op, Session, ensure_path};
@@ -106,18 +107,17 @@ impl Registry {
         Ok(found.into_iter().filter_map(|(settings, name)| Some((name, settings?))).collect())
     }
 
-    /// None where there are none. What can't be read is logged and counts as none.
+    /// None where there are none. What can't be read is logged, and the tenant runs nothing: it may have said who signs.
     pub(super) async fn read_settings(
         &self,
         session: &dyn Session,
         name: &str,
     ) -> Result<Option<TenantSettings>, Error> {
         match session.get(&self.layout().tenant(name)).await {
-            Ok((data, _)) => Ok(TenantSettings::from_json(name, &data)
-                .inspect_err(
-                    |error| tracing::error!(tenant = name, %error, "stored settings of a tenant can't be read"),
-                )
-                .ok()),
+            Ok((data, _)) => Ok(Some(TenantSettings::from_json(name, &data).unwrap_or_else(|error| {
+                tracing::error!(tenant = name, %error, "stored settings of a tenant can't be read: it runs nothing");
+                TenantSettings { signers: Signers::nobody(), ..TenantSettings::default() }
+            }))),
             Err(Error::NoNode { .. }) => Ok(None),
             Err(error) => Err(error),
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::signers::{MAX_SIGNERS, Signer, Signers};
 use super::validate::{SpecError, cut};
 use super::{Ceilings, Limit, Ranges};
 
@@ -47,6 +48,9 @@ pub struct TenantSettings {
     /// How many HTTP requests its runs have under way at once on a host, 1 to 10 000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_requests: Option<u32>,
+    /// Of whom one has to have signed each component that its jobs run.
+    #[serde(default, skip_serializing_if = "Signers::is_none")]
+    pub signers: Signers,
 }
 
 impl Default for TenantSettings {
@@ -59,6 +63,7 @@ impl Default for TenantSettings {
             limits: Ceilings::NONE,
             private: Ranges::NONE,
             max_requests: None,
+            signers: Signers::NONE,
         }
     }
 }
@@ -83,6 +88,7 @@ impl TenantSettings {
             limits: read.limits()?,
             private: read.private()?,
             max_requests: read.count("max_requests", MAX_REQUESTS)?,
+            signers: read.signers()?,
         };
         read.finish()?;
         Ok(settings)
@@ -146,28 +152,41 @@ impl Reader<'_> {
     }
 
     fn private(&mut self) -> Result<Ranges, SpecError> {
-        let refuse = |value: &str, reason: &str| Err(SpecError::of_tenant(self.tenant, "private", value, reason));
-        let list = match self.fields.remove("private") {
-            None | Some(Value::Null) => return Ok(Ranges::NONE),
-            Some(Value::Array(list)) if list.len() <= MAX_RANGES => list,
+        Ok(self.list("private", "ranges", MAX_RANGES, "a range of addresses like `10.0.0.0/8`", Ranges::read)?.into())
+    }
+
+    fn signers(&mut self) -> Result<Signers, SpecError> {
+        let read = |text: &str| text.parse::<Signer>().ok();
+        Ok(self.list("signers", "signers", MAX_SIGNERS, "`ed25519:` and 64 hexadecimal digits", read)?.into())
+    }
+
+    /// A list of what is written as text: nothing where it is missing.
+    fn list<T>(
+        &mut self,
+        field: &str,
+        things: &str,
+        most: usize,
+        thing: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, SpecError> {
+        let refuse = |value: &str, reason: &str| SpecError::of_tenant(self.tenant, field, value, reason);
+        let list = match self.fields.remove(field) {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(list)) if list.len() <= most => list,
             Some(Value::Array(list)) => {
-                return refuse(&format!("{} ranges", list.len()), &format!("the limit is {MAX_RANGES}"));
+                return Err(refuse(&format!("{} {things}", list.len()), &format!("the limit is {most}")));
             }
-            Some(other) => return refuse(&other.to_string(), "it must be a list of ranges like `10.0.0.0/8`"),
+            Some(other) => return Err(refuse(&other.to_string(), &format!("it must be a list, each {thing}"))),
         };
-        let mut ranges = Vec::new();
-        for value in list {
-            match value.as_str().and_then(Ranges::read) {
-                Some(range) => ranges.push(range),
-                None => return refuse(&value.to_string(), "it must be a range of addresses like `10.0.0.0/8`"),
-            }
-        }
-        Ok(ranges.into())
+        let one = |value: Value| {
+            let found = value.as_str().and_then(&read);
+            found.ok_or_else(|| refuse(&value.to_string(), &format!("it must be {thing}")))
+        };
+        list.into_iter().map(one).collect()
     }
 
     fn finish(self) -> Result<(), SpecError> {
-        let known =
-            "the settings are max_running, runs_per_minute, max_waiting, weight, limits, private and max_requests";
+        let known = "the settings are max_running, runs_per_minute, max_waiting, weight, limits, private, max_requests and signers";
         match self.fields.iter().next() {
             None => Ok(()),
             Some((key, value)) => Err(SpecError::of_tenant(self.tenant, key, &value.to_string(), known)),
@@ -190,6 +209,7 @@ mod tests {
         assert_eq!(read(r#"{"max_running": 10000, "max_waiting": null, "weight": 100}"#), Ok(some.clone()));
         let some = TenantSettings { limits: Ceilings::from_iter([(Limit::CpuMs, 500)]), ..some };
         let some = TenantSettings { private: vec!["10.0.0.0/8".parse().unwrap()].into(), ..some };
+        let some = TenantSettings { signers: vec![Signer::new([7; 32])].into(), ..some };
         assert_eq!(read(&serde_json::to_string(&some).unwrap()), Ok(some));
     }
 
@@ -212,6 +232,8 @@ mod tests {
             r#"{"private": "10.0.0.0/8"}"#,
             r#"{"private": ["10.0.0.0/33"]}"#,
             r#"{"private": [10]}"#,
+            r#"{"signers": "ed25519:00"}"#,
+            r#"{"signers": ["ed25519:00"]}"#,
             r#"{"limits": 3}"#,
             r#"{"limits": {"colour": 3}}"#,
             r#"{"limits": {"memory_bytes": 3}}"#,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::registry::Digest;
+use crate::registry::{Digest, Signers};
 
 /// Why the runtime did not start.
 #[derive(Debug, Error)]
@@ -85,6 +85,14 @@ pub enum AdmissionError {
     #[error("the component is not valid here: {detail}")]
     Invalid {
         /// Where and why.
+        detail: String,
+    },
+    /// Nobody signed it whose signature its tenant accepts.
+    #[error("the component has to be signed by one of {signers}: {detail}")]
+    Unsigned {
+        /// Who may sign.
+        signers: Signers,
+        /// What was found.
         detail: String,
     },
     /// Compiling it takes too long.

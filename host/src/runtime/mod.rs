@@ -29,7 +29,7 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use self::compiler::OneAtATime;
-pub use self::compiler::{CompileLimits, Compiler, compile_for_parent};
+pub use self::compiler::{CompileLimits, Compiler, compile_for_parent, verify_for_parent};
 pub use self::components::{AskPeers, ComponentError, Components};
 pub use self::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_WASM_STACK_BYTES};
 pub use self::error::{AdmissionError, Misfit, StartError};
@@ -41,12 +41,15 @@ pub use self::run::{End, Run, RunEnd, RunRequest};
 use crate::capability::{self, Connections};
 pub use crate::capability::{Contenders, Interrupt, StateMode, StateWrite};
 use crate::clock::Clock;
-use crate::registry::{Build, Digest};
+use crate::registry::{Build, Digest, Signers};
 
 /// How many runs a host has at once, where the operator says nothing.
 pub const DEFAULT_MAX_RUNS: u32 = 1000;
 /// The largest component, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
+
+/// How many threads compile, or wait for who does, at once.
+const COMPILERS: usize = 4;
 
 /// What an operator may set.
 #[derive(Clone, Debug)]
@@ -106,6 +109,8 @@ pub struct Runtime {
     metered: OnceLock<Ground>,
     prepared: Mutex<prepared::Cache>,
     compiling: OneAtATime,
+    /// One permit a thread that compiles, or waits for it.
+    compilers: Semaphore,
     /// One permit a slot of the pool.
     slots: Arc<Semaphore>,
     guests: Lanes,
@@ -128,12 +133,38 @@ impl Runtime {
         let slots = Arc::new(Semaphore::new(settings.max_runs as usize));
         let (prepared, compiling) = (Mutex::default(), OneAtATime::default());
         let (guests, connections) = (guests.into(), Arc::default());
-        let metered = OnceLock::new();
-        Ok(Arc::new(Runtime { settings, plain, metered, prepared, compiling, slots, guests, connections, clock }))
+        let (metered, compilers) = (OnceLock::new(), Semaphore::new(COMPILERS));
+        Ok(Arc::new(Runtime {
+            settings,
+            plain,
+            metered,
+            prepared,
+            compiling,
+            compilers,
+            slots,
+            guests,
+            connections,
+            clock,
+        }))
+    }
+
+    /// Does what takes processor time, or waits for a child, on a blocking thread. Only a few of them do so at once: the others
+    /// are for files.
+    ///
+    /// # Errors
+    /// Its own, and [`AdmissionError::Compiler`] where it panics.
+    pub async fn apart<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Runtime) -> Result<T, AdmissionError> + Send + 'static,
+    ) -> Result<T, AdmissionError> {
+        let _turn = self.compilers.acquire().await.expect("it is never closed");
+        let runtime = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&runtime)).await;
+        done.unwrap_or_else(|panic| Err(AdmissionError::Compiler { detail: panic.to_string() }))
     }
 
     /// Checks a tenant's bytes against the world, compiles them and keeps the result. Takes processor time, for seconds
-    /// where the component is large: call it on a blocking thread.
+    /// where the component is large: see [`Runtime::apart`].
     ///
     /// # Errors
     /// [`AdmissionError`], in words for whoever built the component.
@@ -149,7 +180,7 @@ impl Runtime {
     }
 
     /// A component that was admitted, here or on another host, ready to run. Takes processor time unless it is kept
-    /// already: call it on a blocking thread.
+    /// already: see [`Runtime::apart`].
     ///
     /// # Errors
     /// [`AdmissionError::WrongDigest`] where the bytes are not what they are called; the others of [`Runtime::admit`].
@@ -162,6 +193,15 @@ impl Runtime {
             return Err(AdmissionError::WrongDigest { wanted: build.digest.clone(), found });
         }
         self.prepare_as(build.clone(), bytes)
+    }
+
+    /// Whether one of `signers` signed a component, where there are any: nothing else is made of its bytes. Takes processor
+    /// time: see [`Runtime::apart`].
+    ///
+    /// # Errors
+    /// [`AdmissionError::Unsigned`], [`AdmissionError::TooLarge`], or [`AdmissionError::Compiler`] where it can't be told.
+    pub fn check_signature(&self, bytes: &[u8], signers: &Signers) -> Result<(), AdmissionError> {
+        self.settings.compiler.check_signature(bytes, signers, self.settings.max_component_bytes)
     }
 
     /// A component that is kept compiled.

@@ -278,16 +278,17 @@ impl Keeper {
     /// True where it is known now whether a run may begin.
     fn ask(&mut self, desk: &mut Desk) -> bool {
         match self.chance {
-            Chance::None => match desk.scheduling.runner.at_hand(&self.job.spec.build()) {
-                Some(start) => self.ask_for_turn(start, desk),
-                None => {
-                    let build = self.job.spec.build();
-                    let prepared = desk.scheduling.runner.prepare(&build);
-                    desk.wait_for(self.key, async move { Event::Prepared { build, prepared: prepared.await } });
-                    self.chance = Chance::Preparing;
-                    false
+            Chance::None => {
+                let (runner, build) = (&desk.scheduling.runner, self.job.spec.build());
+                let signers = desk.scheduling.turns.settings(&self.job.spec.id.tenant).signers;
+                if let Some(start) = runner.at_hand(&build, &signers) {
+                    return self.ask_for_turn(start, desk);
                 }
-            },
+                let prepared = runner.prepare(&build, &signers);
+                desk.wait_for(self.key, async move { Event::Prepared { build, prepared: prepared.await } });
+                self.chance = Chance::Preparing;
+                false
+            }
             Chance::Preparing | Chance::Waiting { .. } => false,
             Chance::Given { .. } | Chance::Refused { .. } => true,
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use crate::registry::Build;
+use crate::registry::{Build, Signers};
 use crate::runtime::{ComponentError, Components, Prepared, RunEnd, RunRequest};
 
 /// Starts one run of one component at once; the future waits for its end, and the run goes on where it is dropped.
@@ -12,24 +12,26 @@ pub type Start = Arc<dyn Fn(RunRequest) -> BoxFuture<'static, RunEnd> + Send + S
 
 /// Runs components.
 pub trait Runner: Send + Sync + 'static {
-    /// The component, where it can be started at once.
-    fn at_hand(&self, build: &Build) -> Option<Start>;
+    /// The component, where it can be started at once, and one of `signers` signed it or there are none.
+    fn at_hand(&self, build: &Build, signers: &Signers) -> Option<Start>;
 
     /// Makes the component ready, which may take seconds.
     ///
     /// # Errors
     /// Where it can't be had, or can't be run here.
-    fn prepare(&self, build: &Build) -> BoxFuture<'static, Result<Start, ComponentError>>;
+    fn prepare(&self, build: &Build, signers: &Signers) -> BoxFuture<'static, Result<Start, ComponentError>>;
 }
 
 impl Runner for Components {
-    fn at_hand(&self, build: &Build) -> Option<Start> {
-        self.runtime().prepared(build).map(|component| start(self, component))
+    fn at_hand(&self, build: &Build, signers: &Signers) -> Option<Start> {
+        Components::at_hand(self, build, signers).map(|component| start(self, component))
     }
 
-    fn prepare(&self, build: &Build) -> BoxFuture<'static, Result<Start, ComponentError>> {
-        let (components, build) = (self.clone(), build.clone());
-        Box::pin(async move { components.prepared(&build).await.map(|component| start(&components, component)) })
+    fn prepare(&self, build: &Build, signers: &Signers) -> BoxFuture<'static, Result<Start, ComponentError>> {
+        let (components, build, signers) = (self.clone(), build.clone(), signers.clone());
+        Box::pin(
+            async move { components.prepared(&build, &signers).await.map(|component| start(&components, component)) },
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use silverback::capability::GateState;
 use silverback::history::Usage;
-use silverback::registry::{Build, Limit};
+use silverback::registry::{Build, Limit, Signers};
 use silverback::runtime::{ComponentError, End, RunEnd, RunRequest, StateWrite};
 use silverback::scheduler::{Runner, Start};
 
@@ -16,13 +16,13 @@ use crate::chance::Chance;
 pub(super) struct Pretender(pub(super) Arc<Mutex<Chance>>);
 
 impl Runner for Pretender {
-    fn at_hand(&self, _: &Build) -> Option<Start> {
+    fn at_hand(&self, _: &Build, _: &Signers) -> Option<Start> {
         let chance = self.0.clone();
         Some(Arc::new(move |request| Box::pin(run(chance.clone(), request))))
     }
 
-    fn prepare(&self, build: &Build) -> BoxFuture<'static, Result<Start, ComponentError>> {
-        let start = self.at_hand(build).expect("it always is");
+    fn prepare(&self, build: &Build, signers: &Signers) -> BoxFuture<'static, Result<Start, ComponentError>> {
+        let start = self.at_hand(build, signers).expect("it always is");
         Box::pin(async move { Ok(start) })
     }
 }

@@ -26,5 +26,6 @@ mod prefer;
 mod schedule_bugs;
 mod schedules;
 mod secrets;
+mod signatures;
 mod stale_finish;
 mod ticks;

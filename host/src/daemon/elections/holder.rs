@@ -12,8 +12,8 @@ use tracing::{error, warn};
 
 use super::{Post, RETRY, Standings};
 use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, MakesWay, Membership, Preference, Seat, Seats};
-use crate::registry::{Job, Names, OnReturn, TermRules, Trigger};
-use crate::runtime::{ComponentError, Components};
+use crate::registry::{Job, Names, OnReturn, Tenants, TermRules, Trigger, settings_of};
+use crate::runtime::{AdmissionError, ComponentError, Components};
 use crate::scheduler::{GroupDuty, Scheduling};
 
 /// How long the others leave the first host of a group to be the first in its queue.
@@ -45,11 +45,20 @@ pub(super) struct Holder {
 
 impl Holder {
     /// Stands until it is told to leave, or there is nothing to stand for any more.
-    pub(super) async fn hold(self, job: Option<Arc<Job>>, mut leave: watch::Receiver<Leave>) -> Ended {
+    pub(super) async fn hold(self, job: Option<Arc<Job>>, leave: watch::Receiver<Leave>) -> Ended {
+        loop {
+            if let Some(ended) = self.hold_while_accepted(job.as_deref(), leave.clone()).await {
+                return ended;
+            }
+        }
+    }
+
+    /// None where the component is accepted no more: it is to be made ready anew, which waits until it is.
+    async fn hold_while_accepted(&self, job: Option<&Job>, mut leave: watch::Receiver<Leave>) -> Option<Ended> {
         let prepared = async {
             match (&self.post, job) {
                 (Post::Group(group), _) => Some(self.group(*group).await),
-                (Post::Job(_), Some(job)) => self.leader(&job).await,
+                (Post::Job(_), Some(job)) => self.leader(job).await,
                 (Post::Job(_), None) => None,
             }
         };
@@ -57,19 +66,49 @@ impl Holder {
             prepared = prepared => prepared,
             _ = leave.wait_for(|leave| *leave != Leave::No) => None,
         };
-        let Some((candidacy, duty)) = prepared else { return Ended::Left };
+        let Some((candidacy, duty)) = prepared else { return Some(Ended::Left) };
         let candidate = Arc::new(Candidate::stand(self.member.clone(), candidacy, duty));
         self.standing.lock().insert(self.post.clone(), candidate.clone());
         let ended = tokio::select! {
-            ended = candidate.ended() => ended,
+            ended = candidate.ended() => Some(ended),
             never = self.keep_components() => match never {},
             () = told_to_leave(&candidate, leave) => {
                 candidate.leave();
-                candidate.ended().await
+                Some(candidate.ended().await)
+            }
+            () = self.accepted_no_more(job) => {
+                candidate.leave();
+                candidate.ended().await;
+                None
             }
         };
         self.standing.lock().remove(&self.post);
         ended
+    }
+
+    /// Returns when the tenant's signers are others, of whom none signed a leader job's component.
+    async fn accepted_no_more(&self, job: Option<&Job>) {
+        let (Some(job), Post::Job(_)) = (job, &self.post) else { return pending().await };
+        let spec = &job.spec;
+        let mut tenants = self.scheduling.turns.tenants();
+        loop {
+            let signers = settings_of(&tenants.borrow_and_update(), &spec.id.tenant).signers;
+            match self.components.check_signature(&spec.component, &signers).await {
+                Ok(()) => {}
+                Err(error @ ComponentError::Unfit { .. }) => {
+                    error!(job = %spec.id, %error, "stands for this job no more");
+                    return;
+                }
+                Err(error @ (ComponentError::Missing(_) | ComponentError::Artifact(_))) => {
+                    warn!(job = %spec.id, %error, "can't tell who signed this job's component, trying again");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            }
+            if tenants.changed().await.is_err() {
+                return pending().await;
+            }
+        }
     }
 
     /// Whoever is not the group's first comes a moment later: leadership of a group that nobody led begins where it should.
@@ -124,9 +163,18 @@ impl Holder {
         let spec = &job.spec;
         let Trigger::Leader { names, on_return, rules, .. } = &spec.trigger else { return None };
         let scheduling = &self.scheduling;
+        let mut tenants = scheduling.turns.tenants();
         let component = loop {
-            match self.components.prepared(&spec.build()).await {
+            let signers = settings_of(&tenants.borrow_and_update(), &spec.id.tenant).signers;
+            match self.components.prepared(&spec.build(), &signers).await {
                 Ok(component) => break component,
+                Err(error @ ComponentError::Unfit { source: AdmissionError::Unsigned { .. }, .. }) => {
+                    error!(job = %spec.id, %error, "can't stand for this job until it or its tenant's signers change");
+                    let others = |tenants: &Tenants| settings_of(tenants, &spec.id.tenant).signers != signers;
+                    if tenants.wait_for(others).await.is_err() {
+                        return pending().await;
+                    }
+                }
                 Err(error @ ComponentError::Unfit { .. }) => {
                     error!(job = %spec.id, %error, "can't stand for this job until it changes");
                     return pending().await;

@@ -6,11 +6,11 @@ use tokio::sync::watch;
 use super::*;
 use crate::clock;
 use crate::coordinator::{Coordinator, Embedded};
-use crate::registry::Jobs;
 use crate::registry::{
     CatchUpRule, Digest, Followed, KeptPolicies, Limits, Names, OnReturn, OverlapRule, PauseOrder, PolicySpec,
     ScheduleSpec, TenantSettings, Tenants, TermRules, Trigger,
 };
+use crate::registry::{Jobs, Signers};
 
 struct Place {
     embedded: Arc<Embedded>,
@@ -315,13 +315,14 @@ async fn what_a_tenant_is_set_is_written_once_where_the_reply_is_lost() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_read_count_as_none_and_can_be_written_over() {
+async fn settings_that_cannot_be_read_accept_no_component_and_can_be_written_over() {
     let place = Place::new().await;
     let settings = TenantSettings { max_waiting: Some(5), ..TenantSettings::default() };
     place.registry.set_tenant("acme", &settings).await.unwrap();
     place.session().await.set(&place.layout.tenant("acme"), b"not settings", None).await.unwrap();
-    assert_eq!(place.registry.tenant("acme").await, Ok(TenantSettings::default()));
-    assert!(place.registry.follow_all().await.tenants.borrow().is_empty());
+    let nothing = TenantSettings { signers: Signers::nobody(), ..TenantSettings::default() };
+    assert_eq!(place.registry.tenant("acme").await.as_ref(), Ok(&nothing));
+    assert_eq!(place.registry.follow_all().await.tenants.borrow().get("acme"), Some(&nothing));
     place.registry.set_tenant("acme", &settings).await.unwrap();
     assert_eq!(place.registry.tenant("acme").await, Ok(settings));
 }

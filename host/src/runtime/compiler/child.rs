@@ -1,6 +1,6 @@
 //! The parent's side: gives a child the bytes, waits, and reads its verdict.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -11,7 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::inside::{COMMAND, CompileLimits, METERED, REFUSED};
+use super::inside::{COMPILE, CompileLimits, METERED, REFUSED, VERIFY};
+use super::signed::unsigned;
+use crate::registry::Signers;
 use crate::runtime::error::AdmissionError;
 
 /// So many times as long as its processor time a child may take, where it gets little of the processor.
@@ -32,18 +34,47 @@ pub(super) async fn compile(
     metered: bool,
     limits: CompileLimits,
 ) -> Result<NamedTempFile, AdmissionError> {
-    let failed = |error: std::io::Error| AdmissionError::Compiler { detail: error.to_string() };
+    let code = NamedTempFile::new_in(folder).map_err(failed)?;
+    let flags = metered.then(|| METERED.to_owned());
+    have_done(COMPILE, flags, folder, bytes, code.reopen().map_err(failed)?.into(), limits).await?;
+    Ok(code)
+}
+
+/// Checks a component's signature. `folder` is where the bytes stand meanwhile.
+pub(super) async fn verify(
+    folder: &Path,
+    bytes: &[u8],
+    signers: &Signers,
+    limits: CompileLimits,
+) -> Result<(), AdmissionError> {
+    let names = signers.iter().map(|signer| signer.to_string());
+    have_done(VERIFY, names, folder, bytes, Stdio::null(), limits).await.map_err(|error| match error {
+        AdmissionError::TooSlow { .. } | AdmissionError::TooHungry { .. } => {
+            unsigned("checking its signature takes too much", signers)
+        }
+        error => error,
+    })
+}
+
+/// Has a child do this, given the bytes.
+async fn have_done(
+    command: &str,
+    args: impl IntoIterator<Item = String>,
+    folder: &Path,
+    bytes: &[u8],
+    output: Stdio,
+    limits: CompileLimits,
+) -> Result<(), AdmissionError> {
     let mut input = NamedTempFile::new_in(folder).map_err(failed)?;
     input.write_all(bytes).map_err(failed)?;
-    let code = NamedTempFile::new_in(folder).map_err(failed)?;
     let mut child = Command::new(THIS_PROGRAM)
-        .args([COMMAND, &limits.cpu_seconds.to_string(), &limits.memory_bytes.to_string()])
-        .args(metered.then_some(METERED))
+        .args([command, &limits.cpu_seconds.to_string(), &limits.memory_bytes.to_string()])
+        .args(args)
         .env_clear()
         // Memory counts as had when it is used, not with the gigabyte that the allocator sets aside.
         .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
         .stdin(input.reopen().map_err(failed)?)
-        .stdout(code.reopen().map_err(failed)?)
+        .stdout(output)
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -54,7 +85,11 @@ pub(super) async fn compile(
     let Ok((said, status)) = ended else {
         return Err(AdmissionError::TooSlow { seconds: limits.cpu_seconds });
     };
-    verdict(status.map_err(failed)?, &said, limits).map_or(Ok(code), Err)
+    verdict(status.map_err(failed)?, &said, limits).map_or(Ok(()), Err)
+}
+
+fn failed(error: io::Error) -> AdmissionError {
+    AdmissionError::Compiler { detail: error.to_string() }
 }
 
 async fn read(said: impl AsyncRead + Unpin) -> String {
@@ -64,7 +99,7 @@ async fn read(said: impl AsyncRead + Unpin) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Why there is no code; None where there is.
+/// Why a child didn't do what it was to; None where it did.
 fn verdict(status: ExitStatus, said: &str, limits: CompileLimits) -> Option<AdmissionError> {
     let last_line = said.lines().last().unwrap_or_default();
     match (status.code(), status.signal()) {

@@ -1,18 +1,22 @@
-//! The child's side: bounds itself, reads a component, and writes its code or why there is none.
+//! The child's side: bounds itself, reads a component, and writes its code, or why it isn't taken.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
 
+use super::signed;
+use crate::registry::{Signer, Signers};
 use crate::runtime::error::AdmissionError;
 use crate::runtime::{MAX_COMPONENT_BYTES, admission, engine};
 
-/// The hidden command that a child is.
-pub(super) const COMMAND: &str = "compile-component";
+/// The hidden command of a child that compiles.
+pub(super) const COMPILE: &str = "compile-component";
 /// Its flag: the code counts what it executes.
 pub(super) const METERED: &str = "--metered";
-/// The exit code of a child that says on its standard error why there is no code.
+/// The hidden command of a child that checks a signature; behind its limits, whose.
+pub(super) const VERIFY: &str = "verify-component";
+/// The exit code of a child that says on its standard error why it doesn't take the component.
 pub(super) const REFUSED: i32 = 3;
 /// The largest code, in bytes.
 const CODE_BYTES: u64 = 512 << 20;
@@ -33,7 +37,23 @@ pub struct CompileLimits {
 /// Reads a component from the standard input, and writes what it compiles to on the standard output: the whole of a child's
 /// life.
 pub fn compile_for_parent(limits: CompileLimits, metered: bool) -> ExitCode {
-    match bound_and_compile(limits, metered) {
+    answer(limits, |bytes| {
+        admission::examine(bytes, MAX_COMPONENT_BYTES)?;
+        let engine = engine::compiler(metered).map_err(|error| admission::invalid(&error))?;
+        let code = engine.precompile_component(bytes).map_err(|error| admission::invalid(&error))?;
+        io::stdout().lock().write_all(&code).map_err(failed)
+    })
+}
+
+/// Reads a component from the standard input, and ends well where one of the signers signed it.
+pub fn verify_for_parent(limits: CompileLimits, signers: Vec<Signer>) -> ExitCode {
+    answer(limits, |bytes| signed::check(bytes, &Signers::from(signers)))
+}
+
+/// Within its limits from the first byte on.
+fn answer(limits: CompileLimits, work: impl FnOnce(&[u8]) -> Result<(), AdmissionError>) -> ExitCode {
+    let done = bound(limits).and_then(|()| read()).map_err(failed).and_then(|bytes| work(&bytes));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(refused) => {
             let line = serde_json::to_string(&refused).expect("an error is plain data");
@@ -44,15 +64,14 @@ pub fn compile_for_parent(limits: CompileLimits, metered: bool) -> ExitCode {
     }
 }
 
-fn bound_and_compile(limits: CompileLimits, metered: bool) -> Result<(), AdmissionError> {
-    let failed = |error: io::Error| AdmissionError::Compiler { detail: error.to_string() };
-    bound(limits).map_err(failed)?;
+fn failed(error: io::Error) -> AdmissionError {
+    AdmissionError::Compiler { detail: error.to_string() }
+}
+
+fn read() -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    io::stdin().lock().take(MAX_COMPONENT_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    admission::examine(&bytes, MAX_COMPONENT_BYTES)?;
-    let engine = engine::compiler(metered).map_err(|error| admission::invalid(&error))?;
-    let code = engine.precompile_component(&bytes).map_err(|error| admission::invalid(&error))?;
-    io::stdout().lock().write_all(&code).map_err(failed)
+    io::stdin().lock().take(MAX_COMPONENT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Before a byte of the component is read.

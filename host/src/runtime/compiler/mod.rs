@@ -8,6 +8,7 @@ mod child;
 mod inside;
 mod kept;
 mod load;
+mod signed;
 #[cfg(test)]
 mod tests;
 
@@ -16,17 +17,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::warn;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-pub use self::inside::{CompileLimits, compile_for_parent};
+pub use self::inside::{CompileLimits, compile_for_parent, verify_for_parent};
 use self::kept::{CodeFolder, LoadError};
 use super::admission;
 use super::error::{AdmissionError, StartError};
 use crate::clock::Clock;
-use crate::registry::Build;
+use crate::registry::{Build, Signers};
 
 /// How many children compile at once. One alone could be kept busy by one component for all of its processor time.
 const CHILDREN: usize = 2;
@@ -84,9 +85,27 @@ impl Compiler {
             Compiler::Apart(apart) => apart.component(engine, build, bytes, limit),
         }
     }
+
+    /// Whether one of `signers` signed these bytes: before anything else is made of them. Takes processor time.
+    pub(super) fn check_signature(&self, bytes: &[u8], signers: &Signers, limit: usize) -> Result<(), AdmissionError> {
+        admission::check_size(bytes, limit)?;
+        match self {
+            _ if signers.is_none() => Ok(()),
+            _ if signers.is_nobody() => Err(signed::unsigned("its tenant's settings can't be read", signers)),
+            Compiler::Here => signed::check(bytes, signers),
+            Compiler::Apart(apart) => apart.handle.block_on(async {
+                let _room = apart.room().await;
+                child::verify(apart.folder.path(), bytes, signers, apart.limits).await
+            }),
+        }
+    }
 }
 
 impl Apart {
+    async fn room(&self) -> SemaphorePermit<'_> {
+        self.room.acquire().await.expect("it is never closed")
+    }
+
     fn component(
         &self,
         engine: &Engine,
@@ -103,7 +122,7 @@ impl Apart {
             Err(error) => warn!(%digest, %error, "kept code can't be used and is compiled anew"),
         }
         let code = self.handle.block_on(async {
-            let _room = self.room.acquire().await.expect("it is never closed");
+            let _room = self.room().await;
             child::compile(self.folder.path(), bytes, build.metered, self.limits).await
         })?;
         let failed = |detail| AdmissionError::Compiler { detail };

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::capability::fakes::FakeClock;
-use crate::registry::{Ceilings, Ranges, TenantSettings, Tenants};
+use crate::registry::{Ceilings, Ranges, Signers, TenantSettings, Tenants};
 use crate::scheduler::plan::Reason;
 use crate::scheduler::turns::{Asked, Ticket, Turn};
 
@@ -16,6 +16,7 @@ const PLAIN: TenantSettings = TenantSettings {
     limits: Ceilings::NONE,
     private: Ranges::NONE,
     max_requests: None,
+    signers: Signers::NONE,
 };
 
 struct Host {
