@@ -52,6 +52,9 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// What is done at the end is bounded by the drain grace and this.
 const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 
+/// How many threads write and read files, or compile. Each keeps some memory of what it wrote, some 3 MB where runs say much.
+const BLOCKING_THREADS: usize = 16;
+
 /// Runs a host until it is told to stop by SIGTERM or SIGINT, then drains it: guests are asked to stop, stopped, leadership
 /// is released, and only then the session closed. `ready` is told, in one sentence, when the host answers and stands.
 ///
@@ -83,7 +86,7 @@ fn vault(file: Option<&Path>) -> anyhow::Result<Option<Vault>> {
 
 fn threads(name: &str, count: usize) -> anyhow::Result<Threads> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(count).thread_name(name).enable_all();
+    builder.worker_threads(count).max_blocking_threads(BLOCKING_THREADS).thread_name(name).enable_all();
     let built = builder.build();
     built.with_context(|| format!("the `{name}` threads can't be started"))
 }
