@@ -6,7 +6,7 @@ CARGO ?= cargo
 TARGET_DIR = $(or $(CARGO_TARGET_DIR),target)
 WASM = wasm32-wasip2
 
-.PHONY: help demo test soak bench examples guests hosts fmt lint wasm-target
+.PHONY: help demo test soak bench examples guests hosts fmt lint deny wasm-target
 
 help:
 	@echo 'make demo       build, and show a leader job and a scheduled job on one host for 20 seconds'
@@ -17,6 +17,7 @@ help:
 	@echo 'make guests     build the components that the tests run'
 	@echo 'make fmt        format all Rust code'
 	@echo 'make lint       check formatting and lints, as .ci/run does'
+	@echo 'make deny       check licences, duplicates, sources and, where it can be had, the data base of advisories'
 
 # Nothing but the two builds is needed: no ZooKeeper, no Java.
 demo: hosts examples
@@ -69,6 +70,10 @@ lint: wasm-target
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --target $(WASM) --manifest-path examples/Cargo.toml --target-dir examples/target -- -D warnings
 	$(CARGO) clippy --target $(WASM) --manifest-path tests/guests/Cargo.toml --target-dir tests/guests/target -- -D warnings
+
+# What deny.toml says. It asks for cargo-deny, which is built where it is missing.
+deny:
+	@sh tests/deny.sh
 
 # The standard library for components, where it is missing.
 wasm-target:
