@@ -102,6 +102,11 @@ impl Host {
         self.process.resident_bytes()
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// The command line, talking to this host.
     pub fn cli(&self) -> Cli {
         Cli::new(format!("http://{}", self.address))

@@ -39,11 +39,12 @@ impl Process {
     /// # Errors
     /// Where the system doesn't say; it has ended, say.
     pub fn resident_bytes(&self) -> Result<u64> {
-        let path = format!("/proc/{}/status", self.child.pid());
-        let status = fs::read_to_string(&path).with_context(|| path.clone())?;
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).with_context(|| format!("VmRSS in {path}"))?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+        resident_bytes(self.pid())
+    }
+
+    /// Its id.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
     }
 
     /// Sends it a signal; nothing happens where it has ended already.
@@ -101,6 +102,18 @@ fn read(path: &Path) -> String {
 fn tail(text: &str, lines: usize) -> &str {
     let start = text.trim_end().rmatch_indices('\n').nth(lines.saturating_sub(1)).map_or(0, |(at, _)| at + 1);
     &text[start..]
+}
+
+/// What memory the process of this id has resident, in bytes.
+///
+/// # Errors
+/// Where the system doesn't say; it has ended, say.
+pub fn resident_bytes(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).with_context(|| format!("VmRSS in {path}"))?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod admission;
 mod apart;
+mod attrition;
 mod author;
 mod backfill;
 mod black_hole;

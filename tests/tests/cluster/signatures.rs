@@ -22,7 +22,9 @@ fn a_tenant_with_signers_runs_what_one_of_them_signed_and_nothing_else() {
     let (our_signer, their_signer) = (new_key(&ours), new_key(&theirs));
 
     let unsigned = [home.path().join("ticker.wasm"), home.path().join("leader.wasm")];
-    unsigned.iter().for_each(|file| drop(fs::copy(guest("witness"), file).unwrap()));
+    for file in &unsigned {
+        fs::copy(guest("witness"), file).unwrap();
+    }
     let jobs = [ticking(&unsigned[0]), leading(&unsigned[1])];
     cluster.apply_all(&jobs);
     cluster.await_run("a tick while nobody has to sign", TICKER, SOON, succeeded);
