@@ -68,10 +68,14 @@ impl Components {
         if let Some(ready) = self.runtime.prepared(build) {
             return Ok(ready);
         }
-        let bytes = self.bytes(digest).await?;
+        let unfit = |source| ComponentError::Unfit { digest: digest.clone(), source };
+        // Its bytes may be many, and are of no use where its code is kept.
         let wanted = build.clone();
-        let compiled = self.runtime.apart(move |runtime| runtime.prepare(&wanted, &bytes)).await;
-        compiled.map_err(|source| ComponentError::Unfit { digest: digest.clone(), source })
+        if let Some(kept) = self.runtime.apart(move |runtime| runtime.kept(&wanted)).await.map_err(unfit)? {
+            return Ok(kept);
+        }
+        let (wanted, bytes) = (build.clone(), self.bytes(digest).await?);
+        self.runtime.apart(move |runtime| runtime.prepare(&wanted, &bytes)).await.map_err(unfit)
     }
 
     /// The same, where there is nothing to do for it.

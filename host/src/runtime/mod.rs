@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
-use wasmtime::component::Linker;
+use wasmtime::component::{Component, Linker};
 
 use self::compiler::OneAtATime;
 pub use self::compiler::{CompileLimits, Compiler, compile_for_parent, verify_for_parent};
@@ -209,17 +209,36 @@ impl Runtime {
         self.cache().get(build)
     }
 
+    /// A component whose code this host keeps, ready to run without its bytes; None where it doesn't. Takes some milliseconds: see
+    /// [`Runtime::apart`].
+    ///
+    /// # Errors
+    /// [`AdmissionError`], where the code is there and doesn't fit.
+    pub fn kept(&self, build: &Build) -> Result<Option<Arc<Prepared>>, AdmissionError> {
+        self.prepare_from(build, |ground| Ok(self.settings.compiler.kept(&ground.engine, &build.digest)))
+    }
+
     fn prepare_as(&self, build: Build, bytes: &[u8]) -> Result<Arc<Prepared>, AdmissionError> {
-        self.compiling.each(&build, || {
-            if let Some(prepared) = self.prepared(&build) {
-                return Ok(prepared);
+        let RuntimeSettings { compiler, max_component_bytes, .. } = &self.settings;
+        let compile =
+            |ground: &Ground| compiler.component(&ground.engine, &build, bytes, *max_component_bytes).map(Some);
+        Ok(self.prepare_from(&build, compile)?.expect("it is compiled"))
+    }
+
+    fn prepare_from(
+        &self,
+        build: &Build,
+        component: impl FnOnce(&Ground) -> Result<Option<Component>, AdmissionError>,
+    ) -> Result<Option<Arc<Prepared>>, AdmissionError> {
+        self.compiling.each(build, || {
+            if let Some(prepared) = self.prepared(build) {
+                return Ok(Some(prepared));
             }
-            let RuntimeSettings { compiler, max_component_bytes, .. } = &self.settings;
-            let Ground { engine, linker } = self.ground(build.metered)?;
-            let component = compiler.component(engine, &build, bytes, *max_component_bytes)?;
-            let prepared = Prepared::new(build.clone(), admission::link(linker, &component)?);
+            let ground = self.ground(build.metered)?;
+            let Some(component) = component(ground)? else { return Ok(None) };
+            let prepared = Prepared::new(build.clone(), admission::link(&ground.linker, &component)?);
             self.cache().insert(prepared.clone());
-            Ok(prepared)
+            Ok(Some(prepared))
         })
     }
 

@@ -27,7 +27,7 @@ use self::kept::{CodeFolder, LoadError};
 use super::admission;
 use super::error::{AdmissionError, StartError};
 use crate::clock::Clock;
-use crate::registry::{Build, Signers};
+use crate::registry::{Build, Digest, Signers};
 
 /// How many children compile at once. One alone could be kept busy by one component for all of its processor time.
 const CHILDREN: usize = 2;
@@ -69,6 +69,14 @@ impl Compiler {
         Ok(Compiler::Apart(Arc::new(Apart { folder, limits, room: Semaphore::new(CHILDREN), handle })))
     }
 
+    /// The component, where its code is kept.
+    pub(super) fn kept(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
+        match self {
+            Compiler::Here => None,
+            Compiler::Apart(apart) => apart.kept(engine, digest),
+        }
+    }
+
     /// The component, compiled for `engine`. Takes processor time unless it is kept: call it on a blocking thread.
     pub(super) fn component(
         &self,
@@ -106,6 +114,14 @@ impl Apart {
         self.room.acquire().await.expect("it is never closed")
     }
 
+    fn kept(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
+        let kept = self.folder.load(engine, digest);
+        kept.unwrap_or_else(|error| {
+            warn!(%digest, %error, "kept code can't be used and is compiled anew");
+            None
+        })
+    }
+
     fn component(
         &self,
         engine: &Engine,
@@ -116,10 +132,8 @@ impl Apart {
         // Before anything is looked at, or given to a child.
         admission::check_size(bytes, limit)?;
         let digest = &build.digest;
-        match self.folder.load(engine, digest) {
-            Ok(Some(component)) => return Ok(component),
-            Ok(None) => {}
-            Err(error) => warn!(%digest, %error, "kept code can't be used and is compiled anew"),
+        if let Some(component) = self.kept(engine, digest) {
+            return Ok(component);
         }
         let code = self.handle.block_on(async {
             let _room = self.room().await;
