@@ -149,8 +149,9 @@ mod tests {
     use super::super::fakes::host;
     use super::*;
 
+    /// It has none: nothing of the machine can be reached.
     #[tokio::test]
-    async fn nothing_of_the_machine_can_be_reached() {
+    async fn ghsa_vqjp_4c8c_hfgg_a_guest_gets_out_of_its_folder() {
         let (mut host, ..) = host(StateMode::Immediate);
         assert_eq!(host.cli().get_environment().unwrap(), []);
         assert_eq!(host.cli().get_arguments().unwrap(), Vec::<String>::new());

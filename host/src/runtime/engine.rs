@@ -109,8 +109,9 @@ pub(super) fn chain(error: &wasmtime::Error) -> String {
 mod tests {
     use super::*;
 
+    /// A machine that can't reserve it has the start fail.
     #[test]
-    fn a_pool_that_the_machine_cannot_reserve_fails_the_start() {
+    fn wasmcloud_4360_the_pool_is_silently_given_up() {
         let error = engine(10_000_000).map(|_| ()).unwrap_err();
         assert!(matches!(error, StartError::Pool { max_runs: 10_000_000, .. }), "{error}");
         assert!(error.to_string().starts_with("room for 10000000 runs at once can't be reserved"), "{error}");

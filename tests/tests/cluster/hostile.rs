@@ -1,5 +1,6 @@
 //! Components that misbehave end as they should, and nobody beside them notices.
 
+use std::process::Command;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -7,6 +8,7 @@ use silverback_tests::cli::{HostRow, RunRow};
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
 use silverback_tests::terms::Sighting;
+use silverback_tests::wait::await_that;
 use silverback_tests::witness::Witnesses;
 use silverback_tests::zookeeper::ZooKeeperServer;
 
@@ -24,6 +26,23 @@ fn hostile_guests_end_as_they_should_and_nobody_else_notices() {
     witnesses.await_life(&mut cluster, leader.token, 10);
     let session = session(&mut cluster);
 
+    // Once to have been there, and again to see that nothing stays.
+    misbehave(&mut cluster, &mut witnesses);
+    let before = cluster.hosts()[0].resident_bytes().unwrap();
+    misbehave(&mut cluster, &mut witnesses);
+    let most = before + before / 10;
+    let host = &cluster.hosts()[0];
+    let resident = || host.resident_bytes().unwrap();
+    await_that("memory as before, and a tenth", SOON, resident, |resident| *resident <= most);
+
+    witnesses.await_life(&mut cluster, leader.token, 10);
+    assert_eq!(witnesses.terms().len(), 1, "the witness was not restarted");
+    assert_never_silent(&witnesses.sightings());
+    assert_eq!(self::session(&mut cluster), session, "the session lived on");
+}
+
+/// One run of each way to misbehave, and how it ends.
+fn misbehave(cluster: &mut Cluster, witnesses: &mut Witnesses) {
     // What it does, its limits, its outcome, and what the detail must say.
     let cases = [
         ("spin", "time = \"2s\"", "timed-out", "2"),
@@ -36,18 +55,33 @@ fn hostile_guests_end_as_they_should_and_nobody_else_notices() {
     ];
     for (behave, limits, outcome, detail) in cases {
         cluster.apply(&job::misbehaving(behave, limits));
-        let run = triggered(&mut cluster, &format!("rogue/{behave}"));
-        witnesses.look(&mut cluster);
+        let run = triggered(cluster, &format!("rogue/{behave}"));
+        witnesses.look(cluster);
         if !outcome.is_empty() {
             assert_eq!(run.outcome.as_deref(), Some(outcome), "{behave}: {run:#?}");
         }
         assert!(run.detail.contains(detail), "{behave}: {run:#?}");
+        let usage = run.usage.as_ref().unwrap_or_else(|| panic!("{behave}: what it used is told: {run:#?}"));
+        assert!(usage.peak_memory_bytes > 0 && usage.wall_us > 0, "{behave}: {run:#?}");
+        assert!(behave != "flood-log" || usage.log_lines_dropped > 0, "{behave}: {run:#?}");
     }
+}
 
-    witnesses.await_life(&mut cluster, leader.token, 10);
-    assert_eq!(witnesses.terms().len(), 1, "the witness was not restarted");
-    assert_never_silent(&witnesses.sightings());
-    assert_eq!(self::session(&mut cluster), session, "the session lived on");
+/// A ticker that shares a thread with guests never gets to stop them where there is one processor.
+#[test]
+fn a_ticker_of_the_guests_own_threads_deadlocks_on_one_core() {
+    let mut cluster = Cluster::embedded();
+    let pid = cluster.hosts()[0].pid().to_string();
+    let pinned = Command::new("taskset").args(["--all-tasks", "--pid", "--cpu-list", "0", &pid]).output().unwrap();
+    assert!(pinned.status.success(), "{pinned:?}");
+    cluster.apply(&job::ticking_witness("@every 1s"));
+    cluster.apply(&job::misbehaving("spin", "time = \"2s\""));
+    let run = triggered(&mut cluster, "rogue/spin");
+    assert_eq!(run.outcome.as_deref(), Some("timed-out"), "{run:#?}");
+    let meanwhile = |tick: &RunRow| tick.started > run.started && tick.ended < run.ended;
+    cluster.await_run("a tick beside it", "acme/ticker", SOON, |tick| {
+        meanwhile(tick) && tick.outcome.as_deref() == Some("succeeded")
+    });
 }
 
 #[test]
@@ -71,8 +105,10 @@ fn a_leader_that_spins_is_stopped_when_it_must_resign() {
 #[track_caller]
 fn triggered(cluster: &mut Cluster, job: &str) -> RunRow {
     cluster.await_leader(&format!("a leader for {job}"), job, SOON, |_| true);
+    let earlier: Vec<String> = cluster.cli().runs(job).unwrap().into_iter().map(|run| run.run).collect();
     cluster.cli().ok(&["trigger", job]);
-    cluster.await_run(&format!("the outcome of {job}"), job, SOON, |run| run.outcome.is_some())
+    let is_new = |run: &RunRow| !earlier.contains(&run.run);
+    cluster.await_run(&format!("the outcome of {job}"), job, SOON, |run| is_new(run) && run.outcome.is_some())
 }
 
 fn session(cluster: &mut Cluster) -> String {

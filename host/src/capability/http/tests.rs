@@ -139,8 +139,9 @@ async fn a_granted_request_goes_out_with_the_token_and_the_hosts_own_headers() {
     assert!(!seen.contains("forged") && !seen.contains("elsewhere"), "{seen}");
 }
 
+/// Those that are the host's own can't be set.
 #[tokio::test]
-async fn a_guest_cannot_set_the_headers_that_are_the_hosts() {
+async fn wasmtime_13801_a_guest_sets_a_forbidden_header() {
     let mut caller = caller(&[]);
     for name in ["silverback-token", "host", "connection", "transfer-encoding", "upgrade", "proxy-authorization"] {
         let name = HeaderName::from_static(name);
@@ -150,8 +151,9 @@ async fn a_guest_cannot_set_the_headers_that_are_the_hosts() {
     assert!(!caller.http.open().1.is_forbidden_header(&HeaderName::from_static("content-type")));
 }
 
+/// What is not granted is denied and told, and nothing is connected.
 #[tokio::test]
-async fn what_is_not_granted_is_denied_and_told_and_nothing_is_connected() {
+async fn spin_2492_and_3016_a_request_skips_the_allow_list() {
     let target = Target::start(OK).await;
     let mut caller = caller(&[&target.url(""), "https://api.example.com"]);
     let port = target.authority.strip_prefix("127.0.0.1:").unwrap().to_owned();
@@ -180,8 +182,9 @@ async fn what_is_not_granted_is_denied_and_told_and_nothing_is_connected() {
     assert!(target.seen().is_empty(), "{:?}", target.seen());
 }
 
+/// It is given back to the guest as it is, wherever it leads.
 #[tokio::test]
-async fn a_redirect_is_given_back_and_not_followed() {
+async fn extism_a_redirect_is_followed_past_the_allow_list() {
     let elsewhere = Target::start(OK).await;
     let location = elsewhere.url("/secret");
     let target =
@@ -324,9 +327,9 @@ async fn a_body_breaks_off_and_does_not_end_when_its_run_or_its_term_does() {
     }
 }
 
-/// DNS rebinding, and a redirect to the metadata of a cloud: the address counts, whatever it is called.
+/// So would a redirect to the metadata of a cloud: the address counts, whatever it is called.
 #[tokio::test]
-async fn a_private_address_is_denied_under_whatever_name_unless_it_is_granted() {
+async fn dns_rebinding_a_granted_name_leads_to_a_private_address() {
     let target = Target::start(OK).await;
     let (_, port) = target.authority.split_once(':').unwrap();
     let origins = [

@@ -132,15 +132,30 @@ async fn what_wasi_lacks_or_has_otherwise_is_told_in_plain_words() {
     insta::assert_snapshot!(refusal(&foreign(&http, import, RUN, OK)), @"the component doesn't fit the world `silverback:leader/leader`: it imports `wasi:http/incoming-handler@0.2.3#handle`, which this host doesn't offer");
 }
 
+/// A further core module at the end of a component that is well: section 1, its length, its bytes.
+fn with(text: &str) -> Vec<u8> {
+    let module = wat::parse_str(text).unwrap();
+    let length = u8::try_from(module.len()).unwrap();
+    assert!(length < 0x80, "the length takes one byte");
+    [guest(OK), vec![1, length], module].concat()
+}
+
+/// It is refused before anything is made of it.
+#[tokio::test]
+async fn ghsa_p8xm_42r7_89xg_a_table_of_64_bits_panics_the_host() {
+    let grows = "(module (table i64 1 funcref) (func (drop (table.grow (ref.null func) (i64.const -1)))))";
+    // The second is longer than a 32-bit table's could be written.
+    for (text, why) in [
+        (grows, "memory64 must be enabled"),
+        ("(module (table i64 0xffffffffffff funcref))", "integer representation too long"),
+        ("(module (memory i64 1))", "memory64 must be enabled"),
+    ] {
+        assert!(refusal(&with(text)).contains(why), "{}", refusal(&with(text)));
+    }
+}
+
 #[tokio::test]
 async fn what_is_switched_off_is_refused() {
-    // A further core module at the end of a component that is well: section 1, its length, its bytes.
-    let with = |text: &str| {
-        let module = wat::parse_str(text).unwrap();
-        let length = u8::try_from(module.len()).unwrap();
-        assert!(length < 0x80, "the length takes one byte");
-        [guest(OK), vec![1, length], module].concat()
-    };
     insta::assert_snapshot!(refusal(&with("(module (memory i64 1))")), @"the component is not valid here: failed to parse WebAssembly module: memory64 must be enabled for 64-bit memories (at offset 0x537)");
     insta::assert_snapshot!(refusal(&with("(module (memory 1) (memory 1))")), @"the component is not valid here: failed to parse WebAssembly module: multiple memories (at offset 0x536)");
     insta::assert_snapshot!(refusal(&with("(module (memory 1 1 shared))")), @"the component is not valid here: failed to parse WebAssembly module: threads must be enabled for shared memories (at offset 0x537)");

@@ -90,8 +90,9 @@ async fn a_guest_is_told_its_tick_and_token() {
     assert_eq!(bench().run(&guest(&sum)).await, End::Returned(vec![42 + TOKEN as u8]));
 }
 
+/// What counts in its memory never counts past one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_run_has_a_fresh_instance() {
+async fn an_instance_is_used_again_for_another_run() {
     let bench = bench();
     let counter = format!("(i32.store8 (i32.const 1024) (i32.add (i32.load8_u (i32.const 1024)) (i32.const 1))) {OK}");
     for _ in 0..8 {
