@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod crowd;
 pub mod curator;
 pub mod end_session;
+pub mod example;
 pub mod fake_clock;
 pub mod figure;
 #[cfg(test)]

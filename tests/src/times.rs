@@ -27,6 +27,11 @@ impl Times {
         self.0.extend(more.0);
     }
 
+    /// All of them together.
+    pub fn sum(&self) -> Duration {
+        self.0.iter().sum()
+    }
+
     /// The time that half of them don't exceed.
     ///
     /// # Panics

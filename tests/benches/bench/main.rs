@@ -11,8 +11,11 @@ mod crowd;
 mod failover;
 mod handover;
 mod herd;
+mod live;
+mod restart;
 mod runs;
 mod sandbox;
+mod term;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -28,8 +31,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Measure = fn() -> Result<Vec<Row>>;
 
 /// What can be measured.
-const SUBJECTS: [(&str, Measure); 7] = [
+const SUBJECTS: [(&str, Measure); 9] = [
     ("sandbox", sandbox::measure),
+    ("live", live::measure),
+    ("restart", restart::measure),
     ("acquire", acquire::measure),
     ("handover", handover::measure),
     ("failover", failover::measure),

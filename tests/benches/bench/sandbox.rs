@@ -4,32 +4,26 @@
 //! What a host pays for keeping its guests on threads of their own is a row beside it, without a target.
 
 use std::fs;
-use std::future::ready;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use silverback::capability::{Gate, Lease};
 use silverback::clock;
-use silverback::coordinator::{Coordinator as _, Embedded};
-use silverback::registry::{Ceilings, Digest, JobId, Limits};
-use silverback::runtime::{
-    End, GuestThreads, Interrupt, Lanes, Prepared, RunRequest, Runtime, RuntimeSettings, StateMode,
-};
+use silverback::registry::Digest;
+use silverback::runtime::{End, GuestThreads, Lanes, Prepared, Runtime, RuntimeSettings};
 use silverback_tests::figure::{Row, Target};
 use silverback_tests::place::guest;
 use silverback_tests::times::{Times, us};
 use tokio::runtime::Handle;
 
 use crate::bare::Bare;
+use crate::term::Term;
 
 /// The two loops take turns in blocks, so that whatever drifts in the machine drifts for both.
 const BLOCKS: usize = 100;
 const RUNS_IN_A_BLOCK: usize = 200;
 /// Blocks that don't count.
 const WARM_UP: usize = 10;
-/// Longer than the bench.
-const TERM: Duration = Duration::from_secs(24 * 3600);
 
 /// `sandbox cost of a run`: from the request to its end.
 pub(crate) fn measure() -> Result<Vec<Row>> {
@@ -61,11 +55,15 @@ async fn compare(thread: &Handle, guests: &Lanes) -> Result<Vec<Row>> {
         hop.add(time(&apart).await?);
     }
     let row = |name, value| Row::new(name, us(value), "us");
+    let rate = |times: &Times| times.count() as f64 / times.sum().as_secs_f64();
     Ok(vec![
         row("sandbox cost of a run, p50 (start to end, limits on, one thread)", ours.p50())
             .against("bare wasmtime loop", us(floor.p50()))
             .target(Target::RatioAtMost(1.3)),
         row("sandbox cost of a run, p99", ours.p99()).against("bare wasmtime loop", us(floor.p99())),
+        Row::new("empty runs on one core, one after the other", rate(&ours), "runs/s")
+            .against("bare wasmtime loop", rate(&floor))
+            .target(Target::AtLeast(20_000.0)),
         row("a run on the guests' own threads, p50 (asked for from another)", hop.p50())
             .against("bare wasmtime loop", us(floor.p50())),
     ])
@@ -105,46 +103,20 @@ fn plain(error: wasmtime::Error) -> anyhow::Error {
 struct Host {
     runtime: Arc<Runtime>,
     component: Arc<Prepared>,
-    gate: Arc<Gate>,
+    term: Term,
 }
 
 impl Host {
     async fn new(component: &[u8], guests: &Lanes) -> Result<Self> {
-        let clock = clock::system();
-        let runtime = Runtime::new(RuntimeSettings::default(), guests.clone(), clock.clone())?;
+        let runtime = Runtime::new(RuntimeSettings::default(), guests.clone(), clock::system())?;
         let component = runtime.prepare(&Digest::of(component).into(), component)?;
-        let session = Embedded::in_memory(clock.clone(), TERM).connect(TERM).await?;
-        let lease = Lease::new(clock.clone());
-        lease.extend(clock.boot() + TERM);
-        let gate = Gate::new(session, "/election/c".to_owned(), 1, "bench".to_owned(), lease);
-        Ok(Host { runtime, component, gate })
-    }
-
-    fn request(&self) -> RunRequest {
-        RunRequest {
-            job: JobId { tenant: "acme".to_owned(), name: "nothing".to_owned() },
-            run: "acme/nothing/1".to_owned(),
-            attempt: 1,
-            tick_ms: Some(0),
-            gate: self.gate.clone(),
-            state_path: "/silverback/state/acme/nothing".to_owned(),
-            state_mode: StateMode::Buffered,
-            config: Default::default(),
-            secrets: None,
-            http: Default::default(),
-            private: Default::default(),
-            max_requests: None,
-            contenders: Arc::new(|| Box::pin(ready(Ok(Vec::new())))),
-            limits: Limits::SCHEDULED.of_run(true, &Ceilings::NONE),
-            log: Arc::new(|_| {}),
-            interrupt: Interrupt::default(),
-        }
+        Ok(Host { runtime, component, term: Term::new().await? })
     }
 }
 
 impl Loop for Host {
     async fn turn(&self) -> Result<()> {
-        let end = self.runtime.start(&self.component, self.request()).ended().await.end;
+        let end = self.runtime.start(&self.component, self.term.request("nothing")).ended().await.end;
         ensure!(end == End::Returned(Vec::new()), "a run ended with {end:?}");
         Ok(())
     }

@@ -1,83 +1,29 @@
 //! One job in four languages, each built as its README says: they do the same, and go on with what another left.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use silverback_tests::cli::Cli;
-use silverback_tests::place;
+use silverback_tests::example::Example;
 use silverback_tests::target::{TOKEN_HEADER, Target};
-use silverback_tests::tools::{crate_program, python_with};
-use tempfile::TempDir;
 
-/// The pins of examples/rollup-python and of the README of examples/rollup-c.
-const COMPONENTIZE_PY: &str = include_str!("../../../examples/rollup-python/requirements.txt");
-const WIT_BINDGEN: &str = "0.63.0";
-
-/// An example's folder, elsewhere, built; its job tells its total to a target.
+/// An example that tells its total to a target.
 struct Built {
-    folder: TempDir,
+    example: Example,
     cli: Cli,
 }
 
 impl Built {
     fn new(language: &str, origin: &str) -> Self {
-        let built = Built { folder: tempfile::tempdir().unwrap(), cli: Cli::new("http://127.0.0.1:1") };
-        let example = place::root().join("examples").join(format!("rollup{language}"));
-        for file in fs::read_dir(&example).unwrap().map(|file| file.unwrap()).filter(|file| file.path().is_file()) {
-            fs::copy(file.path(), built.file(file.file_name().to_str().unwrap())).unwrap();
-        }
-        built.cli.ok(&["wit", "--out", built.file("wit").to_str().unwrap()]);
-        match language {
-            "-js" => {
-                built.at("npm", &["ci", "--silent", "--no-audit", "--no-fund"]);
-                built.at("npm", &["run", "--silent", "build"]);
-            }
-            "-python" => {
-                let bin = python_with(COMPONENTIZE_PY.trim(), "import componentize_py");
-                let args = ["--wit-path", "wit", "--world", "leader", "componentize", "rollup", "-o", "rollup.wasm"];
-                built.at(bin.join("componentize-py"), &args);
-            }
-            "-c" => {
-                let bindgen = crate_program("wit-bindgen-cli", WIT_BINDGEN, "c", "wit-bindgen");
-                built.at("make", &["CC=clang-19", &format!("WIT_BINDGEN={}", bindgen.display())]);
-            }
-            _ => {
-                fs::copy(place::example("rollup"), built.file("rollup.wasm")).unwrap();
-            }
-        }
-        built.cli.ok(&["check", built.file("rollup.wasm").to_str().unwrap()]);
-        if language.is_empty() {
-            built.edit("../target/wasm32-wasip2/release/", "");
-        }
-        built.edit("# url", "url");
-        built.edit("http://127.0.0.1:8080", origin);
+        let built = Built { example: Example::build(language), cli: Cli::new("http://127.0.0.1:1") };
+        built.cli.ok(&["check", built.example.file("rollup.wasm").to_str().unwrap()]);
+        built.example.edit("# url", "url");
+        built.example.edit("http://127.0.0.1:8080", origin);
         built
-    }
-
-    /// Another text in its job.toml, wherever it stands.
-    fn edit(&self, text: &str, other: &str) {
-        let job = fs::read_to_string(self.file("job.toml")).unwrap();
-        assert!(job.contains(text), "{job}");
-        fs::write(self.file("job.toml"), job.replace(text, other)).unwrap();
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn at(&self, program: impl AsRef<Path>, args: &[&str]) {
-        let program = program.as_ref();
-        let output = Command::new(program).current_dir(self.folder.path()).args(args).output();
-        let output = output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        assert!(output.status.success(), "{} {args:?}: {output:#?}", program.display());
     }
 
     /// One run of the job, with this state.
     fn run(&self, tick: Timestamp, state: &Value) -> Value {
-        let (job, tick) = (self.file("job.toml"), tick.to_string());
+        let (job, tick) = (self.example.file("job.toml"), tick.to_string());
         let keys = state.as_object().unwrap().iter();
         let keys: Vec<String> = keys.map(|(key, value)| format!("{key}={}", value.as_str().unwrap())).collect();
         let state = keys.iter().flat_map(|pair| ["--state", pair]);
@@ -112,7 +58,7 @@ fn the_same_job_does_the_same_in_every_language() {
         assert_eq!(report["minutes"].as_object().unwrap().len(), minutes, "{language}: {report}");
 
         // What can't be is told alike: for good, and by its name.
-        built.edit("keep_minutes = \"60\"", "keep_minutes = \"x\"");
+        built.example.edit("keep_minutes = \"60\"", "keep_minutes = \"x\"");
         let went = built.run(tick, &json!({}));
         let detail = went["detail"].as_str().unwrap();
         assert!(detail.starts_with("permanent: config `keep_minutes` "), "{language}: {detail}");

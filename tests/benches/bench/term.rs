@@ -1,0 +1,58 @@
+//! A term to run guests under, in this process.
+
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use silverback::capability::{Gate, Lease};
+use silverback::clock;
+use silverback::coordinator::{Coordinator as _, Embedded};
+use silverback::history::LogSink;
+use silverback::registry::{Ceilings, JobId, Limits};
+use silverback::runtime::{Interrupt, RunRequest, StateMode};
+
+/// Longer than the bench.
+const LASTS: Duration = Duration::from_secs(24 * 3600);
+
+/// A term that nobody else wants.
+pub(crate) struct Term(Arc<Gate>);
+
+impl Term {
+    pub(crate) async fn new() -> Result<Self> {
+        let clock = clock::system();
+        let session = Embedded::in_memory(clock.clone(), LASTS).connect(LASTS).await?;
+        let lease = Lease::new(clock.clone());
+        lease.extend(clock.boot() + LASTS);
+        Ok(Term(Gate::new(session, "/election/c".to_owned(), 1, "bench".to_owned(), lease)))
+    }
+
+    /// A run of the scheduled job `acme/NAME`, with all of a host's limits.
+    pub(crate) fn request(&self, name: &str) -> RunRequest {
+        RunRequest {
+            job: JobId { tenant: "acme".to_owned(), name: name.to_owned() },
+            run: format!("acme/{name}/1"),
+            attempt: 1,
+            tick_ms: Some(0),
+            gate: self.0.clone(),
+            state_path: format!("/silverback/state/acme/{name}"),
+            state_mode: StateMode::Buffered,
+            config: BTreeMap::default(),
+            secrets: None,
+            http: Default::default(),
+            private: Default::default(),
+            max_requests: None,
+            contenders: Arc::new(|| Box::pin(ready(Ok(Vec::new())))),
+            limits: Limits::SCHEDULED.of_run(true, &Ceilings::NONE),
+            log: Arc::new(|_| {}),
+            interrupt: Interrupt::default(),
+        }
+    }
+
+    /// A run of the leader job `acme/NAME`, which lasts as long as the term.
+    pub(crate) fn lead(&self, name: &str, config: BTreeMap<String, String>, log: LogSink) -> RunRequest {
+        let limits = Limits::LEADER.of_run(false, &Ceilings::NONE);
+        RunRequest { tick_ms: None, limits, config, log, ..self.request(name) }
+    }
+}
