@@ -171,3 +171,15 @@ async fn stored_bytes_must_be_what_they_are_called() {
     assert!(runtime.prepared(&Digest::of(&bytes).into()).is_none());
     assert!(runtime.prepare(&Digest::of(&bytes).into(), &bytes).is_ok());
 }
+
+/// It is a valid component, which has wit-parser 0.254 panic: found by chance (`tests/src/fuzz`).
+#[tokio::test]
+async fn an_export_that_the_decoder_panics_at_is_refused_in_words() {
+    let bytes = wat::parse_str(
+        r#"(component (type $f (func)) (instance $i (export "t" (type $f))) (export "a:b/c" (instance $i)))"#,
+    );
+    let bytes = bytes.unwrap();
+    let decoded = std::panic::catch_unwind(|| wit_component::decode(&bytes).is_ok());
+    assert!(decoded.is_err(), "the decoder is mended: {decoded:?}");
+    insta::assert_snapshot!(refusal(&bytes), @"the component is not valid here: failed to parse WebAssembly module: unsupported type export");
+}
