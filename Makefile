@@ -32,6 +32,7 @@ soak: prepare hosts guests
 	SILVERBACK_SIM_SEEDS=100000 $(CARGO) test --workspace --lib simulation::invariants -- --nocapture
 	SILVERBACK_SIM_SEEDS=20 $(CARGO) test --workspace --lib oracle::tests -- --nocapture
 	SILVERBACK_SOAK=1 $(CARGO) test --workspace --lib group_life -- --nocapture
+	RUST_BACKTRACE=0 SILVERBACK_SOAK=1 $(CARGO) test --workspace --lib fuzz -- --nocapture --test-threads 1
 	SILVERBACK_SOAK=1 $(CARGO) test --workspace --test cluster -- --nocapture --test-threads 1 \
 		attrition black_hole bugs chaos company ensemble frozen many schedules stale_finish
 

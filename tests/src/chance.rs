@@ -4,7 +4,7 @@
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const VARIABLE: &str = "SILVERBACK_SEED";
+pub(crate) const VARIABLE: &str = "SILVERBACK_SEED";
 /// How many seeds a simulation is run with.
 const SEEDS: &str = "SILVERBACK_SIM_SEEDS";
 

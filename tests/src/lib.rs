@@ -14,12 +14,15 @@ pub mod example;
 pub mod fake_clock;
 pub mod figure;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod group_life;
 pub mod history_checker;
 pub mod host;
 pub mod job;
 pub mod kazoo;
 pub mod ledger;
+pub mod lone_term;
 pub mod oracle;
 pub mod place;
 pub mod port;

@@ -1,4 +1,4 @@
-//! A term to run guests under, in this process.
+//! A term that nobody else wants, to run guests under in this process.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -13,23 +13,27 @@ use silverback::history::LogSink;
 use silverback::registry::{Ceilings, JobId, Limits};
 use silverback::runtime::{Interrupt, RunRequest, StateMode};
 
-/// Longer than the bench.
+/// Longer than any test or bench.
 const LASTS: Duration = Duration::from_secs(24 * 3600);
 
-/// A term that nobody else wants.
-pub(crate) struct Term(Arc<Gate>);
+/// The term, on a coordinator in memory.
+pub struct LoneTerm(Arc<Gate>);
 
-impl Term {
-    pub(crate) async fn new() -> Result<Self> {
+impl LoneTerm {
+    /// A new one.
+    ///
+    /// # Errors
+    /// Where there is no session.
+    pub async fn new() -> Result<Self> {
         let clock = clock::system();
         let session = Embedded::in_memory(clock.clone(), LASTS).connect(LASTS).await?;
         let lease = Lease::new(clock.clone());
         lease.extend(clock.boot() + LASTS);
-        Ok(Term(Gate::new(session, "/election/c".to_owned(), 1, "bench".to_owned(), lease)))
+        Ok(LoneTerm(Gate::new(session, "/election/c".to_owned(), 1, "lone".to_owned(), lease)))
     }
 
     /// A run of the scheduled job `acme/NAME`, with all of a host's limits.
-    pub(crate) fn request(&self, name: &str) -> RunRequest {
+    pub fn request(&self, name: &str) -> RunRequest {
         RunRequest {
             job: JobId { tenant: "acme".to_owned(), name: name.to_owned() },
             run: format!("acme/{name}/1"),
@@ -51,7 +55,7 @@ impl Term {
     }
 
     /// A run of the leader job `acme/NAME`, which lasts as long as the term.
-    pub(crate) fn lead(&self, name: &str, config: BTreeMap<String, String>, log: LogSink) -> RunRequest {
+    pub fn lead(&self, name: &str, config: BTreeMap<String, String>, log: LogSink) -> RunRequest {
         let limits = Limits::LEADER.of_run(false, &Ceilings::NONE);
         RunRequest { tick_ms: None, limits, config, log, ..self.request(name) }
     }

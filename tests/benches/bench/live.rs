@@ -10,12 +10,11 @@ use silverback::clock;
 use silverback::registry::Digest;
 use silverback::runtime::{GuestThreads, Runtime, RuntimeSettings};
 use silverback_tests::figure::{Row, Target};
+use silverback_tests::lone_term::LoneTerm;
 use silverback_tests::place::guest;
 use silverback_tests::process::resident_bytes;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-
-use crate::term::Term;
 
 const LEADERS: u32 = 10_000;
 /// They say once that they are alive, and then nothing for as long.
@@ -32,7 +31,7 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
         let settings = RuntimeSettings { max_runs: LEADERS, ..RuntimeSettings::default() };
         let runtime = Runtime::new(settings, lanes, clock::system())?;
         let component = runtime.prepare(&Digest::of(&bytes).into(), &bytes)?;
-        let term = Term::new().await?;
+        let term = LoneTerm::new().await?;
         let alive = Arc::new(Semaphore::new(0));
         let lead = |number: u32| {
             let alive = alive.clone();

@@ -15,7 +15,6 @@ mod live;
 mod restart;
 mod runs;
 mod sandbox;
-mod term;
 
 use std::fs;
 use std::io::{self, Write as _};

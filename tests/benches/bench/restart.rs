@@ -14,11 +14,10 @@ use silverback::runtime::{CompileLimits, Compiler, Components, End, GuestThreads
 use silverback_tests::cluster::Cluster;
 use silverback_tests::example::Example;
 use silverback_tests::figure::{Row, Target};
+use silverback_tests::lone_term::LoneTerm;
 use silverback_tests::times::{Times, ms};
 use silverback_tests::wait::await_value;
 use tokio::runtime::Handle;
-
-use crate::term::Term;
 
 const RESTARTS: usize = 20;
 const JOB: &str = "metrics/rollup-js";
@@ -65,7 +64,7 @@ async fn first_run(data: &Path, store: &Path, digest: &Digest, guests: Lanes) ->
     let runtime = Runtime::new(RuntimeSettings { compiler, ..RuntimeSettings::default() }, guests, clock)?;
     let store = Arc::new(LocalFileSystem::new_with_prefix(store)?);
     let components = Components::new(runtime.clone(), Artifacts::new(store), Arc::new(|_| Box::pin(async { None })));
-    let term = Term::new().await?;
+    let term = LoneTerm::new().await?;
     let mut request = term.request("rollup-js");
     request.config.insert("keep_minutes".to_owned(), "60".to_owned());
 

@@ -12,12 +12,12 @@ use silverback::clock;
 use silverback::registry::Digest;
 use silverback::runtime::{End, GuestThreads, Lanes, Prepared, Runtime, RuntimeSettings};
 use silverback_tests::figure::{Row, Target};
+use silverback_tests::lone_term::LoneTerm;
 use silverback_tests::place::guest;
 use silverback_tests::times::{Times, us};
 use tokio::runtime::Handle;
 
 use crate::bare::Bare;
-use crate::term::Term;
 
 /// The two loops take turns in blocks, so that whatever drifts in the machine drifts for both.
 const BLOCKS: usize = 100;
@@ -103,14 +103,14 @@ fn plain(error: wasmtime::Error) -> anyhow::Error {
 struct Host {
     runtime: Arc<Runtime>,
     component: Arc<Prepared>,
-    term: Term,
+    term: LoneTerm,
 }
 
 impl Host {
     async fn new(component: &[u8], guests: &Lanes) -> Result<Self> {
         let runtime = Runtime::new(RuntimeSettings::default(), guests.clone(), clock::system())?;
         let component = runtime.prepare(&Digest::of(component).into(), component)?;
-        Ok(Host { runtime, component, term: Term::new().await? })
+        Ok(Host { runtime, component, term: LoneTerm::new().await? })
     }
 }
 
