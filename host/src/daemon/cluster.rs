@@ -15,7 +15,7 @@ use crate::artifact::Artifacts;
 use crate::candidacy::contenders;
 use crate::coordinator::Sessions;
 use crate::registry::{Digest, JobId, JobSpec, Registry, Signers, Trigger, group_of};
-use crate::runtime::{ComponentError, Components, Runtime};
+use crate::runtime::{AdmissionError, ComponentError, Components};
 use crate::scheduler::plan::BackfillError;
 use crate::scheduler::{Scheduling, TriggerError};
 
@@ -47,13 +47,12 @@ impl Parts {
 #[async_trait]
 impl Cluster for Parts {
     async fn admit(&self, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError> {
+        let (runtime, refused) =
+            (self.components.runtime(), |error: AdmissionError| ApiError::Invalid(error.to_string()));
         let checked = bytes.clone();
-        let admit = move |runtime: &Runtime| {
-            runtime.check_signature(&checked, &signers)?;
-            runtime.admit(&checked)
-        };
-        let admitted = self.components.runtime().apart(admit).await;
-        let admission = admitted.map_err(|error| ApiError::Invalid(error.to_string()))?;
+        runtime.quickly(move |runtime| runtime.check_signature(&checked, &signers)).await.map_err(refused)?;
+        let checked = bytes.clone();
+        let admission = runtime.apart(move |runtime| runtime.admit(&checked)).await.map_err(refused)?;
         self.artifacts.put(bytes).await?;
         Ok(admission.digest)
     }

@@ -48,8 +48,8 @@ pub const DEFAULT_MAX_RUNS: u32 = 1000;
 /// The largest component, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
 
-/// How many threads compile, or wait for who does, at once.
-const COMPILERS: usize = 4;
+/// How many threads compile, or wait for who does, at once; and how many load code or check signatures.
+const THREADS: usize = 4;
 
 /// What an operator may set.
 #[derive(Clone, Debug)]
@@ -109,8 +109,9 @@ pub struct Runtime {
     metered: OnceLock<Ground>,
     prepared: Mutex<prepared::Cache>,
     compiling: OneAtATime,
-    /// One permit a thread that compiles, or waits for it.
-    compilers: Semaphore,
+    /// One permit a thread that compiles, or waits for it; and one a thread that does what takes milliseconds.
+    compilers: Arc<Semaphore>,
+    loaders: Arc<Semaphore>,
     /// One permit a slot of the pool.
     slots: Arc<Semaphore>,
     guests: Lanes,
@@ -133,14 +134,15 @@ impl Runtime {
         let slots = Arc::new(Semaphore::new(settings.max_runs as usize));
         let (prepared, compiling) = (Mutex::default(), OneAtATime::default());
         let (guests, connections) = (guests.into(), Arc::default());
-        let (metered, compilers) = (OnceLock::new(), Semaphore::new(COMPILERS));
+        let (metered, room) = (OnceLock::new(), || Arc::new(Semaphore::new(THREADS)));
         Ok(Arc::new(Runtime {
             settings,
             plain,
             metered,
             prepared,
             compiling,
-            compilers,
+            compilers: room(),
+            loaders: room(),
             slots,
             guests,
             connections,
@@ -148,19 +150,41 @@ impl Runtime {
         }))
     }
 
-    /// Does what takes processor time, or waits for a child, on a blocking thread. Only a few of them do so at once: the others
-    /// are for files.
+    /// Compiles on a blocking thread. Only a few do so at once: the others are for files.
     ///
     /// # Errors
-    /// Its own, and [`AdmissionError::Compiler`] where it panics.
+    /// Those of the work, and [`AdmissionError::Compiler`] where it panics.
     pub async fn apart<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Runtime) -> Result<T, AdmissionError> + Send + 'static,
     ) -> Result<T, AdmissionError> {
-        let _turn = self.compilers.acquire().await.expect("it is never closed");
+        self.on_thread(&self.compilers, work).await
+    }
+
+    /// The same, of what takes milliseconds: it doesn't wait for who compiles.
+    ///
+    /// # Errors
+    /// Those of [`Runtime::apart`].
+    pub async fn quickly<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Runtime) -> Result<T, AdmissionError> + Send + 'static,
+    ) -> Result<T, AdmissionError> {
+        self.on_thread(&self.loaders, work).await
+    }
+
+    /// Whoever wants it may go; the thread goes on, and its room is taken until it ends.
+    async fn on_thread<T: Send + 'static>(
+        self: &Arc<Self>,
+        room: &Arc<Semaphore>,
+        work: impl FnOnce(&Runtime) -> Result<T, AdmissionError> + Send + 'static,
+    ) -> Result<T, AdmissionError> {
+        let turn = room.clone().acquire_owned().await.expect("it is never closed");
         let runtime = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&runtime)).await;
-        done.unwrap_or_else(|panic| Err(AdmissionError::Compiler { detail: panic.to_string() }))
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work(&runtime)
+        });
+        done.await.unwrap_or_else(|panic| Err(AdmissionError::Compiler { detail: panic.to_string() }))
     }
 
     /// Checks a tenant's bytes against the world, compiles them and keeps the result. Takes processor time, for seconds
@@ -195,8 +219,8 @@ impl Runtime {
         self.prepare_as(build.clone(), bytes)
     }
 
-    /// Whether one of `signers` signed a component, where there are any: nothing else is made of its bytes. Takes processor
-    /// time: see [`Runtime::apart`].
+    /// Whether one of `signers` signed a component, where there are any: nothing else is made of its bytes. Waits for a child:
+    /// see [`Runtime::quickly`].
     ///
     /// # Errors
     /// [`AdmissionError::Unsigned`], [`AdmissionError::TooLarge`], or [`AdmissionError::Compiler`] where it can't be told.
@@ -210,7 +234,7 @@ impl Runtime {
     }
 
     /// A component whose code this host keeps, ready to run without its bytes; None where it doesn't. Takes some milliseconds: see
-    /// [`Runtime::apart`].
+    /// [`Runtime::quickly`].
     ///
     /// # Errors
     /// [`AdmissionError`], where the code is there and doesn't fit.

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tracing::warn;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -48,6 +48,8 @@ pub struct Apart {
     folder: CodeFolder,
     limits: CompileLimits,
     room: Semaphore,
+    /// For signatures, which don't wait for who compiles.
+    checks: Semaphore,
     /// Where children are waited for.
     handle: Handle,
 }
@@ -66,7 +68,13 @@ impl Compiler {
     ) -> Result<Self, StartError> {
         let folder = CodeFolder::open(folder, clock)
             .map_err(|error| StartError::CodeFolder { path: folder.to_owned(), detail: error.to_string() })?;
-        Ok(Compiler::Apart(Arc::new(Apart { folder, limits, room: Semaphore::new(CHILDREN), handle })))
+        Ok(Compiler::Apart(Arc::new(Apart {
+            folder,
+            limits,
+            room: Semaphore::new(CHILDREN),
+            checks: Semaphore::new(CHILDREN),
+            handle,
+        })))
     }
 
     /// The component, where its code is kept.
@@ -102,7 +110,7 @@ impl Compiler {
             _ if signers.is_nobody() => Err(signed::unsigned("its tenant's settings can't be read", signers)),
             Compiler::Here => signed::check(bytes, signers),
             Compiler::Apart(apart) => apart.handle.block_on(async {
-                let _room = apart.room().await;
+                let _room = apart.checks.acquire().await.expect("it is never closed");
                 child::verify(apart.folder.path(), bytes, signers, apart.limits).await
             }),
         }
@@ -110,10 +118,6 @@ impl Compiler {
 }
 
 impl Apart {
-    async fn room(&self) -> SemaphorePermit<'_> {
-        self.room.acquire().await.expect("it is never closed")
-    }
-
     fn kept(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
         let kept = self.folder.load(engine, digest);
         kept.unwrap_or_else(|error| {
@@ -136,7 +140,7 @@ impl Apart {
             return Ok(component);
         }
         let code = self.handle.block_on(async {
-            let _room = self.room().await;
+            let _room = self.room.acquire().await.expect("it is never closed");
             child::compile(self.folder.path(), bytes, build.metered, self.limits).await
         })?;
         let failed = |detail| AdmissionError::Compiler { detail };
