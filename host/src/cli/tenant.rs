@@ -9,7 +9,7 @@ use wasmsign2::PublicKey;
 
 use super::output::{Output, say};
 use super::{Server, name};
-use crate::registry::{Limit, Ranges, Signer, SignerError, TenantSettings};
+use crate::registry::{Limit, Ranges, Signer, SignerError, Signers, TenantSettings};
 
 pub(super) const TENANTS: [&str; 6] = ["tenant", "jobs", "max_running", "runs_per_minute", "max_waiting", "weight"];
 
@@ -175,11 +175,20 @@ impl Tenant {
                 false => self.private.iter().filter_map(|Private(range)| *range).collect::<Vec<_>>().into(),
             },
             max_requests: new(self.max_requests, was.max_requests),
-            signers: match self.signer.is_empty() {
-                true => was.signers.clone(),
-                false => self.signer.iter().filter_map(|Signed(signer)| *signer).collect::<Vec<_>>().into(),
-            },
+            signers: self.signers().unwrap_or_else(|| was.signers.clone()),
         })
+    }
+}
+
+impl Tenant {
+    /// None where none were given.
+    fn signers(&self) -> Option<Signers> {
+        let given: Vec<Signer> = self.signer.iter().filter_map(|Signed(signer)| *signer).collect();
+        match (self.signer.is_empty(), given.is_empty()) {
+            (true, _) => None,
+            (false, true) => Some(Signers::NONE),
+            (false, false) => Some(given.into()),
+        }
     }
 }
 
@@ -190,7 +199,7 @@ fn told(tenant: &str, settings: &TenantSettings) -> String {
     let limits: String = limits.iter().map(|(limit, most)| format!(", {limit} {}", limit.unit().write(most))).collect();
     let requests = max_requests.map_or_else(String::new, |most| format!(", max-requests {most}"));
     let private: String = private.iter().map(|range| format!(", private {range}")).collect();
-    let signers: String = signers.iter().map(|signer| format!(", signer {signer}")).collect();
+    let signers = if signers.is_none() { String::new() } else { format!(", signers: {signers}") };
     format!(
         "tenant {tenant}: max-running {}, runs-per-minute {}, max-waiting {}, weight {weight}{requests}{limits}{private}{signers}",
         shown(max_running),

@@ -100,12 +100,12 @@ impl Signers {
     }
 }
 
-/// Each once, in the order of their keys: those that name the same are equal.
+/// Each once, in the order of their keys: those that name the same are equal. Of an empty list, nobody.
 impl From<Vec<Signer>> for Signers {
     fn from(mut signers: Vec<Signer>) -> Self {
         signers.sort_unstable();
         signers.dedup();
-        Signers((!signers.is_empty()).then(|| signers.into()))
+        Signers(Some(signers.into()))
     }
 }
 
@@ -146,7 +146,9 @@ mod tests {
     fn signers_are_equal_whatever_their_order() {
         let [one, other] = [Signer::new([1; 32]), Signer::new([2; 32])];
         assert_eq!(Signers::from(vec![other, one, other]), Signers::from(vec![one, other]));
-        assert_eq!(Signers::from(vec![]), Signers::NONE);
+        assert_eq!(Signers::from(vec![]), Signers::nobody());
         assert!(Signers::nobody() != Signers::NONE && !Signers::nobody().is_none());
+        let again: Signers = serde_json::from_str(&serde_json::to_string(&Signers::nobody()).unwrap()).unwrap();
+        assert_eq!(again, Signers::nobody());
     }
 }

@@ -48,7 +48,7 @@ pub struct TenantSettings {
     /// How many HTTP requests its runs have under way at once on a host, 1 to 10 000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_requests: Option<u32>,
-    /// Of whom one has to have signed each component that its jobs run.
+    /// Of whom one has to have signed each component that its jobs run. An empty list: nothing runs.
     #[serde(default, skip_serializing_if = "Signers::is_none")]
     pub signers: Signers,
 }
@@ -156,6 +156,10 @@ impl Reader<'_> {
     }
 
     fn signers(&mut self) -> Result<Signers, SpecError> {
+        if matches!(self.fields.get("signers"), None | Some(Value::Null)) {
+            self.fields.remove("signers");
+            return Ok(Signers::NONE);
+        }
         let read = |text: &str| text.parse::<Signer>().ok();
         Ok(self.list("signers", "signers", MAX_SIGNERS, "`ed25519:` and 64 hexadecimal digits", read)?.into())
     }
@@ -210,7 +214,9 @@ mod tests {
         let some = TenantSettings { limits: Ceilings::from_iter([(Limit::CpuMs, 500)]), ..some };
         let some = TenantSettings { private: vec!["10.0.0.0/8".parse().unwrap()].into(), ..some };
         let some = TenantSettings { signers: vec![Signer::new([7; 32])].into(), ..some };
-        assert_eq!(read(&serde_json::to_string(&some).unwrap()), Ok(some));
+        assert_eq!(read(&serde_json::to_string(&some).unwrap()), Ok(some.clone()));
+        let nobody = TenantSettings { signers: Signers::nobody(), ..some };
+        assert_eq!(read(&serde_json::to_string(&nobody).unwrap()), Ok(nobody), "never as if there were none");
     }
 
     #[test]

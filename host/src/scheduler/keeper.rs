@@ -312,7 +312,13 @@ impl Keeper {
             return;
         }
         match prepared {
-            Ok(start) => drop(self.ask_for_turn(start, desk)),
+            Ok(start) => {
+                if let Some(start) = self.still_accepted(start, desk) {
+                    self.ask_for_turn(start, desk);
+                } else {
+                    self.chance = Chance::None;
+                }
+            }
             Err(error) => {
                 let reason = match error {
                     ComponentError::Missing(_) | ComponentError::Artifact(ArtifactError::Store { .. }) => {
@@ -327,12 +333,21 @@ impl Keeper {
         }
     }
 
-    /// The turn that it waited for has come.
-    pub(super) fn given(&mut self, turn: Turn) {
+    /// The turn that it waited for has come. Where it waited longer than its component is accepted, it asks anew.
+    pub(super) fn given(&mut self, turn: Turn, desk: &Desk) {
         self.chance = match std::mem::replace(&mut self.chance, Chance::None) {
-            Chance::Waiting { start, .. } => Chance::Given { start, turn },
+            Chance::Waiting { start, .. } => match self.still_accepted(start, desk) {
+                Some(start) => Chance::Given { start, turn },
+                None => Chance::None,
+            },
             other => other,
         };
+    }
+
+    /// What was made ready a while ago, unless its tenant's signers are others now, and it isn't known that one of them signed.
+    fn still_accepted(&self, start: Start, desk: &Desk) -> Option<Start> {
+        let signers = desk.scheduling.turns.settings(&self.job.spec.id.tenant).signers;
+        if signers.is_none() { Some(start) } else { desk.scheduling.runner.at_hand(&self.job.spec.build(), &signers) }
     }
 
     /// Whatever comes of it, the next run has to ask anew.

@@ -136,7 +136,7 @@ impl Term {
                 self.with(key, |keeper, desk| keeper.written(under, result, desk));
             }
             Heard::Event(key, event) => self.with(key, |keeper, desk| keeper.hear(event, desk)),
-            Heard::Turn(key, turn) => self.with(key, |keeper, _| keeper.given(turn)),
+            Heard::Turn(key, turn) => self.with(key, |keeper, desk| keeper.given(turn, desk)),
             Heard::Order(told) => match self.by_job.get(&told.job).copied() {
                 Some(key) => self.with(key, |keeper, _| keeper.order(told.order)),
                 None => told.order.refuse(TriggerError::NotHere),

@@ -31,7 +31,7 @@ fn a_tenant_with_signers_runs_what_one_of_them_signed_and_nothing_else() {
     cluster.await_leader("a leader while nobody has to sign", LEADER, SOON, |leader| leader.leader);
 
     let told = cli.ok(&["tenant", "acme", "--signer", &our_signer]);
-    assert!(told.contains(&format!("signer {our_signer}")), "{told}");
+    assert!(told.contains(&format!("signers: {our_signer}")), "{told}");
     await_refusal(&mut cluster, "what is stored and isn't signed");
     let refused = cli.run(&["apply", job_file(home.path(), &jobs[0]).to_str().unwrap()]);
     assert_eq!(refused.code, Some(1), "{refused:#?}");

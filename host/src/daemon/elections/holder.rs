@@ -78,35 +78,53 @@ impl Holder {
             }
             () = self.accepted_no_more(job) => {
                 candidate.leave();
-                candidate.ended().await;
-                None
+                match candidate.ended().await {
+                    Ended::Left => None,
+                    by_itself => Some(by_itself),
+                }
             }
         };
         self.standing.lock().remove(&self.post);
         ended
     }
 
-    /// Returns when the tenant's signers are others, of whom none signed a leader job's component.
+    /// Returns when the tenant's signers are others, of whom none signed a leader job's component, as far as can be told: a host
+    /// that can't tell stands no more until it can.
     async fn accepted_no_more(&self, job: Option<&Job>) {
         let (Some(job), Post::Job(_)) = (job, &self.post) else { return pending().await };
         let spec = &job.spec;
         let mut tenants = self.scheduling.turns.tenants();
         loop {
             let signers = settings_of(&tenants.borrow_and_update(), &spec.id.tenant).signers;
-            match self.components.check_signature(&spec.component, &signers).await {
-                Ok(()) => {}
-                Err(error @ ComponentError::Unfit { .. }) => {
-                    error!(job = %spec.id, %error, "stands for this job no more");
-                    return;
-                }
-                Err(error @ (ComponentError::Missing(_) | ComponentError::Artifact(_))) => {
-                    warn!(job = %spec.id, %error, "can't tell who signed this job's component, trying again");
-                    tokio::time::sleep(RETRY).await;
-                    continue;
-                }
+            if let Err(error) = self.components.check_signature(&spec.component, &signers).await {
+                error!(job = %spec.id, %error, "stands for this job no more");
+                return;
             }
             if tenants.changed().await.is_err() {
                 return pending().await;
+            }
+        }
+    }
+
+    /// Returns once one of the tenant's signers has signed a leader job's component, or there are none.
+    async fn accepted(&self, job: &Job) {
+        let spec = &job.spec;
+        let mut tenants = self.scheduling.turns.tenants();
+        loop {
+            let signers = settings_of(&tenants.borrow_and_update(), &spec.id.tenant).signers;
+            match self.components.check_signature(&spec.component, &signers).await {
+                Ok(()) => return,
+                Err(error @ ComponentError::Unfit { source: AdmissionError::Unsigned { .. }, .. }) => {
+                    error!(job = %spec.id, %error, "can't stand for this job until it or its tenant's signers change");
+                    let others = |tenants: &Tenants| settings_of(tenants, &spec.id.tenant).signers != signers;
+                    if tenants.wait_for(others).await.is_err() {
+                        return pending().await;
+                    }
+                }
+                Err(error) => {
+                    warn!(job = %spec.id, %error, "can't tell who signed this job's component, trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
             }
         }
     }
@@ -163,18 +181,13 @@ impl Holder {
         let spec = &job.spec;
         let Trigger::Leader { names, on_return, rules, .. } = &spec.trigger else { return None };
         let scheduling = &self.scheduling;
-        let mut tenants = scheduling.turns.tenants();
         let component = loop {
-            let signers = settings_of(&tenants.borrow_and_update(), &spec.id.tenant).signers;
+            self.accepted(job).await;
+            let signers = settings_of(&scheduling.turns.tenants().borrow(), &spec.id.tenant).signers;
             match self.components.prepared(&spec.build(), &signers).await {
                 Ok(component) => break component,
-                Err(error @ ComponentError::Unfit { source: AdmissionError::Unsigned { .. }, .. }) => {
-                    error!(job = %spec.id, %error, "can't stand for this job until it or its tenant's signers change");
-                    let others = |tenants: &Tenants| settings_of(tenants, &spec.id.tenant).signers != signers;
-                    if tenants.wait_for(others).await.is_err() {
-                        return pending().await;
-                    }
-                }
+                // They changed in between.
+                Err(ComponentError::Unfit { source: AdmissionError::Unsigned { .. }, .. }) => {}
                 Err(error @ ComponentError::Unfit { .. }) => {
                     error!(job = %spec.id, %error, "can't stand for this job until it changes");
                     return pending().await;

@@ -49,9 +49,11 @@ pub(super) async fn verify(
 ) -> Result<(), AdmissionError> {
     let names = signers.iter().map(|signer| signer.to_string());
     have_done(VERIFY, names, folder, bytes, Stdio::null(), limits).await.map_err(|error| match error {
-        AdmissionError::TooSlow { .. } | AdmissionError::TooHungry { .. } => {
-            unsigned("checking its signature takes too much", signers)
-        }
+        AdmissionError::TooHungry { .. } => unsigned("checking its signature takes too much memory", signers),
+        // On another day, or a machine with less to do, it may not.
+        AdmissionError::TooSlow { seconds } => AdmissionError::Compiler {
+            detail: format!("checking its signature takes more than {seconds} s of processor time"),
+        },
         error => error,
     })
 }

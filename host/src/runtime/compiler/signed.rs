@@ -35,6 +35,7 @@ fn key(signer: &Signer) -> Option<PublicKey> {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
     use wasmsign2::{KeyPair, Module};
 
     use super::*;
@@ -98,18 +99,19 @@ mod tests {
         let mut neutral = [0; 32];
         neutral[0] = 1;
         let weak = Signers::from(vec![Signer::new(neutral), Signer::new([0; 32]), Signer::new([0xff; 32])]);
-        let by_anybody = before(&guest(OK), "signature", &forged());
+        let component = guest(OK);
+        let by_anybody = before(&component, "signature", &forged(&component[8..]));
         assert!(matches!(check(&by_anybody, &weak), Err(AdmissionError::Unsigned { .. })));
     }
 
-    /// A signature section with an R of the neutral element and an S of zero.
-    fn forged() -> Vec<u8> {
+    /// A signature section for this, with an R of the neutral element and an S of zero.
+    fn forged(signed: &[u8]) -> Vec<u8> {
         let mut signature = [0; 64];
         signature[0] = 1;
         // No key id, Ed25519, 64 bytes.
         let signature = [&[0, 1, 64], &signature[..]].concat();
         // One hash, one signature.
-        let set = [&[1], &[0; 32][..], &[1, signature.len() as u8], &signature].concat();
+        let set = [&[1], &Sha256::digest(signed)[..], &[1, signature.len() as u8], &signature].concat();
         [&[1, 1, 1, 1, set.len() as u8], &set[..]].concat()
     }
 
