@@ -140,8 +140,8 @@ impl Holder {
         (candidacy, Arc::new(GroupDuty { group, scheduling: self.scheduling.clone() }))
     }
 
-    /// Holds the components of the group's jobs, for when the host that they were handed to is gone. A leader job's was had
-    /// before standing.
+    /// Holds the components of the group's jobs, for when the host that they were handed to is gone. A leader job's is
+    /// ready before it stands.
     async fn keep_components(&self) -> Infallible {
         let Post::Group(group) = self.post else { return pending().await };
         let scheduling = &self.scheduling;
