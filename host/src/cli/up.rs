@@ -24,6 +24,8 @@ const GROUP_HOLD: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::
 
 /// The kernel counts in seconds.
 const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+/// Less is no room for a handful of runs.
+const LEAST_GUEST_MEMORY: u64 = 64 << 20;
 const COMPILE_MEMORY: RangeInclusive<u64> = (256 << 20)..=(16 << 30);
 
 #[derive(Debug, Args)]
@@ -80,6 +82,10 @@ pub(super) struct Up {
     /// How much memory compiling a component may take, from 256MiB to 16GiB
     #[arg(long, default_value = "2GiB", value_parser = compile_memory, value_name = "SIZE")]
     compile_memory: BytesText,
+    /// How much memory all guests may hold together, from 64MiB, and those of one tenant half as much; what asks for more is
+    /// ended, with the reason [default: half of the machine's]
+    #[arg(long, value_parser = guest_memory, value_name = "SIZE")]
+    guest_memory: Option<BytesText>,
     /// The file with the keys that secrets are kept under, the same on all hosts; one a line, the one that new secrets are sealed
     /// with first. `silverback secret key` prints one
     #[arg(long, value_name = "FILE")]
@@ -117,6 +123,7 @@ impl Up {
             group_hold: self.group_hold.0,
             compile_time: self.compile_time.0,
             compile_memory: self.compile_memory.0,
+            guest_memory: self.guest_memory.map(|memory| memory.0),
             secrets_key: self.secrets_key,
         }
     }
@@ -155,6 +162,11 @@ fn compile_time(text: &str) -> Result<DurationText, String> {
 fn compile_memory(text: &str) -> Result<BytesText, String> {
     let memory: BytesText = text.parse()?;
     if COMPILE_MEMORY.contains(&memory.0) { Ok(memory) } else { Err("it must be from 256MiB to 16GiB".to_owned()) }
+}
+
+fn guest_memory(text: &str) -> Result<BytesText, String> {
+    let memory: BytesText = text.parse()?;
+    if memory.0 >= LEAST_GUEST_MEMORY { Ok(memory) } else { Err("it must be 64MiB or more".to_owned()) }
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {

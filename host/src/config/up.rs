@@ -43,6 +43,8 @@ pub struct UpSettings {
     pub compile_time: Duration,
     /// Memory that compiling a component may take, in bytes.
     pub compile_memory: u64,
+    /// The most memory that all guests hold together, in bytes; None for half of the machine's.
+    pub guest_memory: Option<u64>,
     /// The file with the keys for secrets; None: there are no secrets here.
     pub secrets_key: Option<PathBuf>,
 }

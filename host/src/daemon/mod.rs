@@ -6,6 +6,7 @@
 mod cluster;
 mod elections;
 mod founding;
+mod machine;
 mod rehearsal;
 mod withdrawal;
 
@@ -42,6 +43,7 @@ use crate::scheduler::{Led, Pipelines, Scheduling, Turns};
 use cluster::Parts;
 use elections::{ELECTIONS_SHARE, Elections, Standings};
 use founding::found_cluster;
+use machine::memory_bytes;
 pub use rehearsal::{Changes, Rehearsal, Rehearsed, Turn, Values, rehearse};
 use withdrawal::Withdrawal;
 
@@ -111,7 +113,8 @@ async fn up(
     let store = Arc::new(folder(&settings.store)?);
     let limits = CompileLimits { cpu_seconds: settings.compile_time.as_secs(), memory_bytes: settings.compile_memory };
     let compiler = Compiler::apart(&settings.data.join("compiled"), limits, clock.clone(), Handle::current())?;
-    let runtime_settings = RuntimeSettings { compiler, ..RuntimeSettings::default() };
+    let guest_memory = settings.guest_memory.unwrap_or_else(|| memory_bytes() / 2);
+    let runtime_settings = RuntimeSettings { compiler, guest_memory, ..RuntimeSettings::default() };
     let runtime = Runtime::new(runtime_settings, guest_threads, clock.clone())?;
 
     let first = coordinator.clone();

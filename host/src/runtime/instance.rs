@@ -6,6 +6,7 @@ use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+use super::budget::MemoryShare;
 use super::limiter::Limiter;
 use super::prepared::Prepared;
 use super::run::End;
@@ -49,8 +50,14 @@ impl WasiHttpView for Guest {
 }
 
 /// A fresh store, with every limit set.
-pub(super) fn store(component: &Prepared, host: Host, limits: &RunLimits, stops: Stops) -> Store<Guest> {
-    let mut store = Store::new(component.engine(), Guest { host, memory: Limiter::new(*limits) });
+pub(super) fn store(
+    component: &Prepared,
+    host: Host,
+    limits: &RunLimits,
+    share: MemoryShare,
+    stops: Stops,
+) -> Store<Guest> {
+    let mut store = Store::new(component.engine(), Guest { host, memory: Limiter::new(*limits, share) });
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(limits.size(Limit::CallBytes));
     store.set_max_component_handles(limits.size(Limit::Handles));

@@ -3,6 +3,7 @@
 
 use wasmtime::ResourceLimiter;
 
+use super::budget::MemoryShare;
 use super::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use crate::registry::{Limit, OverLimit, RunLimits};
 
@@ -12,14 +13,16 @@ const ELEMENT_BYTES: usize = size_of::<usize>();
 /// Counts what a run's memories and tables hold.
 pub(super) struct Limiter {
     limits: RunLimits,
+    share: MemoryShare,
     held: usize,
     peak: usize,
     elements: usize,
 }
 
 impl Limiter {
-    pub(super) fn new(limits: RunLimits) -> Self {
-        Limiter { limits, held: 0, peak: 0, elements: 0 }
+    /// Of a run that has these limits, and its share of the host's memory.
+    pub(super) fn new(limits: RunLimits, share: MemoryShare) -> Self {
+        Limiter { limits, share, held: 0, peak: 0, elements: 0 }
     }
 
     /// The most that was held, in bytes.
@@ -29,9 +32,10 @@ impl Limiter {
 
     /// One memory or table grows. Going over traps: a run that could go on with a failed allocation would end in some
     /// less telling way later.
-    fn grow(&mut self, from: usize, to: usize) -> wasmtime::Result<bool> {
-        let wanted = self.held.saturating_add(to.saturating_sub(from));
+    fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
+        let wanted = self.held.saturating_add(bytes);
         self.hold(Limit::MemoryBytes, wanted, MAX_MEMORY_BYTES)?;
+        self.share.grow(bytes as u64)?;
         self.held = wanted;
         self.peak = self.peak.max(wanted);
         Ok(true)
@@ -48,16 +52,25 @@ impl Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.grow(current, desired)
+    fn memory_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        // The guest's own bound, which it lives with: it isn't held, and no limit is passed.
+        if most.is_some_and(|most| desired > most) {
+            return Ok(false);
+        }
+        self.grow(desired.saturating_sub(current))
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        // Where it has none, this is the engine's.
+        if most.is_some_and(|most| desired > most && most < MAX_TABLE_ELEMENTS) {
+            return Ok(false);
+        }
         self.hold(Limit::TableElements, desired, MAX_TABLE_ELEMENTS)?;
-        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        let more = desired.saturating_sub(current);
+        let elements = self.elements.saturating_add(more);
         self.hold(Limit::TableElements, elements, usize::MAX)?;
         self.elements = elements;
-        self.grow(current.saturating_mul(ELEMENT_BYTES), desired.saturating_mul(ELEMENT_BYTES))
+        self.grow(more.saturating_mul(ELEMENT_BYTES))
     }
 
     fn instances(&self) -> usize {
@@ -73,10 +86,11 @@ impl ResourceLimiter for Limiter {
 mod tests {
     use super::*;
     use crate::registry::{Ceilings, Limits};
+    use crate::runtime::budget::MemoryBudget;
 
     fn limiter(memory_bytes: u64, elements: u64) -> Limiter {
         let limits = Limits { memory_bytes, ..Limits::LEADER }.with(Limit::TableElements, elements);
-        Limiter::new(limits.of_run(false, &Ceilings::NONE))
+        Limiter::new(limits.of_run(false, &Ceilings::NONE), MemoryBudget::new(2000).share("acme"))
     }
 
     #[test]
@@ -90,6 +104,18 @@ mod tests {
         let over = OverLimit { limit: Limit::MemoryBytes, used: Some(1008), most: 1000 };
         assert_eq!(error.downcast_ref::<OverLimit>(), Some(&over));
         assert!(limiter.memory_growing(400, 401, None).is_err());
+    }
+
+    /// It gets its -1 as often as it asks.
+    #[test]
+    fn what_the_guests_own_bound_refuses_is_not_held() {
+        let mut limiter = limiter(1000, 100);
+        assert!(limiter.memory_growing(0, 400, Some(800)).unwrap());
+        for _ in 0..3 {
+            assert!(!limiter.memory_growing(400, 900, Some(800)).unwrap());
+            assert!(!limiter.table_growing(0, 50, Some(10)).unwrap());
+        }
+        assert_eq!((limiter.peak(), limiter.elements), (400, 0));
     }
 
     #[test]

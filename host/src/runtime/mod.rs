@@ -2,6 +2,7 @@
 //! follows from how it ends.
 
 mod admission;
+mod budget;
 mod compiler;
 mod components;
 mod cpu_time;
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
+use self::budget::MemoryBudget;
 use self::compiler::OneAtATime;
 pub use self::compiler::{CompileLimits, Compiler, compile_for_parent, verify_for_parent};
 pub use self::components::{AskPeers, ComponentError, Components};
@@ -56,6 +58,8 @@ const THREADS: usize = 4;
 pub struct RuntimeSettings {
     /// The most runs at once. Each reserves about 4 GiB of address space (not of memory).
     pub max_runs: u32,
+    /// The most memory that the guests hold, all of them together, in bytes; those of one tenant half of it.
+    pub guest_memory: u64,
     /// The largest component that is admitted, in bytes.
     pub max_component_bytes: usize,
     /// Where components are compiled.
@@ -65,7 +69,12 @@ pub struct RuntimeSettings {
 impl Default for RuntimeSettings {
     fn default() -> Self {
         let compiler = Compiler::default();
-        RuntimeSettings { max_runs: DEFAULT_MAX_RUNS, max_component_bytes: MAX_COMPONENT_BYTES, compiler }
+        RuntimeSettings {
+            max_runs: DEFAULT_MAX_RUNS,
+            guest_memory: u64::MAX,
+            max_component_bytes: MAX_COMPONENT_BYTES,
+            compiler,
+        }
     }
 }
 
@@ -116,6 +125,7 @@ pub struct Runtime {
     slots: Arc<Semaphore>,
     guests: Lanes,
     connections: Arc<Connections>,
+    memory: Arc<MemoryBudget>,
     clock: Arc<dyn Clock>,
 }
 
@@ -134,6 +144,7 @@ impl Runtime {
         let slots = Arc::new(Semaphore::new(settings.max_runs as usize));
         let (prepared, compiling) = (Mutex::default(), OneAtATime::default());
         let (guests, connections) = (guests.into(), Arc::default());
+        let memory = MemoryBudget::new(settings.guest_memory);
         let (metered, room) = (OnceLock::new(), || Arc::new(Semaphore::new(THREADS)));
         Ok(Arc::new(Runtime {
             settings,
@@ -146,6 +157,7 @@ impl Runtime {
             slots,
             guests,
             connections,
+            memory,
             clock,
         }))
     }

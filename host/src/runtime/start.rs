@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use wasmtime::Store;
 
 use super::Runtime;
+use super::budget::MemoryBudget;
 use super::cpu_time::CpuTime;
 use super::instance::{self, Guest};
 use super::prepared::Prepared;
@@ -24,6 +25,7 @@ use crate::registry::{Limit, RunLimits, SecretError};
 /// What a run needs of the runtime.
 struct Bench {
     connections: Arc<Connections>,
+    memory: Arc<MemoryBudget>,
     slots: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
@@ -38,8 +40,12 @@ impl Runtime {
     /// Starts a run on the guests' threads, in a store of its own. It waits for a free slot first; that wait doesn't
     /// count as the run's time.
     pub fn start(&self, component: &Arc<Prepared>, request: RunRequest) -> Run {
-        let bench =
-            Bench { connections: self.connections.clone(), slots: self.slots.clone(), clock: self.clock.clone() };
+        let bench = Bench {
+            connections: self.connections.clone(),
+            memory: self.memory.clone(),
+            slots: self.slots.clone(),
+            clock: self.clock.clone(),
+        };
         let component = component.clone();
         let inside = request.gate.enter();
         let (tell, ended) = oneshot::channel();
@@ -83,8 +89,9 @@ impl Bench {
         stops.begin();
         let gate = request.gate.clone();
         let limits = request.limits;
+        let share = self.memory.share(&request.job.tenant);
         let (grant, host) = self.unpack(request, meters.meter.clone());
-        let mut store = instance::store(component, host, &limits, stops.clone());
+        let mut store = instance::store(component, host, &limits, share, stops.clone());
         let mut end = run_until(&mut store, component, &grant, &limits, &stops).await;
         let fuel = limits.get(Limit::Fuel).map(|most| most.saturating_sub(store.get_fuel().unwrap_or_default()));
         let (host, peak_memory) = store.into_data().into_parts();

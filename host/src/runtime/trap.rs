@@ -4,6 +4,7 @@ use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::I32Exit;
 
+use super::budget::OverBudget;
 use super::engine::MAX_WASM_STACK_BYTES;
 use crate::registry::{Limit, OverLimit, RunLimits};
 
@@ -15,9 +16,18 @@ const WORDS: [(&str, Limit); 4] = [
     ("table count too high", Limit::Tables),
 ];
 
+/// The same of what is bounded for every run alike: a part of its words, and what they mean.
+const FIXED: [(&str, &str); 2] = [
+    ("total size of fields exceeds limit", "the headers of one request or response take more than the limit of 32KiB"),
+    ("exceeds limit 65536", "one call asked for more random bytes than the limit of 64KiB"),
+];
+
 /// What happened, for whoever wrote the guest.
 pub(super) fn describe(error: &wasmtime::Error, limits: &RunLimits) -> String {
     if let Some(over) = over(error, limits) {
+        return over.to_string();
+    }
+    if let Some(over) = error.downcast_ref::<OverBudget>() {
         return over.to_string();
     }
     if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
@@ -29,7 +39,13 @@ pub(super) fn describe(error: &wasmtime::Error, limits: &RunLimits) -> String {
             format!("its calls went deeper than the stack limit of {MAX_WASM_STACK_BYTES} bytes")
         }
         Some(trap) => format!("it trapped: {}", trap.to_string().trim_start_matches("wasm trap: ")),
-        None => format!("it trapped: {}", error.root_cause()),
+        None => {
+            let words = error.root_cause().to_string();
+            match FIXED.into_iter().find(|(part, _)| words.contains(part)) {
+                Some((_, meaning)) => meaning.to_owned(),
+                None => format!("it trapped: {words}"),
+            }
+        }
     }
 }
 

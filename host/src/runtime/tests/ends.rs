@@ -26,7 +26,10 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(max_runs: u32, lease: Duration) -> Self {
-        let settings = RuntimeSettings { max_runs, ..RuntimeSettings::default() };
+        Self::with(RuntimeSettings { max_runs, ..RuntimeSettings::default() }, lease)
+    }
+
+    pub(super) fn with(settings: RuntimeSettings, lease: Duration) -> Self {
         let runtime = Runtime::new(settings, tokio::runtime::Handle::current(), clock::system()).unwrap();
         let (gate, _) = term(clock::system(), lease);
         let limits = Limits { memory_bytes: 1 << 20, time_ms: Some(AMPLE.as_millis() as u64), ..Limits::SCHEDULED };

@@ -107,6 +107,59 @@ fn calling_guest(authority: &str) -> Vec<u8> {
     foreign(&(changed(&[("import leadership;", imported)]) + WASI), &imports, RUN, &body)
 }
 
+/// Sets each part of a request once as long as it may be and once longer, and returns a byte for each: 1 where it was refused.
+fn setting_guest() -> Vec<u8> {
+    let imports = r#"
+        (import "wasi:http/types@0.2.3" "[constructor]fields" (func $fields (result i32)))
+        (import "wasi:http/types@0.2.3" "[constructor]outgoing-request" (func $new (param i32) (result i32)))
+        (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-scheme"
+            (func $set-scheme (param i32 i32 i32 i32 i32) (result i32)))
+        (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-authority"
+            (func $set-authority (param i32 i32 i32 i32) (result i32)))
+        (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-path-with-query"
+            (func $set-path (param i32 i32 i32 i32) (result i32)))
+        (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-method"
+            (func $set-method (param i32 i32 i32 i32) (result i32)))"#;
+    let set = |call: &str, place: u32| format!("(i32.store8 (i32.const {place}) (call {call}))");
+    let of = |place: u32, length: u32| format!("(i32.const {place}) (i32.const {length})");
+    let (path, name) = (4096, 4097);
+    let sets = [
+        format!("$set-path (local.get $request) (i32.const 1) {}", of(path, 8000)),
+        format!("$set-path (local.get $request) (i32.const 1) {}", of(path, 8001)),
+        format!("$set-authority (local.get $request) (i32.const 1) {}", of(name, 8000)),
+        format!("$set-authority (local.get $request) (i32.const 1) {}", of(name, 8001)),
+        format!("$set-method (local.get $request) (i32.const 9) {}", of(name, 8000)),
+        format!("$set-method (local.get $request) (i32.const 9) {}", of(name, 8001)),
+        format!("$set-scheme (local.get $request) (i32.const 1) (i32.const 2) {}", of(name, 60)),
+        format!("$set-scheme (local.get $request) (i32.const 1) (i32.const 2) {}", of(name, 8001)),
+    ];
+    let calls: String = (1024..).zip(&sets).map(|(place, call)| set(call, place)).collect();
+    let body = format!(
+        "(local $request i32)
+        (memory.fill (i32.const {path}) (i32.const 97) (i32.const 9000)) (i32.store8 (i32.const {path}) (i32.const 47))
+        (local.set $request (call $new (call $fields))) {calls}
+        (i32.store (i32.const 24) (i32.const 8)) (i32.const 16)"
+    );
+    let wit = WASI.replace(
+        "set-scheme: func",
+        "set-method: func(method: method) -> result;
+                set-scheme: func",
+    );
+    let wit = wit.replace(
+        "variant scheme {",
+        "variant method { get, head, post, put, delete, connect, options, trace, patch, other(string) }
+            variant scheme {",
+    );
+    foreign(&(changed(&[("import leadership;", "import wasi:http/types@0.2.3;")]) + &wit), imports, RUN, &body)
+}
+
+/// The host keeps them, and they are nobody's memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_guest_sets_of_a_request_is_bounded() {
+    let ended = Bench::new(4, AMPLE).run(&setting_guest()).await;
+    assert_eq!(ended, End::Returned(vec![0, 1, 0, 1, 0, 1, 0, 1]));
+}
+
 /// Runs of a guest that may call this listener.
 async fn bench() -> (Bench, TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

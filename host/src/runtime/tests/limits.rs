@@ -1,9 +1,9 @@
 //! Every limit, passed by a guest that wants more: its run ends, and says which limit it was and how much it is.
 
-use super::super::End;
+use super::super::{End, RuntimeSettings};
 use super::admission::{RUN, changed, foreign};
 use super::ends::Bench;
-use super::{OK, guest, importing_guest};
+use super::{OK, guest, importing_guest, waiting_guest};
 use crate::registry::{Limit, Limits};
 
 const OPEN: &str = r#"(import "wasi:keyvalue/store@0.2.0-draft" "open" (func $open (param i32 i32 i32)))"#;
@@ -54,6 +54,22 @@ async fn what_goes_over_a_limit_ends_and_names_it_with_its_value() {
     let two = importing_guest(&format!("{LOG} (table $t 1 funcref)"), &format!("{} {OK}", say(1)));
     assert_eq!(ends(&two, Limit::Tables, 1).await, "tables: more than the limit of 1");
     assert_eq!(ends(&flood, Limit::Instances, 1).await, "instances: more than the limit of 1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guests_of_a_tenant_hold_half_of_the_hosts_memory_at_most() {
+    // They begin with a page each.
+    let settings = RuntimeSettings { max_runs: 4, guest_memory: 5 << 16, ..RuntimeSettings::default() };
+    let bench = Bench::with(settings, super::ends::HANGS);
+    let waits = bench.start(&waiting_guest("(drop (call $sleep (i64.const 3600000))) (unreachable)"));
+    let grows =
+        guest(&format!("(loop $again (br_if $again (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) {OK}"));
+    let End::Trapped { message } = bench.run(&grows).await else { panic!("it ends by what it holds") };
+    let (told, most) = message.split_once(" is over the limit of ").unwrap();
+    assert!(told.starts_with("memory of tenant `acme`'s guests on this host "), "{message}");
+    assert_eq!(most, "160KiB (silverback up --guest-memory)");
+    bench.interrupt.kill();
+    assert_eq!(waits.ended().await.end, End::Killed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
