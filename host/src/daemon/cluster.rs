@@ -44,22 +44,28 @@ impl Parts {
     }
 }
 
+/// A component that isn't taken, or not now.
+fn not_taken(error: AdmissionError) -> ApiError {
+    let said = error.to_string();
+    if error.may_pass() { ApiError::Unavailable(said) } else { ApiError::Invalid(said) }
+}
+
 #[async_trait]
 impl Cluster for Parts {
     async fn admit(&self, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError> {
-        let (runtime, refused) =
-            (self.components.runtime(), |error: AdmissionError| ApiError::Invalid(error.to_string()));
+        let runtime = self.components.runtime();
         let checked = bytes.clone();
-        runtime.quickly(move |runtime| runtime.check_signature(&checked, &signers)).await.map_err(refused)?;
+        runtime.quickly(move |runtime| runtime.check_signature(&checked, &signers)).await.map_err(not_taken)?;
         let checked = bytes.clone();
-        let admission = runtime.apart(move |runtime| runtime.admit(&checked)).await.map_err(refused)?;
+        let admission = runtime.apart(move |runtime| runtime.admit(&checked)).await.map_err(not_taken)?;
         self.artifacts.put(bytes).await?;
         Ok(admission.digest)
     }
 
     async fn check_signature(&self, component: &Digest, signers: &Signers) -> Result<(), ApiError> {
         self.components.check_signature(component, signers).await.map_err(|error| match error {
-            ComponentError::Missing(_) | ComponentError::Unfit { .. } => ApiError::Invalid(error.to_string()),
+            ComponentError::Missing(_) => ApiError::Invalid(error.to_string()),
+            ComponentError::Unfit { source, .. } => not_taken(source),
             ComponentError::Artifact(error) => error.into(),
         })
     }

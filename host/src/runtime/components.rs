@@ -37,6 +37,17 @@ pub enum ComponentError {
     },
 }
 
+impl ComponentError {
+    /// It may be had another time.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            ComponentError::Missing(_) | ComponentError::Artifact(ArtifactError::Store { .. }) => true,
+            ComponentError::Artifact(ArtifactError::Damaged { .. }) => false,
+            ComponentError::Unfit { source, .. } => source.may_pass(),
+        }
+    }
+}
+
 /// All components that this host can get.
 #[derive(Clone)]
 pub struct Components {

@@ -107,6 +107,18 @@ pub enum AdmissionError {
         /// In bytes.
         limit: u64,
     },
+    /// What it compiles to is too large.
+    #[error("compiled, the component takes more than {} MiB", .limit >> 20)]
+    TooMuchCode {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The machine was too busy.
+    #[error("this host had too little processor time for the component: it was not done with it after {seconds} s")]
+    Starved {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The compiler failed, by no fault that it could name.
     #[error("the compiler failed: {detail}")]
     Compiler {
@@ -127,6 +139,13 @@ pub enum AdmissionError {
         /// What the bytes have.
         found: Digest,
     },
+}
+
+impl AdmissionError {
+    /// It may be no fault of the component: another time the same bytes may be taken.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, AdmissionError::Starved { .. } | AdmissionError::Compiler { .. })
+    }
 }
 
 /// One import or export that doesn't fit.

@@ -24,7 +24,6 @@ use super::plan::{self, Answer, Changed, Holder, JobState, Reason, Rules, Step, 
 use super::records::Scribe;
 use super::runner::Start;
 use super::turns::{Asked, Ticket, Turn};
-use crate::artifact::ArtifactError;
 use crate::history::Stored;
 use crate::registry::{Build, Job, JobId, Policies, Schedule, Trigger};
 use crate::runtime::ComponentError;
@@ -320,14 +319,7 @@ impl Keeper {
                 }
             }
             Err(error) => {
-                let reason = match error {
-                    ComponentError::Missing(_) | ComponentError::Artifact(ArtifactError::Store { .. }) => {
-                        Reason::OutOfReach
-                    }
-                    ComponentError::Unfit { .. } | ComponentError::Artifact(ArtifactError::Damaged { .. }) => {
-                        Reason::Unavailable
-                    }
-                };
+                let reason = if error.may_pass() { Reason::OutOfReach } else { Reason::Unavailable };
                 self.chance = Chance::Refused { reason, why: Some(error.to_string()) };
             }
         }

@@ -16,6 +16,8 @@ use crate::registry::{Job, Names, OnReturn, Tenants, TermRules, Trigger, setting
 use crate::runtime::{AdmissionError, ComponentError, Components};
 use crate::scheduler::{GroupDuty, Scheduling};
 
+/// The longest pause before a component whose compiler fails is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// How long the others leave the first host of a group to be the first in its queue.
 const FIRST_COMES: Duration = Duration::from_millis(200);
 
@@ -181,6 +183,7 @@ impl Holder {
         let spec = &job.spec;
         let Trigger::Leader { names, on_return, rules, .. } = &spec.trigger else { return None };
         let scheduling = &self.scheduling;
+        let mut pause = RETRY;
         let component = loop {
             self.accepted(job).await;
             let signers = settings_of(&scheduling.turns.tenants().borrow(), &spec.id.tenant).signers;
@@ -188,13 +191,17 @@ impl Holder {
                 Ok(component) => break component,
                 // They changed in between.
                 Err(ComponentError::Unfit { source: AdmissionError::Unsigned { .. }, .. }) => {}
-                Err(error @ ComponentError::Unfit { .. }) => {
+                Err(error @ ComponentError::Unfit { .. }) if !error.may_pass() => {
                     error!(job = %spec.id, %error, "can't stand for this job until it changes");
                     return pending().await;
                 }
-                Err(error @ (ComponentError::Missing(_) | ComponentError::Artifact(_))) => {
+                Err(error) => {
                     warn!(job = %spec.id, %error, "can't stand for this job, trying again");
-                    tokio::time::sleep(RETRY).await;
+                    tokio::time::sleep(pause).await;
+                    // What fails again and again is work each time.
+                    if matches!(error, ComponentError::Unfit { .. }) {
+                        pause = (2 * pause).min(LONGEST_PAUSE);
+                    }
                 }
             }
         };

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::inside::{COMPILE, CompileLimits, METERED, REFUSED, VERIFY};
+use super::inside::{CODE_BYTES, COMPILE, CompileLimits, METERED, REFUSED, VERIFY};
 use super::signed::unsigned;
 use crate::registry::Signers;
 use crate::runtime::error::AdmissionError;
@@ -26,6 +26,7 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 /// The signals by which a child ends that goes beyond its means.
 const SIGABRT: i32 = 6;
 const SIGXCPU: i32 = 24;
+const SIGXFSZ: i32 = 25;
 
 /// Compiles a component into a new file in `folder`.
 pub(super) async fn compile(
@@ -85,7 +86,7 @@ async fn have_done(
     let patience = Duration::from_secs(PATIENCE * limits.cpu_seconds);
     let ended = timeout(patience, async { tokio::join!(read(said), child.wait()) }).await;
     let Ok((said, status)) = ended else {
-        return Err(AdmissionError::TooSlow { seconds: limits.cpu_seconds });
+        return Err(AdmissionError::Starved { seconds: patience.as_secs() });
     };
     verdict(status.map_err(failed)?, &said, limits).map_or(Ok(()), Err)
 }
@@ -110,6 +111,7 @@ fn verdict(status: ExitStatus, said: &str, limits: CompileLimits) -> Option<Admi
             detail: format!("its verdict can't be read: {error}"),
         })),
         (_, Some(SIGXCPU)) => Some(AdmissionError::TooSlow { seconds: limits.cpu_seconds }),
+        (_, Some(SIGXFSZ)) => Some(AdmissionError::TooMuchCode { limit: CODE_BYTES }),
         // How Rust ends where there is no more memory.
         (_, Some(SIGABRT)) if said.contains("memory allocation of") => {
             Some(AdmissionError::TooHungry { limit: limits.memory_bytes })
@@ -130,6 +132,7 @@ mod tests {
         let refused = serde_json::to_string(&AdmissionError::CoreModule).unwrap();
         assert_eq!(verdict(REFUSED << 8, &format!("noise\n{refused}\n")), Some(AdmissionError::CoreModule));
         assert_eq!(verdict(SIGXCPU, ""), Some(AdmissionError::TooSlow { seconds: 60 }));
+        assert_eq!(verdict(SIGXFSZ, ""), Some(AdmissionError::TooMuchCode { limit: 512 << 20 }));
         let hungry = "memory allocation of 1073741824 bytes failed\n";
         assert_eq!(verdict(SIGABRT, hungry), Some(AdmissionError::TooHungry { limit: 2 << 30 }));
         for (raw, said) in [(SIGABRT, "index out of bounds"), (9, ""), (11, ""), (1 << 8, "?"), (REFUSED << 8, "?")] {

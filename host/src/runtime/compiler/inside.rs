@@ -19,7 +19,7 @@ pub(super) const VERIFY: &str = "verify-component";
 /// The exit code of a child that says on its standard error why it doesn't take the component.
 pub(super) const REFUSED: i32 = 3;
 /// The largest code, in bytes.
-const CODE_BYTES: u64 = 512 << 20;
+pub(super) const CODE_BYTES: u64 = 512 << 20;
 /// A child opens nothing but what it is given, and what its start needs.
 const DESCRIPTORS: u64 = 16;
 /// Whatever else a host does comes first.

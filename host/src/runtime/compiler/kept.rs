@@ -7,13 +7,15 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 use thiserror::Error;
+use tracing::warn;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -63,11 +65,7 @@ impl CodeFolder {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        let mode = fs::metadata(path)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let mode = mode & 0o777;
-            return Err(io::Error::other(format!("its mode is {mode:o}, and must let nobody else in: 700")));
-        }
+        only_ours(path, 0o700)?;
         let key = key(&path.join(KEY))?;
         remove_scraps(path)?;
         let kinds = [false, true].into_iter().filter_map(|metered| Some(kind_of(&compiler(metered).ok()?))).collect();
@@ -93,7 +91,7 @@ impl CodeFolder {
         let (code, seal) = self.files(engine, digest);
         let loaded = self.load_from(engine, digest, &code, &seal);
         if loaded.is_err() {
-            let _ = (fs::remove_file(&seal), fs::remove_file(&code));
+            let _ = (remove(&seal), remove(&code));
         }
         loaded
     }
@@ -115,7 +113,9 @@ impl CodeFolder {
         if blake3::Hash::from_slice(&seal).ok() != Some(found) {
             return Err(LoadError::Changed);
         }
-        let component = load::load(engine, &Proven::by_its_seal(code)).map_err(LoadError::Engine)?;
+        // The file whose seal was found, whatever has its name by now.
+        let code = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let component = load::load(engine, &Proven::by_its_seal(&code)).map_err(LoadError::Engine)?;
         // The order in which code goes when there is too much of it.
         let _ = file.set_modified(SystemTime::from(self.clock.wall()));
         Ok(Some(component))
@@ -131,7 +131,11 @@ impl CodeFolder {
         fs::set_permissions(code.path(), Permissions::from_mode(0o400))?;
         code.persist(&path).map_err(|refused| refused.error)?;
         seal.persist(&seal_path).map_err(|refused| refused.error)?;
-        self.prune(kind)
+        // Two at once may be after the same files, and what can't be taken away stands in nobody's way.
+        if let Err(error) = self.prune(kind) {
+            warn!(folder = %self.path.display(), %error, "old code can't be taken away");
+        }
+        Ok(())
     }
 
     /// What was not used for longest goes where there is too much, and all that is of another kind of engine.
@@ -155,8 +159,8 @@ impl CodeFolder {
         for (_, len, path) in found {
             bytes += len;
             if bytes > self.max_bytes {
-                fs::remove_file(path.with_extension(SEAL))?;
-                fs::remove_file(path)?;
+                remove(&path.with_extension(SEAL))?;
+                remove(&path)?;
             }
         }
         Ok(())
@@ -184,6 +188,14 @@ fn kind_of(engine: &Engine) -> String {
     format!("{:016x}", hasher.finish())
 }
 
+/// Takes a file away, where it is there: its other half may have gone before, when the host was killed in between.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// What children were given and had written when an earlier life of the host was killed.
 fn remove_scraps(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
@@ -195,11 +207,29 @@ fn remove_scraps(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Refuses what somebody else owns, or may look into: who can read the key or write there says what this process executes.
+fn only_ours(path: &Path, mode: u32) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    let refuse = |why: String| Err(io::Error::other(format!("`{}` {why}", path.display())));
+    let (us, owner) = (rustix::process::geteuid().as_raw(), found.uid());
+    if found.is_symlink() {
+        return refuse("is a symbolic link, and must be the place itself".to_owned());
+    }
+    if owner != us {
+        return refuse(format!("belongs to user {owner}, and must belong to this host's, {us}"));
+    }
+    match found.permissions().mode() & 0o777 {
+        open if open & 0o077 != 0 => refuse(format!("has mode {open:o}, and must let nobody else in: {mode:o}")),
+        _ => Ok(()),
+    }
+}
+
 /// This host's own key; made where there is none.
 fn key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
     match File::open(path) {
         Ok(mut file) => {
+            only_ours(path, 0o600)?;
             file.read_exact(&mut key)?;
             return Ok(key);
         }

@@ -123,9 +123,36 @@ fn a_folder_that_others_may_enter_is_refused() {
     let refused = Compiler::apart(place.path(), limits, clock::system(), handle.handle().clone()).unwrap_err();
     let path = place.path().display();
     let said = format!(
-        "the folder of compiled code `{path}` can't be used: its mode is 750, and must let nobody else in: 700"
+        "the folder of compiled code `{path}` can't be used: `{path}` has mode 750, and must let nobody else in: 700"
     );
     assert_eq!(refused.to_string(), said);
+}
+
+#[test]
+fn a_key_that_others_may_read_and_a_folder_that_is_elsewhere_are_refused() {
+    let place = place();
+    drop(open(&place));
+    let (folder, elsewhere) = (place.path().join("compiled"), place.path().join("elsewhere"));
+    let refusal = || CodeFolder::open(&folder, clock::system()).unwrap_err().to_string();
+    fs::set_permissions(folder.join("key"), Permissions::from_mode(0o640)).unwrap();
+    assert!(refusal().ends_with("/compiled/key` has mode 640, and must let nobody else in: 600"), "{}", refusal());
+    fs::rename(&folder, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &folder).unwrap();
+    assert!(refusal().ends_with("/compiled` is a symbolic link, and must be the place itself"), "{}", refusal());
+}
+
+#[test]
+fn half_of_what_was_kept_stands_in_nobodys_way() {
+    let (place, engine) = (place(), engine::engine(1).unwrap());
+    let (one, two) = others();
+    let room_for_one = engine.precompile_component(&one).unwrap().len() as u64 + 1024;
+    let folder = open(&place).holding(room_for_one);
+    let old = keep(&folder, &engine, &one);
+    // As if the host had been killed in between.
+    fs::remove_file(folder.files(&engine, &old).1).unwrap();
+    let new = keep(&folder, &engine, &two);
+    assert!(folder.load(&engine, &new).unwrap().is_some());
+    assert!(!folder.files(&engine, &old).0.exists(), "there was too much of it");
 }
 
 #[test]
