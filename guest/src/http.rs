@@ -100,6 +100,11 @@ pub enum Error {
         /// The target.
         url: String,
     },
+    /// It leads to a private address, which the operator hasn't let the job's tenant reach.
+    Private {
+        /// The target.
+        url: String,
+    },
     /// This host no longer leads. Nothing was sent.
     LostLeadership,
     /// The host can't reach the ensemble, so whether it leads is not known. Nothing was sent; trying again may help for as
@@ -130,6 +135,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Denied { url } => write!(f, "request to `{url}` is denied: the job's http.allow doesn't name it"),
+            Error::Private { url } => {
+                write!(
+                    f,
+                    "request to `{url}` is denied: its address is private, and was not granted to the job's tenant"
+                )
+            }
             Error::LostLeadership => f.write_str("leadership is lost"),
             Error::Unproven => f.write_str("the ensemble can't be reached, so whether this host leads is not known"),
             Error::Unknown { why } => write!(f, "request has no whole response: {why}"),

@@ -33,7 +33,9 @@ fn copy(url: &str, value: String) -> Result<(), RunError> {
             }
             Ok(response) if response.status == PRECONDITION_FAILED => Err("a later term has written to the target")?,
             Ok(response) => log::warn!("the target answered {}: {}", response.status, response.text().trim()),
-            Err(error @ (Error::Denied { .. } | Error::Invalid { .. })) => return Err(RunError::permanent(error)),
+            Err(error @ (Error::Denied { .. } | Error::Private { .. } | Error::Invalid { .. })) => {
+                return Err(RunError::permanent(error));
+            }
             Err(error @ Error::LostLeadership) => Err(error)?,
             // To write the same value again with the same token does no harm, so what is not known is tried again.
             Err(error @ (Error::Unproven | Error::Unknown { .. } | Error::Other(_))) => {

@@ -100,6 +100,7 @@ fn read(response: &IncomingResponse) -> Result<Response, ErrorCode> {
 fn told(code: ErrorCode, url: &str) -> Error {
     match code {
         ErrorCode::HttpRequestDenied => Error::Denied { url: url.to_owned() },
+        ErrorCode::DestinationIpProhibited => Error::Private { url: url.to_owned() },
         ErrorCode::InternalError(Some(words)) => match Fate::of(&words) {
             Some(Fate::Refused) => Error::LostLeadership,
             Some(Fate::Unproven) => Error::Unproven,
@@ -122,6 +123,7 @@ mod tests {
         let why = "unknown: no answer (connection terminated)".to_owned();
         assert_eq!(said(&why), Error::Unknown { why });
         assert_eq!(told(ErrorCode::HttpRequestDenied, "http://a"), Error::Denied { url: "http://a".to_owned() });
+        assert_eq!(told(ErrorCode::DestinationIpProhibited, "http://a"), Error::Private { url: "http://a".to_owned() });
         assert_eq!(
             told(ErrorCode::ConnectionRefused, "http://a"),
             Error::Other("ErrorCode::ConnectionRefused".to_owned())

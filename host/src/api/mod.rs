@@ -45,7 +45,7 @@ use crate::clock::Clock;
 use crate::config::Layout;
 use crate::coordinator::{MAX_VALUE_BYTES, Session, Sessions};
 use crate::history::History;
-use crate::registry::{Digest, JobId, JobSpec, MAX_SECRET_BYTES, Registry, Secrets, Signers};
+use crate::registry::{Digest, JobId, JobSpec, MAX_SECRET_BYTES, Registry, Secrets, Signers, TENANT_HEADER};
 
 /// The largest component, in bytes. Those of interpreted languages bring their interpreter, 10 to 20 MB.
 pub const MAX_COMPONENT_BYTES: usize = 32 * 1024 * 1024;
@@ -243,6 +243,9 @@ async fn local_callers_only(request: Request, next: Next) -> Result<Response, Ap
     }
     if request.headers().contains_key(ORIGIN) {
         return Err(ApiError::Forbidden("web pages may not call this API".to_owned()));
+    }
+    if request.headers().contains_key(TENANT_HEADER) {
+        return Err(ApiError::Forbidden("guests may not call this API".to_owned()));
     }
     Ok(next.run(request).await)
 }

@@ -481,7 +481,12 @@ async fn bad_requests_are_refused_in_words_and_change_nothing() {
 async fn web_pages_and_other_names_are_kept_out() {
     let sessions = sessions().await;
     let a = host("a", &sessions).await;
-    for headers in ["Host: evil.example:7070\r\n", "Host: localhost\r\nOrigin: http://evil.example\r\n", ""] {
+    for headers in [
+        "Host: evil.example:7070\r\n",
+        "Host: localhost\r\nOrigin: http://evil.example\r\n",
+        "Host: localhost\r\nsilverback-tenant: acme\r\n",
+        "",
+    ] {
         let (status, _) = a.send(Method::GET, "/v1/jobs", headers, b"").await;
         assert!(matches!(status, StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST), "{headers:?}: {status}");
     }

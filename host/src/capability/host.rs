@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::Leader;
 use super::gate::Gate;
-use super::http::{Http, HttpReach};
+use super::http::{Http, HttpReach, bound_setters};
 use super::leadership::{Contenders, Leadership};
 use super::logging::RunLog;
 use super::meter::Meter;
@@ -125,10 +125,14 @@ impl WasiHttpView for Host {
 ///
 /// # Errors
 /// Where two of them have the same name.
-pub fn add_to_linker<T: WasiView + WasiHttpView>(linker: &mut Linker<T>, host: fn(&mut T) -> &mut Host) -> Result<()> {
+pub fn add_to_linker<T: WasiView + WasiHttpView + 'static>(
+    linker: &mut Linker<T>,
+    host: fn(&mut T) -> &mut Host,
+) -> Result<()> {
     Leader::add_to_linker::<T, HasSelf<Host>>(linker, host)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    bound_setters(linker)
 }
 
 #[cfg(test)]

@@ -47,8 +47,8 @@ fn needs(imports: &[String]) -> String {
     let mut text = String::new();
     if has("wasi:http/outgoing-handler@") {
         text.push_str(
-            "needs: [http] allow = [\"https://api.example.com\"] in job.toml, with each target of its HTTP requests; others are \
-             denied\n",
+            "needs, under [http] in job.toml: allow = [\"https://api.example.com\"], with each target of its HTTP requests; others \
+             are denied\n",
         );
     }
     if has("wasi:keyvalue/") {

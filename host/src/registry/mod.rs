@@ -25,7 +25,8 @@ mod validate;
 pub use follow::{Followed, Job, Jobs};
 pub use group_of::{DEFAULT_GROUPS, group_of};
 pub use http::{
-    Allowed, HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Ranges, Scheme, TokenHeader, TokenHeaderError,
+    Allowed, HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Ranges, Scheme, TENANT_HEADER, TokenHeader,
+    TokenHeaderError,
 };
 pub use job_map::{GroupJobs, JobMap};
 pub use job_toml::JobFile;

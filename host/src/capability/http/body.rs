@@ -6,13 +6,26 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::{Outlet, Room, error};
+use crate::capability::Meter;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Error>>>;
+
+/// What a part of a body takes, in bytes.
+fn size(frame: &Frame<Bytes>) -> usize {
+    let trailers = frame.trailers_ref().map_or(0, headers_bytes);
+    frame.data_ref().map_or(0, Bytes::len) + trailers
+}
+
+/// What headers take, in bytes.
+pub(super) fn headers_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
 
 /// What the guest sends. It breaks off, and never just ends, when the run or its term is over, or it is more than the run may send: half a body must not pass
 /// for a whole one.
@@ -34,10 +47,7 @@ impl Body for Guarded {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         let is_too_much = match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.outlet.meter.take(bytes).is_err()
-            }
+            Poll::Ready(Some(Ok(frame))) => self.outlet.meter.take(size(frame)).is_err(),
             Poll::Ready(Some(Err(_)) | None) | Poll::Pending => false,
         };
         if is_too_much || self.outlet.is_over() {
@@ -61,13 +71,20 @@ pub(super) struct Answer {
     silence: Duration,
     until_silence: Pin<Box<Sleep>>,
     until_end: Pin<Box<Sleep>>,
+    meter: Arc<Meter>,
     _room: Room,
 }
 
 impl Answer {
     /// A body that may be silent for `silence` at most, and must be at its end when `until_end` is.
-    pub(super) fn new(body: Incoming, silence: Duration, until_end: Pin<Box<Sleep>>, room: Room) -> Self {
-        Answer { body, silence, until_silence: Box::pin(sleep(silence)), until_end, _room: room }
+    pub(super) fn new(
+        body: Incoming,
+        silence: Duration,
+        until_end: Pin<Box<Sleep>>,
+        meter: Arc<Meter>,
+        room: Room,
+    ) -> Self {
+        Answer { body, silence, until_silence: Box::pin(sleep(silence)), until_end, meter, _room: room }
     }
 }
 
@@ -80,6 +97,9 @@ impl Body for Answer {
             return Poll::Ready(Some(Err(Error::HttpResponseTimeout)));
         }
         match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) if self.meter.take(size(&frame)).is_err() => {
+                Poll::Ready(Some(Err(Error::ConnectionTerminated)))
+            }
             Poll::Ready(frame) => {
                 self.until_silence = Box::pin(sleep(self.silence));
                 Poll::Ready(frame.map(|frame| frame.map_err(error::exchange)))

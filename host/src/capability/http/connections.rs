@@ -1,14 +1,22 @@
-//! How many requests a tenant's runs have under way on this host, all of them together.
+//! How many requests a tenant's runs have under way on this host, all of them together, and how many names they look up.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 /// Where the operator says nothing.
 const MAX_TENANT_REQUESTS: u32 = 256;
 
+/// How many names a tenant's runs look up at once: each takes a thread of all guests', for as long as a name server is silent.
+const TENANT_LOOK_UPS: usize = 16;
+
 /// Of each tenant that has any.
 #[derive(Debug, Default)]
-pub struct Connections(Mutex<HashMap<String, u32>>);
+pub struct Connections {
+    open: Mutex<HashMap<String, u32>>,
+    look_ups: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
 
 /// One request's place among its tenant's.
 pub(super) struct Place {
@@ -17,19 +25,34 @@ pub(super) struct Place {
 }
 
 impl Connections {
-    /// A place for one more request of `tenant`; None where there are `most` already.
-    pub(super) fn enter(self: &Arc<Self>, tenant: &str, most: Option<u32>) -> Option<Place> {
+    /// A place for one more request of `tenant`.
+    ///
+    /// # Errors
+    /// How many there may be, where there are that many.
+    pub(super) fn enter(self: &Arc<Self>, tenant: &str, most: Option<u32>) -> Result<Place, u32> {
         let mut open = self.open();
         let count = open.get(tenant).copied().unwrap_or_default();
-        if count >= most.unwrap_or(MAX_TENANT_REQUESTS) {
-            return None;
+        let most = most.unwrap_or(MAX_TENANT_REQUESTS);
+        if count >= most {
+            return Err(most);
         }
         open.insert(tenant.to_owned(), count + 1);
-        Some(Place { connections: self.clone(), tenant: tenant.to_owned() })
+        Ok(Place { connections: self.clone(), tenant: tenant.to_owned() })
+    }
+
+    /// Waits until `tenant` may look one more name up.
+    pub(super) async fn look_up(&self, tenant: &str) -> OwnedSemaphorePermit {
+        let turns = {
+            let mut look_ups = self.look_ups.lock().unwrap_or_else(PoisonError::into_inner);
+            // Of who looks nothing up any more, nothing is kept.
+            look_ups.retain(|name, turns| name == tenant || Arc::strong_count(turns) > 1);
+            look_ups.entry(tenant.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(TENANT_LOOK_UPS))).clone()
+        };
+        turns.acquire_owned().await.expect("it is never closed")
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,13 +75,26 @@ mod tests {
         let connections = Arc::<Connections>::default();
         let first = connections.enter("acme", Some(2)).unwrap();
         let second = connections.enter("acme", Some(2)).unwrap();
-        assert!(connections.enter("acme", Some(2)).is_none());
-        assert!(connections.enter("zoo", Some(1)).is_some());
+        assert_eq!(connections.enter("acme", Some(2)).err(), Some(2));
+        assert!(connections.enter("zoo", Some(1)).is_ok());
         drop(first);
         let third = connections.enter("acme", Some(2)).unwrap();
         drop((second, third));
         assert!(connections.open().is_empty(), "nothing is kept of who has none");
         let all: Vec<_> = (0..MAX_TENANT_REQUESTS).map(|_| connections.enter("acme", None).unwrap()).collect();
-        assert!(connections.enter("acme", None).is_none(), "{}", all.len());
+        assert_eq!(connections.enter("acme", None).err(), Some(MAX_TENANT_REQUESTS), "{}", all.len());
+    }
+
+    #[tokio::test]
+    async fn a_tenant_whose_names_are_not_found_keeps_others_from_nothing() {
+        let connections = Arc::<Connections>::default();
+        let hanging = futures::future::join_all((0..TENANT_LOOK_UPS).map(|_| connections.look_up("acme"))).await;
+        let one_more = connections.look_up("acme");
+        assert!(futures::poll!(std::pin::pin!(one_more)).is_pending());
+        drop(connections.look_up("zoo").await);
+        drop(hanging);
+        drop(connections.look_up("acme").await);
+        drop(connections.look_up("third").await);
+        assert_eq!(connections.look_ups.lock().unwrap().len(), 1, "nothing is kept of who looks nothing up");
     }
 }

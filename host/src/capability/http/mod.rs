@@ -9,6 +9,7 @@ mod body;
 mod connections;
 mod error;
 mod send;
+mod setters;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::uri::Scheme as UriScheme;
 use hyper::{Method, Request, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tracing::warn;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::{
@@ -31,12 +33,13 @@ use wasmtime_wasi_http::{
 pub use self::connections::Connections;
 use self::connections::Place;
 use self::send::{Ending, Sending, send};
+pub(super) use self::setters::bound_setters;
 use super::gate::Gate;
 use super::logging::RunLog;
 use super::meter::Meter;
 use super::state::PATIENCE;
 use crate::history::LogLevel;
-use crate::registry::{HttpGrants, Origin, Ranges, Scheme};
+use crate::registry::{HttpGrants, Origin, Ranges, Scheme, TENANT_HEADER};
 
 /// The most requests of one run at once; the next one is refused. A request lasts until its response is read or dropped.
 pub const MAX_REQUESTS: usize = 16;
@@ -54,6 +57,8 @@ const BODY_CHUNK_BYTES: usize = 16 * 1024;
 
 /// The context of the lines in the run's log.
 const CONTEXT: &str = "http";
+/// How long the next request waits for the connection of one that has just ended.
+const CLOSES: Duration = Duration::from_millis(200);
 
 /// Where a run may send requests, and how many.
 #[derive(Clone)]
@@ -109,11 +114,8 @@ impl Drop for Http {
     }
 }
 
-/// One request's room, until it is dropped.
-struct Room {
-    _of_run: OwnedSemaphorePermit,
-    _of_tenant: Place,
-}
+/// One request's room, of its run and of its tenant, for as long as anything of it is there.
+type Room = Arc<(OwnedSemaphorePermit, Place)>;
 
 /// The only way out of one run.
 struct Outlet {
@@ -125,14 +127,17 @@ struct Outlet {
     room: Arc<Semaphore>,
     /// True when the run has ended, whatever was still under way.
     ended: AtomicBool,
+    /// True once the host's own log has a line of what was denied.
+    told_operator: AtomicBool,
 }
 
 impl Outlet {
     fn new(reach: Arc<HttpReach>, gate: Arc<Gate>, log: Arc<RunLog>, meter: Arc<Meter>) -> Arc<Self> {
         let token_header =
             HeaderName::from_bytes(reach.grants.token_header.as_str().as_bytes()).expect("the registry took the name");
-        let (room, ended) = (Arc::new(Semaphore::new(MAX_REQUESTS)), AtomicBool::new(false));
-        Arc::new(Outlet { reach, token_header, gate, log, meter, room, ended })
+        let (room, ended) = (Arc::new(Semaphore::new(MAX_REQUESTS)), AtomicBool::default());
+        let told_operator = AtomicBool::default();
+        Arc::new(Outlet { reach, token_header, gate, log, meter, room, ended, told_operator })
     }
 
     /// The one check of where a request goes: gives the target, which is what is connected to and nothing else.
@@ -143,8 +148,12 @@ impl Outlet {
         match origin(request.uri()) {
             Some(origin) if self.reach.grants.allows(&origin) => Ok(origin),
             Some(origin) => {
-                let line = format!("in job.toml: [http] allow = [\"{origin}\"]");
-                self.deny(&format!("request to `{origin}` is denied: the job's http.allow doesn't name it ({line})"))
+                let mut allow: Vec<_> = self.reach.grants.allow.iter().map(ToString::to_string).collect();
+                allow.push(origin.to_string());
+                self.deny(&format!(
+                    "request to `{origin}` is denied: the job's http.allow doesn't name it (in job.toml, under [http]: allow = \
+                     {allow:?})"
+                ))
             }
             None => self.deny(&format!("request to `{}` is denied: it names no http or https host", request.uri())),
         }
@@ -157,29 +166,42 @@ impl Outlet {
         match denied.first() {
             Some(private) if allowed.is_empty() => {
                 let (address, tenant) = (private.ip(), &self.reach.tenant);
-                // The tenant isn't told: what names stand for inside is none of its business.
-                warn!(tenant, %target, %address, "a request to a private address is denied (silverback tenant --private)");
-                self.deny(&format!(
+                // The tenant isn't told which: what names stand for inside is none of its business. The host's own log isn't
+                // the guest's to fill.
+                if !self.told_operator.swap(true, Ordering::Relaxed) {
+                    warn!(tenant, %target, %address, "a run's requests to private addresses are denied (silverback tenant --private)");
+                }
+                self.say(&format!(
                     "request to `{target}` is denied: it has no address of the public Internet, and tenant `{tenant}` was not \
-                     granted another"
-                ))
+                     granted another (silverback tenant {tenant} --private RANGE; with silverback run: --private RANGE)"
+                ));
+                Err(Error::DestinationIpProhibited)
             }
             Some(_) | None => Ok(allowed),
         }
     }
 
     fn deny<T>(&self, why: &str) -> Result<T, Error> {
-        self.log.say(LogLevel::Warn, CONTEXT, why);
+        self.say(why);
         Err(Error::HttpRequestDenied)
     }
 
+    fn say(&self, what: &str) {
+        self.log.say(LogLevel::Warn, CONTEXT, what);
+    }
+
     /// Takes room for one more request: of the run, and of its tenant.
-    fn enter(&self) -> Result<Room, Error> {
-        let full = || Error::ConnectionLimitReached;
-        let of_run = self.room.clone().try_acquire_owned().map_err(|_| full())?;
+    async fn enter(&self) -> Result<Room, Error> {
+        let full = |whose: &str, most: u32| {
+            self.say(&format!("request is refused: {whose} has {most} under way, and may have no more at once"));
+            Error::ConnectionLimitReached
+        };
+        let of_run = timeout(CLOSES, self.room.clone().acquire_owned()).await;
+        let of_run = of_run.map_err(|_| full("the run", MAX_REQUESTS as u32))?.expect("it is never closed");
         let HttpReach { connections, tenant, max_requests, .. } = self.reach.as_ref();
-        let of_tenant = connections.enter(tenant, *max_requests).ok_or_else(full)?;
-        Ok(Room { _of_run: of_run, _of_tenant: of_tenant })
+        let of_tenant = connections.enter(tenant, *max_requests);
+        let of_tenant = of_tenant.map_err(|most| full(&format!("tenant `{tenant}`"), most))?;
+        Ok(Arc::new((of_run, of_tenant)))
     }
 
     /// Waits until an effect may pass.
@@ -192,9 +214,11 @@ impl Outlet {
         self.ended.load(Ordering::Acquire) || self.gate.is_over()
     }
 
-    /// Writes what is the host's to write: the token, and the target's own name.
+    /// Writes what is the host's to write: whose the request is, the token, and the target's own name.
     fn sign(&self, request: &mut Request<WasiBody>, target: &Origin) {
         let headers = request.headers_mut();
+        let tenant = HeaderValue::from_str(&self.reach.tenant).expect("a tenant's name is plain text");
+        headers.insert(HeaderName::from_static(TENANT_HEADER), tenant);
         headers.insert(self.token_header.clone(), HeaderValue::from(self.gate.token().unsigned_abs()));
         let host = if target.port() == target.scheme().default_port() {
             target.host().to_owned()
@@ -257,5 +281,5 @@ impl WasiHttpHooks for Hooks {
 }
 
 fn is_forbidden(token_header: &HeaderName, name: &HeaderName) -> bool {
-    name == token_header || DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    name == token_header || *name == TENANT_HEADER || DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }

@@ -12,14 +12,14 @@ use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use tracing::warn;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::body::{Answer, Guarded};
+use super::body::{Answer, Guarded, headers_bytes};
 use super::{MAX_CONNECT_TIME, MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_TIME, Outlet, Room, error};
 use crate::capability::Inside;
 use crate::registry::{Origin, Scheme};
@@ -51,7 +51,7 @@ pub(super) async fn send(
 ) -> Sending {
     let target = outlet.granted(&request)?;
     outlet.meter.take(head_bytes(&request)).map_err(|_| Error::HttpRequestDenied)?;
-    let room = outlet.enter()?;
+    let room = outlet.enter().await?;
     let mut time = Box::pin(sleep(MAX_REQUEST_TIME));
     let (exchange, room) = begin(&outlet, &target, request, &options, room).await?;
     // From here on the target may have seen it.
@@ -66,8 +66,11 @@ pub(super) async fn send(
     };
     let (response, connection) = answered.map_err(|why| error::unanswered(&why))?;
     let silence = bounded(options.between_bytes_timeout, MAX_REQUEST_TIME);
-    let response = response.map(|body| Answer::new(body, silence, time, room).boxed_unsync());
-    Ok((response, Box::new(finish(connection, inside))))
+    outlet.meter.take(headers_bytes(response.headers())).map_err(|_| Error::ConnectionTerminated)?;
+    let stands_until = time.deadline() + GRACE;
+    let response =
+        response.map(|body| Answer::new(body, silence, time, outlet.meter.clone(), room.clone()).boxed_unsync());
+    Ok((response, Box::new(finish(connection, stands_until, inside, room))))
 }
 
 /// Nothing of it is sent yet.
@@ -119,20 +122,24 @@ async fn answer(exchange: Exchange) -> hyper::Result<(Response<Incoming>, Connec
 }
 
 /// Drives the rest of a connection. What goes wrong there, the body of the response tells.
-async fn finish(connection: Connection, inside: Inside) -> Result<(), Error> {
+/// A target may have answered before the guest has said all, so what is open counts as the request that it is.
+async fn finish(connection: Connection, stands_until: Instant, inside: Inside, room: Room) -> Result<(), Error> {
     if !connection.is_terminated() {
-        let _ = timeout(MAX_REQUEST_TIME + GRACE, connection).await;
+        let _ = timeout_at(stands_until, connection).await;
     }
-    drop(inside);
+    drop((inside, room));
     Ok(())
 }
 
 /// Looks the name up in a task of its own, which keeps the room: the system's own look-up goes on where nobody waits for it any
 /// more, and a tenant has only so many of them.
-async fn look_up(target: &Origin, room: Room) -> Result<(Vec<SocketAddr>, Room), Error> {
+async fn look_up(outlet: &Outlet, target: &Origin, room: Room) -> Result<(Vec<SocketAddr>, Room), Error> {
     let (host, port) = (target.host().trim_matches(['[', ']']).to_owned(), target.port());
+    // Each takes a thread for as long as a name server is silent.
+    let turn = outlet.reach.connections.look_up(&outlet.reach.tenant).await;
     let looking = tokio::spawn(async move {
         let found = lookup_host((host, port)).await.map(Iterator::collect::<Vec<_>>);
+        drop(turn);
         (found, room)
     });
     let (found, room) = looking.await.map_err(|_| Error::DestinationNotFound)?;
@@ -141,7 +148,7 @@ async fn look_up(target: &Origin, room: Room) -> Result<(Vec<SocketAddr>, Room),
 
 /// What the head of a request takes, about.
 fn head_bytes(request: &Request<WasiBody>) -> usize {
-    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let headers = headers_bytes(request.headers());
     let uri = request.uri();
     let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
     headers + path + uri.authority().map_or(0, |authority| authority.as_str().len()) + request.method().as_str().len()
@@ -149,7 +156,7 @@ fn head_bytes(request: &Request<WasiBody>) -> usize {
 
 async fn connect(outlet: &Outlet, target: &Origin, room: Room) -> Result<(Stream, Room), Error> {
     let host = target.host().trim_matches(['[', ']']);
-    let (found, room) = look_up(target, room).await?;
+    let (found, room) = look_up(outlet, target, room).await?;
     let addresses = outlet.reachable(target, found)?;
     let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|found| error::connect(&found))?;
     // Small requests wait for no more bytes to come.

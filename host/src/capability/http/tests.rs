@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::capability::fakes::{FakeClock, TOKEN, collect, reach, term, unmetered};
 use crate::history::LogLine;
+use crate::registry::{Ceilings, Limit, Limits};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
 
@@ -131,9 +132,8 @@ async fn a_granted_request_goes_out_with_the_token_and_the_hosts_own_headers() {
     assert_eq!((response.status().as_u16(), response.body().as_ref()), (200, &b"hi"[..]));
     let seen = &target.seen()[0];
     assert!(seen.starts_with("GET /a?b=c HTTP/1.1\r\n"), "{seen}");
-    for line in
-        [format!("silverback-token: {TOKEN}"), format!("host: {}", target.authority), "colour: silver".to_owned()]
-    {
+    let host = format!("host: {}", target.authority);
+    for line in [&*format!("silverback-token: {TOKEN}"), "silverback-tenant: acme", &host, "colour: silver"] {
         assert!(seen.contains(&format!("\r\n{line}\r\n")), "`{line}` is missing in {seen}");
     }
     assert!(!seen.contains("forged") && !seen.contains("elsewhere"), "{seen}");
@@ -143,7 +143,15 @@ async fn a_granted_request_goes_out_with_the_token_and_the_hosts_own_headers() {
 #[tokio::test]
 async fn wasmtime_13801_a_guest_sets_a_forbidden_header() {
     let mut caller = caller(&[]);
-    for name in ["silverback-token", "host", "connection", "transfer-encoding", "upgrade", "proxy-authorization"] {
+    for name in [
+        "silverback-token",
+        "silverback-tenant",
+        "host",
+        "connection",
+        "transfer-encoding",
+        "upgrade",
+        "proxy-authorization",
+    ] {
         let name = HeaderName::from_static(name);
         assert!(caller.http.open().1.is_forbidden_header(&name), "{name}");
         assert!(caller.http.open().1.forbidden_header_filter()(&name), "{name}");
@@ -176,9 +184,12 @@ async fn spin_2492_and_3016_a_request_skips_the_allow_list() {
     assert!(matches!(caller.send(tunnel).await, Err(Error::HttpRequestDenied)));
     let said = caller.said();
     assert_eq!(said.len(), denied.len() + 1, "{said:#?}");
-    let line = "(in job.toml: [http] allow = [\"http://127.0.0.1:80\"])";
+    let granted = format!("{:?}, \"https://api.example.com:443\"", target.url(""));
+    let line = format!("allow = [{granted}, \"http://127.0.0.1:80\"]");
     let why = "request to `http://127.0.0.1:80` is denied: the job's http.allow doesn't name it";
-    assert_eq!(said[4], format!("{why} {line}"));
+    assert_eq!(said[4], format!("{why} (in job.toml, under [http]: {line})"));
+    let written = toml::from_str::<toml::Table>(&format!("[http]\n{line}")).unwrap();
+    assert_eq!(written["http"]["allow"].as_array().unwrap().len(), 3, "it can be taken as it is");
     assert!(target.seen().is_empty(), "{:?}", target.seen());
 }
 
@@ -241,6 +252,7 @@ async fn a_run_has_so_many_requests_at_once_and_no_more() {
     let waiting: Vec<_> = (0..MAX_REQUESTS).map(|_| tokio::spawn(caller.sending(request(&url)))).collect();
     tokio::task::yield_now().await;
     assert_eq!(caller.refusal(&url).await, "ConnectionLimitReached");
+    assert_eq!(caller.said(), ["request is refused: the run has 16 under way, and may have no more at once"]);
     for one in waiting {
         one.abort();
         assert!(one.await.is_err());
@@ -248,6 +260,42 @@ async fn a_run_has_so_many_requests_at_once_and_no_more() {
     let again = tokio::spawn(caller.sending(request(&url)));
     tokio::task::yield_now().await;
     assert!(!again.is_finished(), "there is room again");
+}
+
+/// The target has answered all of it, and the guest goes on with its body.
+#[tokio::test]
+async fn a_connection_that_stays_open_counts_as_the_request_that_it_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut streams = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            streams.push(stream);
+        }
+    });
+    let mut caller = caller(&[&url]);
+    let mut open = Vec::new();
+    for _ in 0..MAX_REQUESTS {
+        let endless = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, Error>>()).boxed_unsync();
+        let (response, ending) = caller.sending(Request::post(&url).body(endless).unwrap()).await.unwrap();
+        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+        open.push(Box::into_pin(ending));
+    }
+    assert_eq!(caller.refusal(&url).await, "ConnectionLimitReached");
+    drop(open);
+    assert!(caller.send(request(&url)).await.is_ok(), "there is room again");
+}
+
+#[tokio::test]
+async fn what_the_target_answers_counts_as_what_the_run_transfers() {
+    let target = Target::start(format!("HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{}", "x".repeat(5000))).await;
+    let mut caller = caller(&[&target.url("")]);
+    let limits = Limits::SCHEDULED.with(Limit::TransferBytes, 2000);
+    caller.http.meter = Meter::new(limits.of_run(true, &Ceilings::NONE));
+    assert_eq!(caller.refusal(&target.url("/")).await, "ConnectionTerminated");
+    let over = caller.http.meter.over().unwrap();
+    assert!(over.limit == Limit::TransferBytes && over.used.unwrap() > 2000, "{over:?}");
 }
 
 #[tokio::test]
@@ -339,10 +387,7 @@ async fn dns_rebinding_a_granted_name_leads_to_a_private_address() {
     ];
     for origin in &origins {
         let mut stranger = caller_reaching(&[origin], Ranges::NONE);
-        assert!(
-            matches!(stranger.sending(request(&format!("{origin}/"))).await, Err(Error::HttpRequestDenied)),
-            "{origin}"
-        );
+        assert_eq!(stranger.refusal(&format!("{origin}/")).await, "DestinationIpProhibited", "{origin}");
         let said = stranger.lines.lock().unwrap()[0].message.clone();
         assert!(said.contains("no address of the public Internet") && !said.contains("::1"), "{said}");
         let mut friend =

@@ -88,7 +88,9 @@ impl batch::Host for Host {
 impl Host {
     async fn get_one(&mut self, key: String) -> std::result::Result<Option<Vec<u8>>, StateError> {
         self.meter.take(key.len())?;
-        self.state.get(&Key::new(key)?).await
+        let value = self.state.get(&Key::new(key)?).await?;
+        self.meter.take(value.as_ref().map_or(0, Vec::len))?;
+        Ok(value)
     }
 
     async fn get_all(&mut self, keys: Vec<String>) -> std::result::Result<Vec<Option<(String, Vec<u8>)>>, StateError> {
@@ -98,6 +100,7 @@ impl Host {
         let mut bytes = 0;
         for key in keys {
             let value = self.state.get(&Key::new(key.clone())?).await?;
+            self.meter.take(value.as_ref().map_or(0, Vec::len))?;
             bytes += value.as_ref().map_or(0, Vec::len);
             if bytes > MAX_BATCH_BYTES {
                 return Err(StateError::over("bytes of values asked for at once", None, bytes, MAX_BATCH_BYTES));

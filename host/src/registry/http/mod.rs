@@ -14,6 +14,9 @@ use thiserror::Error;
 pub use self::addresses::Ranges;
 use super::validate;
 
+/// The header that says whose a guest's request is. The guest can't set it, and no host's API answers who sends it: a tenant
+/// that may reach this machine doesn't thereby command its hosts.
+pub const TENANT_HEADER: &str = "silverback-tenant";
 /// The most origins of one job.
 pub const MAX_HTTP_ORIGINS: usize = 32;
 /// The longest host name, as DNS has it.
@@ -23,7 +26,7 @@ const MAX_HEADER_NAME_BYTES: usize = 64;
 
 /// Headers that the host writes, or that speak to the next hop rather than to the target (RFC 9110, 7.6.1), and those
 /// that another meaning is tied to.
-const TAKEN_HEADERS: [&str; 17] = [
+const TAKEN_HEADERS: [&str; 18] = [
     "accept",
     "authorization",
     "connection",
@@ -37,6 +40,7 @@ const TAKEN_HEADERS: [&str; 17] = [
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",
+    TENANT_HEADER,
     "te",
     "trailer",
     "transfer-encoding",

@@ -45,6 +45,7 @@ fn told(answer: Result<(u16, String), Error>) -> String {
         Err(Error::Unproven) => "unproven".to_owned(),
         Err(Error::Unknown { why }) => why,
         Err(Error::Invalid { what }) => format!("invalid {what}"),
+        Err(Error::Private { .. }) => "private".to_owned(),
         Err(Error::Other(words)) => format!("other {words}"),
     }
 }
