@@ -112,7 +112,7 @@ impl From<RegistryError> for ApiError {
             | RegistryError::OtherTrigger { .. }
             | RegistryError::Contended(_)
             | RegistryError::ContendedTenant(_) => ApiError::Conflict(message),
-            RegistryError::NothingToCatchUp { .. } => ApiError::Invalid(message),
+            RegistryError::NothingToCatchUp { .. } | RegistryError::Spec(_) => ApiError::Invalid(message),
             RegistryError::Corrupt { .. } => ApiError::Internal(message),
             RegistryError::Coordinator(error) => error.into(),
         }

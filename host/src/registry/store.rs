@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::stored::{decode, encode};
-use super::{Job, JobId, JobSpec, PassedOver, Pause, news};
+use super::{Job, JobId, JobSpec, PassedOver, Pause, SpecError, Trigger, news};
 use crate::config::Layout;
 use crate::coordinator::{CreateMode, Error, MAX_CHILDREN, MultiError, Op, OpResult, Session, Sessions, ensure_path};
 
@@ -29,6 +29,9 @@ const DELETES: usize = 500;
 /// Why a request to the registry failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RegistryError {
+    /// The job can't be stored in this cluster.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// There is no such job.
     #[error("there is no job `{0}`")]
     NoJob(JobId),
@@ -118,10 +121,23 @@ impl Registry {
     /// with no more words, keeps its pause. It ticks from now on.
     ///
     /// # Errors
-    /// [`RegistryError::Full`], [`RegistryError::OtherTrigger`], [`RegistryError::Contended`], or what the coordinator says. The spec must have passed
+    /// [`RegistryError::Spec`] where it would stand in the cluster's own place; [`RegistryError::Full`],
+    /// [`RegistryError::OtherTrigger`], [`RegistryError::Contended`], or what the coordinator says. The spec must have passed
     /// [`JobSpec::validate`].
     pub async fn apply(&self, spec: &JobSpec) -> Result<Applied, RegistryError> {
         self.apply_with(spec, PassedOver::Skipped).await
+    }
+
+    /// Below the cluster's root there is no queue but its own: whoever led in another's would lead that.
+    fn check_election(&self, spec: &JobSpec) -> Result<(), SpecError> {
+        let Trigger::Leader { election: Some(path), .. } = &spec.trigger else { return Ok(()) };
+        let (root, JobId { tenant, name }) = (self.layout.root(), &spec.id);
+        let is_below = path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if !is_below || *path == self.layout.election(tenant, name) {
+            return Ok(());
+        }
+        let reason = format!("what is below `{root}` is the cluster's own");
+        Err(SpecError::invalid(name, "election", path, reason))
     }
 
     /// As [`Self::apply`], and says what becomes of ticks from before that nobody has decided.
@@ -130,6 +146,7 @@ impl Registry {
     /// Besides those of [`Self::apply`], [`RegistryError::NothingToCatchUp`].
     pub async fn apply_with(&self, spec: &JobSpec, passed_over: PassedOver) -> Result<Applied, RegistryError> {
         passed_over.check(spec)?;
+        self.check_election(spec)?;
         // Set once a write went out whose reply was lost: if the job then is as wanted, it was ours.
         let mut maybe = None;
         for _ in 0..ATTEMPTS {

@@ -101,6 +101,26 @@ async fn what_a_job_is_run_by_is_not_changed() {
     assert_eq!(place.registry.get(&leading.id).await.unwrap().spec, ticking);
 }
 
+/// Whoever may name a queue there leads what others run.
+#[tokio::test]
+async fn no_job_stands_in_the_clusters_own_place() {
+    let place = Place::new().await;
+    let standing_at = |path: &str| {
+        let mut spec = spec("acme", "job", "a");
+        let Trigger::Leader { election, .. } = &mut spec.trigger else { unreachable!("it is a leader job") };
+        *election = Some(path.to_owned());
+        spec
+    };
+    for path in ["/zoo", "/zoo/groups/0007", "/zoo/elections/other/job", "/zoo/hosts"] {
+        let refused = place.registry.apply(&standing_at(path)).await.unwrap_err().to_string();
+        let why = "what is below `/zoo` is the cluster's own";
+        assert_eq!(refused, format!("job `job`: election `{path}` is not valid: {why}"));
+    }
+    for path in ["/zoology", "/app/zoo", "/zoo/elections/acme/job"] {
+        place.registry.apply(&standing_at(path)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_pause_is_kept_until_the_job_is_resumed_or_stored_without_it() {
     let place = Place::new().await;
