@@ -1,15 +1,22 @@
 //! `/v1/components`: a tenant's bytes in, and out again to the other hosts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest as _, Path, Query, Request, State};
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::{Api, ApiError, MAX_COMPONENT_BYTES, StoredComponent};
 use crate::registry::{Digest, check_tenant};
+
+/// How many components are taken at once. Each may take its limit of bytes until it is stored.
+pub(super) const UPLOADS: usize = 8;
+/// How long one may wait to be taken, and how long its bytes may then take to come.
+const UPLOAD_TIME: Duration = Duration::from_secs(60);
 
 /// Whose component it is to be.
 #[derive(Debug, Deserialize)]
@@ -22,12 +29,18 @@ pub(super) struct Of {
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
     of: Result<Query<Of>, QueryRejection>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Json<StoredComponent>, ApiError> {
-    let bytes = body.map_err(|rejection| ApiError::body("component", MAX_COMPONENT_BYTES, &rejection))?;
     let Query(Of { tenant }) = of?;
     check_tenant(&tenant)?;
     let signers = api.registry.tenant(&tenant).await?.signers;
+    // Before the first byte is taken: what waits to be compiled waits with whoever sends it.
+    let busy = || ApiError::Unavailable(format!("{UPLOADS} components are being taken, the most at once: try again"));
+    let _room = timeout(UPLOAD_TIME, api.uploads.acquire()).await.map_err(|_| busy())?.expect("it is never closed");
+    let bytes = timeout(UPLOAD_TIME, Bytes::from_request(request, &())).await;
+    let late = || ApiError::Invalid(format!("component did not arrive whole within {} s", UPLOAD_TIME.as_secs()));
+    let bytes = bytes.map_err(|_| late())?;
+    let bytes = bytes.map_err(|rejection| ApiError::body("component", MAX_COMPONENT_BYTES, &rejection))?;
     Ok(Json(StoredComponent { digest: api.cluster.admit(bytes, signers).await? }))
 }
 

@@ -31,7 +31,7 @@ use axum::routing::{get, post, put};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use error::ApiError;
 pub use peers::{PeerError, Peers};
@@ -128,6 +128,8 @@ pub struct Api {
     clock: Arc<dyn Clock>,
     peers: Peers,
     cluster: Arc<dyn Cluster>,
+    /// Room for components that are being taken.
+    uploads: Semaphore,
     closing: watch::Sender<bool>,
 }
 
@@ -158,8 +160,21 @@ impl Api {
     pub fn new(parts: ApiParts) -> Arc<Self> {
         let ApiParts { host, registry, secrets, artifacts, history, sessions, layout, clock, cluster } = parts;
         let peers = Peers::new(sessions.clone(), layout.clone(), &host);
-        let closing = watch::channel(false).0;
-        Arc::new(Api { host, registry, secrets, artifacts, history, sessions, layout, clock, peers, cluster, closing })
+        let (uploads, closing) = (Semaphore::new(components::UPLOADS), watch::channel(false).0);
+        Arc::new(Api {
+            host,
+            registry,
+            secrets,
+            artifacts,
+            history,
+            sessions,
+            layout,
+            clock,
+            peers,
+            cluster,
+            uploads,
+            closing,
+        })
     }
 
     /// Answers on `listener` until `shutdown` is done; then ends the polls, gives other requests two seconds, and returns.
