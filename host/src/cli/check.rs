@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use tokio::runtime::Builder;
 
 use super::output::say;
 use super::read_file;
 use crate::clock;
-use crate::runtime::{Admission, GuestThreads, Runtime, RuntimeSettings};
+use crate::runtime::{Admission, Compiler, GuestThreads, Runtime, RuntimeSettings};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -69,9 +70,11 @@ fn kib(bytes: usize) -> usize {
     bytes.div_ceil(1024)
 }
 
-/// The same admission that a host does before it stores a component.
+/// The same admission that a host does before it stores a component, with as little trust in it.
 fn admit(bytes: &[u8]) -> anyhow::Result<Admission> {
-    let threads = GuestThreads::start()?;
-    let settings = RuntimeSettings { max_runs: 1, ..RuntimeSettings::default() };
-    Ok(Runtime::new(settings, threads.lanes(), clock::system())?.admit(bytes)?)
+    let (guests, waits) = (GuestThreads::start()?, Builder::new_multi_thread().worker_threads(1).enable_all().build()?);
+    let clock = clock::system();
+    let compiler = Compiler::apart_for_once(clock.clone(), waits.handle().clone())?;
+    let settings = RuntimeSettings { max_runs: 1, compiler, ..RuntimeSettings::default() };
+    Ok(Runtime::new(settings, guests.lanes(), clock)?.admit(bytes)?)
 }

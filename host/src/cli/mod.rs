@@ -23,7 +23,9 @@ mod tenant;
 mod up;
 mod wit;
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -238,6 +240,13 @@ fn name(text: &str) -> Result<String, String> {
 /// A file's bytes, with its name in the error.
 fn read_file(path: &std::path::Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("can't read `{}`", path.display()))
+}
+
+/// Writes what nobody else may read into a new file: never over another.
+fn new_secret_file(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
+    let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = new.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.with_context(|| format!("can't make `{}`", path.display()))
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::apply::{Ready, read};
 use super::logs::level;
 use super::output::{Format, Output, plain, say};
+use super::read_file;
 use crate::clock;
 use crate::config::{DurationText, encode_key};
 use crate::daemon::{Rehearsal, Rehearsed, Turn, rehearse};
@@ -52,8 +53,9 @@ pub(super) struct Circumstances {
     /// What a key holds when the run begins. May be given again
     #[arg(long, value_name = "KEY=VALUE")]
     state: Vec<KeyValue>,
-    /// What a secret is, by its name in job.toml. May be given again
-    #[arg(long, value_name = "NAME=TEXT")]
+    /// What a secret is, by its name in job.toml, or the file that it stands in, which others on the machine don't see as they
+    /// see a command. May be given again
+    #[arg(long, value_name = "NAME=TEXT|NAME=@FILE")]
     secret: Vec<KeyValue>,
     /// A private address that its HTTP requests may reach, or a range of them, as a tenant is granted: 127.0.0.1. May be given
     /// again
@@ -118,13 +120,27 @@ impl Circumstances {
 impl Circumstances {
     /// By the keys that the job has them under.
     fn secrets(&self, spec: &JobSpec) -> anyhow::Result<BTreeMap<String, String>> {
-        let given = |name: &String| self.secret.iter().find(|KeyValue(given, _)| given == name);
-        let secret = |(key, name): (&String, &String)| match given(name) {
-            Some(KeyValue(_, text)) => Ok((key.clone(), text.clone())),
-            None => bail!("job `{}`: secrets.{key} `{name}` is not given: add --secret {name}=TEXT", spec.id.name),
+        let mut given = BTreeMap::new();
+        for KeyValue(name, text) in &self.secret {
+            let job = &spec.id.name;
+            ensure!(spec.secrets.values().any(|used| used == name), "--secret {name}: job `{job}` has no such secret");
+            ensure!(given.insert(name, text).is_none(), "--secret {name} is given twice");
+        }
+        let secret = |(key, name): (&String, &String)| match given.get(name) {
+            Some(text) => Ok((key.clone(), read_secret(name, text)?)),
+            None => bail!("job `{}`: secrets.{key} `{name}` is not given: add --secret {name}=@FILE", spec.id.name),
         };
         spec.secrets.iter().map(secret).collect()
     }
+}
+
+/// The secret itself, or what stands in the file that `@` names, without the end of its last line.
+fn read_secret(name: &str, text: &str) -> anyhow::Result<String> {
+    let Some(file) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
+    let bytes = read_file(Path::new(file)).with_context(|| format!("--secret {name}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| anyhow!("--secret {name}: `{file}` holds no text"))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 /// `orders/1=paid`.

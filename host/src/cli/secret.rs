@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::output::{Output, say};
-use super::{Server, name, read_file};
+use super::{Server, name, new_secret_file, read_file};
 use crate::registry::{MAX_SECRET_BYTES, Vault};
 
 pub(super) const SECRETS: [&str; 3] = ["name", "set", "key"];
@@ -50,8 +50,12 @@ enum What {
         #[command(flatten)]
         server: Server,
     },
-    /// Print a new key, for the file that all hosts are given with --secrets-key
-    Key,
+    /// Make a new key, for the file that all hosts are given with --secrets-key
+    Key {
+        /// The new file, which nobody else may read; without it the key is printed
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -91,7 +95,8 @@ impl Secret {
                 server.client()?.delete(&named.path())?;
                 Ok(say(&format!("deleted secret {} of tenant {}", named.name, named.tenant))?)
             }
-            What::Key => Ok(say(&Vault::new_key())?),
+            What::Key { file: None } => Ok(say(&Vault::new_key())?),
+            What::Key { file: Some(file) } => new_secret_file(&file, &format!("{}\n", Vault::new_key())),
         }
     }
 }

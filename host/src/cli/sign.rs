@@ -1,8 +1,8 @@
 //! `sign` and `signing-key`: what a tenant's own people do before they ship a component.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use wasmsign2::{KeyPair, Module, SecretKey};
 
 use super::output::say;
-use super::read_file;
+use super::{new_secret_file, read_file};
 use crate::registry::{Digest, Signer};
 use crate::runtime::MAX_COMPONENT_BYTES;
 
@@ -53,12 +53,8 @@ pub(super) struct SigningKey {
 
 impl SigningKey {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let named = || format!("can't make `{}`", self.file.display());
-        // Never over another key, and never readable for others.
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.file).with_context(named)?;
         let key = KeyPair::generate().sk;
-        file.write_all(key.to_pem().as_bytes()).and_then(|()| file.sync_all()).with_context(named)?;
+        new_secret_file(&self.file, &key.to_pem())?;
         Ok(say(&signer(&key).to_string())?)
     }
 }
@@ -106,6 +102,9 @@ fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
     use wasmsign2::PublicKey;
 
     use super::*;

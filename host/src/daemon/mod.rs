@@ -10,10 +10,10 @@ mod machine;
 mod rehearsal;
 mod withdrawal;
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::future::pending;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,9 +108,10 @@ async fn up(
         .await
         .with_context(|| format!("listen: `{}` can't be listened on", settings.listen))?;
     let address = listener.local_addr()?;
+    own_folder(&settings.data)?;
     let coordinator = coordinator(&settings, clock.clone())?;
     let label = coordinator.describe();
-    let store = Arc::new(folder(&settings.store)?);
+    let store = Arc::new(store_folder(&settings.store)?);
     let limits = CompileLimits { cpu_seconds: settings.compile_time.as_secs(), memory_bytes: settings.compile_memory };
     let compiler = Compiler::apart(&settings.data.join("compiled"), limits, clock.clone(), Handle::current())?;
     let guest_memory = settings.guest_memory.unwrap_or_else(|| memory_bytes() / 2);
@@ -260,7 +261,19 @@ fn lease_rule(settings: &UpSettings) -> LeaseRule {
     }
 }
 
-fn folder(path: &Path) -> anyhow::Result<LocalFileSystem> {
+/// The host's own folder. What is in it is its tenants', so a new one lets nobody else in.
+fn own_folder(path: &Path) -> anyhow::Result<()> {
+    let named = || format!("data: folder `{}` can't be made", path.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(named)?;
+    let mode = std::fs::metadata(path).with_context(named)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let mode = format!("{:o}", mode & 0o777);
+        warn!(folder = %path.display(), mode, "others on this machine may read what tenants keep here: `chmod 700` it");
+    }
+    Ok(())
+}
+
+fn store_folder(path: &Path) -> anyhow::Result<LocalFileSystem> {
     std::fs::create_dir_all(path).with_context(|| format!("store: folder `{}` can't be made", path.display()))?;
     LocalFileSystem::new_with_prefix(path).with_context(|| format!("store: folder `{}` can't be used", path.display()))
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use jiff::Timestamp;
 use silverback_election::lock_prefix;
+use tokio::runtime::Handle;
 
 use super::threads;
 use crate::candidacy::{for_guests, leader_run_id};
@@ -20,7 +21,7 @@ use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, ensure_path
 use crate::history::{LogSink, Outcome, Usage};
 use crate::registry::{Ceilings, JobSpec, Ranges, Trigger};
 use crate::runtime::{
-    GuestThreads, Interrupt, Lanes, RunEnd, RunRequest, Runtime, RuntimeSettings, StateMode, StateWrite,
+    Compiler, GuestThreads, Interrupt, Lanes, RunEnd, RunRequest, Runtime, RuntimeSettings, StateMode, StateWrite,
 };
 
 /// The lease of a host whose session times out after six seconds, about.
@@ -113,9 +114,11 @@ struct Stage {
 impl Rehearsal {
     async fn run(self, guests: Lanes) -> anyhow::Result<Rehearsed> {
         let clock = clock::system();
-        let settings = RuntimeSettings { max_runs: 1, ..RuntimeSettings::default() };
+        let compiler = Compiler::apart_for_once(clock.clone(), Handle::current())?;
+        let settings = RuntimeSettings { max_runs: 1, compiler, ..RuntimeSettings::default() };
         let runtime = Runtime::new(settings, guests, clock.clone())?;
-        let component = runtime.prepare(&self.spec.build(), &self.component).context("component")?;
+        let (build, bytes) = (self.spec.build(), self.component.clone());
+        let component = runtime.apart(move |runtime| runtime.prepare(&build, &bytes)).await.context("component")?;
         let lease = Lease::new(clock.clone());
         let stage = self.stage(clock.clone(), lease.clone()).await?;
         let ends = self.loss().map(|after| clock.boot().saturating_add(after));

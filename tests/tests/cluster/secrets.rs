@@ -92,8 +92,14 @@ fn job() -> String {
 }
 
 fn new_key() -> String {
-    let output = Command::new(silverback()).args(["secret", "key"]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let make = || Command::new(silverback()).args(["secret", "key"]).arg(&file).output().unwrap();
+    assert!(make().status.success());
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "nobody else may read it");
+    let again = String::from_utf8(make().stderr).unwrap();
+    assert!(again.contains("can't make"), "a key is never written over: {again}");
+    fs::read_to_string(&file).unwrap()
 }
 
 fn write(file: &Path, text: &str, mode: u32) {

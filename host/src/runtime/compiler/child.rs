@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn how_a_child_ends_says_why_there_is_no_code() {
-        let limits = CompileLimits { cpu_seconds: 60, memory_bytes: 2 << 30 };
+        let limits = CompileLimits::default();
         let verdict = |raw, said: &str| verdict(ExitStatus::from_raw(raw), said, limits);
         assert_eq!(verdict(0, ""), None);
         let refused = serde_json::to_string(&AdmissionError::CoreModule).unwrap();

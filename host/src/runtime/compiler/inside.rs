@@ -34,6 +34,13 @@ pub struct CompileLimits {
     pub memory_bytes: u64,
 }
 
+/// A host's, where its operator says nothing.
+impl Default for CompileLimits {
+    fn default() -> Self {
+        CompileLimits { cpu_seconds: 60, memory_bytes: 2 << 30 }
+    }
+}
+
 /// Reads a component from the standard input, and writes what it compiles to on the standard output: the whole of a child's
 /// life.
 pub fn compile_for_parent(limits: CompileLimits, metered: bool) -> ExitCode {

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tracing::warn;
@@ -52,6 +53,8 @@ pub struct Apart {
     checks: Semaphore,
     /// Where children are waited for.
     handle: Handle,
+    /// The folder, where it goes with this.
+    _passing: Option<TempDir>,
 }
 
 impl Compiler {
@@ -66,6 +69,27 @@ impl Compiler {
         clock: Arc<dyn Clock>,
         handle: Handle,
     ) -> Result<Self, StartError> {
+        Self::within(folder, limits, clock, handle, None)
+    }
+
+    /// In children of a host's limits, and nothing of it is kept.
+    ///
+    /// # Errors
+    /// [`StartError::CodeFolder`] where there is no room for it.
+    pub fn apart_for_once(clock: Arc<dyn Clock>, handle: Handle) -> Result<Self, StartError> {
+        let passing = tempfile::tempdir()
+            .map_err(|error| StartError::CodeFolder { path: std::env::temp_dir(), detail: error.to_string() })?;
+        let path = passing.path().to_owned();
+        Self::within(&path, CompileLimits::default(), clock, handle, Some(passing))
+    }
+
+    fn within(
+        folder: &Path,
+        limits: CompileLimits,
+        clock: Arc<dyn Clock>,
+        handle: Handle,
+        passing: Option<TempDir>,
+    ) -> Result<Self, StartError> {
         let folder = CodeFolder::open(folder, clock)
             .map_err(|error| StartError::CodeFolder { path: folder.to_owned(), detail: error.to_string() })?;
         Ok(Compiler::Apart(Arc::new(Apart {
@@ -74,6 +98,7 @@ impl Compiler {
             room: Semaphore::new(CHILDREN),
             checks: Semaphore::new(CHILDREN),
             handle,
+            _passing: passing,
         })))
     }
 
