@@ -17,6 +17,7 @@ mod failover;
 mod frozen;
 mod hostile;
 mod http;
+mod isolation;
 mod kazoo;
 mod languages;
 mod lost_reply;

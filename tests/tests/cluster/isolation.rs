@@ -1,0 +1,110 @@
+//! What one tenant does to the others on its host: with its guests' time, and with what its operator lets them have.
+
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use silverback_tests::chores::Chore;
+use silverback_tests::cli::{HostRow, RunRow};
+use silverback_tests::cluster::{Cluster, SOON};
+use silverback_tests::wait::{await_that, for_a_while};
+use silverback_tests::witness::Witnesses;
+use silverback_tests::zookeeper::ZooKeeperServer;
+use silverback_tests::{job, soak};
+
+const WITNESS: &str = "acme/witness";
+const SPINNERS: u32 = 100;
+/// A witness speaks every 50 ms, and a command takes some 10.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// Each leads a job of its own, has no limit of time, and never asks whether it should stop.
+#[test]
+fn a_hundred_spinning_guests_of_one_tenant_leave_the_others_alone() {
+    let server = ZooKeeperServer::start().unwrap();
+    let mut cluster = Cluster::start(&server.connect_string(), Duration::from_secs(4), &["a"]);
+    let mut witnesses = Witnesses::of(WITNESS);
+    let quiet: Vec<Chore> =
+        (0..5).map(|at| Chore::new("quiet", &format!("chore-{at}"), "schedule = \"@every 1s\"")).collect();
+    cluster.apply(&job::leading_witness(""));
+    cluster.apply_all(&quiet.iter().map(Chore::toml).collect::<Vec<_>>());
+    let leader = cluster.await_leader("the witness to lead", WITNESS, SOON, |_| true);
+    witnesses.await_life(&mut cluster, leader.token, 10);
+    let session = session(&mut cluster);
+
+    let spinner = |number| job::misbehaving_leader(&format!("spinner-{number}"), "spin");
+    cluster.apply_all(&(0..SPINNERS).map(spinner).collect::<Vec<_>>());
+    let host = || cluster.cli().rows::<HostRow>(&["hosts"]).unwrap().remove(0);
+    let leading = await_that("all spinners to lead", 2 * SOON, host, |host| host.jobs_led > SPINNERS);
+    assert_eq!(leading.jobs_led, SPINNERS + 1);
+    cluster.apply(&sleeper());
+
+    let begun = jiff::Timestamp::now();
+    let mut slowest = Duration::ZERO;
+    let mut deadlines = 0;
+    let end = Instant::now() + soak::span(Duration::from_secs(10), Duration::from_secs(120));
+    while Instant::now() < end {
+        let asked = Instant::now();
+        assert_eq!(self::session(&mut cluster), session, "the session lives on");
+        slowest = slowest.max(asked.elapsed());
+        cluster.cli().ok(&["trigger", "third/sleeper"]);
+        deadlines += 1;
+        cluster.await_run("the end of a run that waits for ever", "third/sleeper", SOON, |run| run.outcome.is_some());
+        for_a_while(Duration::from_millis(500), || {});
+    }
+    witnesses.look(&mut cluster);
+    let said: Vec<_> = witnesses.sightings().into_iter().filter(|sighting| sighting.time > begun).collect();
+    let silence = said.windows(2).map(|pair| pair[1].time.duration_since(pair[0].time)).max().unwrap();
+    let mut late: Vec<SignedDuration> = Vec::new();
+    for chore in &quiet {
+        let runs = cluster.cli().runs(&chore.id()).unwrap();
+        late.extend(
+            runs.iter().filter(|run| run.started > begun).map(|run| run.started.duration_since(run.tick.unwrap())),
+        );
+    }
+    late.sort();
+    let overdue = |run: &RunRow| run.ended.unwrap().duration_since(run.started) - SignedDuration::from_millis(500);
+    let sleepers = cluster.cli().runs("third/sleeper").unwrap();
+    let overdue = sleepers.iter().filter(|run| run.ended.is_some()).map(overdue).max().unwrap();
+    println!(
+        "{deadlines} deadlines, at most {overdue} late; {} ticks, at most {} late; the API answers within {slowest:?}; a leader is \
+         silent for {silence} at most",
+        late.len(),
+        late.last().unwrap()
+    );
+    let prompt = SignedDuration::try_from(PROMPT).unwrap();
+    assert!(slowest < PROMPT, "the API takes {slowest:?}");
+    assert!(silence < prompt, "a leader is silent for {silence}");
+    assert!(overdue < prompt, "a deadline is kept {overdue} late");
+    assert!(late.len() > 20 && late[late.len() * 95 / 100] < prompt, "{late:?}");
+    assert_eq!(witnesses.terms().len(), 1, "the witness was not restarted");
+}
+
+/// A job whose runs end by their limit of time.
+fn sleeper() -> String {
+    let job = job::misbehaving("sleep", "time = \"500ms\"");
+    job.replace("\"rogue\"", "\"third\"").replace("name = \"sleep\"", "name = \"sleeper\"")
+}
+
+/// Neither job asks for a limit: what holds is what its tenant was set, for runs and for terms alike.
+#[test]
+fn what_an_operator_allows_a_tenant_holds_for_its_runs_and_its_terms() {
+    let mut cluster = Cluster::embedded();
+    cluster.cli().ok(&["tenant", "rogue", "--limit", "memory=8MiB"]);
+    cluster.apply(&job::misbehaving("allocate", ""));
+    cluster.apply(&job::misbehaving_leader("greedy", "allocate"));
+    cluster.await_leader("its group to be led", "rogue/allocate", SOON, |_| true);
+    cluster.cli().ok(&["trigger", "rogue/allocate"]);
+    for job in ["rogue/allocate", "rogue/greedy"] {
+        let run = cluster.await_run("a run that wants more", job, SOON, |run| run.outcome.is_some());
+        assert_eq!(run.outcome.as_deref(), Some("failed"), "{run:#?}");
+        assert!(run.detail.contains("is over the limit of 8MiB"), "{run:#?}");
+        assert!(run.usage.as_ref().unwrap().peak_memory_bytes <= 8 << 20, "{run:#?}");
+    }
+    cluster.cli().ok(&["tenant", "rogue", "--limit", "memory=12MiB"]);
+    let wider = |run: &RunRow| run.detail.contains("is over the limit of 12MiB");
+    cluster.await_run("a later term under the new limit", "rogue/greedy", SOON, wider);
+}
+
+fn session(cluster: &mut Cluster) -> String {
+    let hosts: Vec<HostRow> = cluster.cli().rows(&["hosts"]).unwrap();
+    hosts[0].session.clone()
+}
