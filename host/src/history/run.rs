@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::mem;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ struct Recording {
     /// How many runs of the job are kept.
     keep: usize,
     waiting: Mutex<Waiting>,
+    /// Lines that came faster than they are stored.
+    lost: AtomicU64,
     said: Notify,
 }
 
@@ -96,7 +98,10 @@ impl RunHandle {
         record.ended = Some(ended);
         record.outcome = Some(outcome);
         detail.clone_into(&mut record.detail);
-        record.usage = usage;
+        record.usage = usage.map(|usage| {
+            let lost = self.run.lost.load(Ordering::Relaxed);
+            Usage { log_lines_dropped: usage.log_lines_dropped + lost, ..usage }
+        });
         self.run.history.remember(&self.run.job, &record);
         let _ = self.end.send(record);
         self.stored
@@ -105,7 +110,15 @@ impl RunHandle {
 
 impl Recording {
     fn new(history: Arc<Inner>, job: JobId, record: RunRecord, keep: usize) -> Self {
-        Recording { history, job: Arc::new(job), record, keep, waiting: Mutex::default(), said: Notify::new() }
+        Recording {
+            history,
+            job: Arc::new(job),
+            record,
+            keep,
+            waiting: Mutex::default(),
+            lost: AtomicU64::default(),
+            said: Notify::new(),
+        }
     }
 
     fn say(&self, line: LogLine) {
@@ -113,6 +126,7 @@ impl Recording {
         let bytes = line.message.len() + line.context.len();
         if waiting.bytes + bytes > KEPT_LOG_BYTES {
             waiting.dropped += 1;
+            self.lost.fetch_add(1, Ordering::Relaxed);
         } else {
             waiting.bytes += bytes;
             let placed = self.history.memory.push(&self.job, line);
