@@ -12,6 +12,9 @@ use crate::registry::{Build, Digest};
 /// How many components are kept compiled. One takes about four times the size of its bytes.
 pub const MAX_PREPARED: usize = 256;
 
+/// Of a linear memory.
+const PAGE_BYTES: u64 = 64 * 1024;
+
 /// A component that only needs a store to run.
 pub struct Prepared {
     build: Build,
@@ -51,7 +54,7 @@ impl Prepared {
     /// The most linear memory that one of its modules begins with.
     pub(super) fn initial_memory_bytes(&self) -> Option<u64> {
         let required = self.pre.instance_pre().component().resources_required()?;
-        Some(required.max_initial_memory_size.unwrap_or_default())
+        Some(required.max_initial_memory_size.unwrap_or_default() * PAGE_BYTES)
     }
 
     /// What it imports, by name.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use silverback_tests::cli::JobRow;
+use silverback_tests::cli::{Cli, JobRow};
 use silverback_tests::cluster::Cluster;
 use silverback_tests::place::guest;
 
@@ -97,6 +97,29 @@ fn what_is_right_is_stored_and_checked() {
     assert!(checked.contains(&jobs[0].component), "{checked}{jobs:#?}");
     assert!(jobs[0].next_tick.is_some() && jobs[0].group.is_some() && jobs[0].election.is_none(), "{jobs:#?}");
     assert_eq!(stored_components(&cluster), 1);
+}
+
+#[test]
+fn check_tells_what_a_component_needs_and_costs() {
+    let cli = Cli::new("http://127.0.0.1:1");
+    let of = |name: &str| cli.ok(&["check", guest(name).to_str().unwrap()]);
+    let (quiet, calling) = (of("witness"), of("caller"));
+    let needs = "needs, under [http] in job.toml: allow = [\"https://api.example.com\"], with each target of its HTTP requests; ";
+    assert!(calling.contains(needs) && !quiet.contains("needs"), "{calling}");
+    assert!(
+        calling.contains("import wasi:http/outgoing-handler@") && calling.contains("export silverback:leader/job@")
+    );
+    assert!(quiet.contains("has: the job's own state, as large as [limits] state allows\n"), "{quiet}");
+    assert!(quiet.contains("has: what stands under [config] and [secrets] in job.toml\n"), "{quiet}");
+    let cost = quiet.lines().last().unwrap().split(' ').filter_map(|word| word.parse::<f64>().ok()).collect::<Vec<_>>();
+    let [size, _seconds, compiled, memory] = cost[..] else { panic!("{quiet}") };
+    let bytes = fs::metadata(guest("witness")).unwrap().len();
+    assert_eq!(size, bytes.div_ceil(1024) as f64);
+    assert!(compiled > size && (64.0..=64.0 * 1024.0).contains(&memory), "{quiet}");
+    assert!(
+        quiet.lines().last().unwrap().starts_with("cost: ") && quiet.trim_end().ends_with(" KiB of memory"),
+        "{quiet}"
+    );
 }
 
 /// The good job.toml with the line of key `replaced` exchanged, or with one more.

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+use silverback_tests::cli::RunRow;
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::place::guest;
 use silverback_tests::soak;
@@ -19,19 +21,27 @@ const WARM_UP: usize = 30;
 const SLACK: usize = 10;
 const SLACK_OF_SHORT: usize = 100;
 
-/// What a job does: a guest, lines of its limits, and of its config.
-const WAYS: [(&str, &str, &str); 10] = [
-    ("chore", "", ""),
-    ("nothing", "", ""),
-    ("chore", "", "fails = 'for-good'"),
-    ("chore", "memory = '8MiB'", "takes-ms = '50'"),
-    ("misbehave", "", "behave = 'trap'"),
-    ("misbehave", "", "behave = 'error'"),
-    ("misbehave", "memory = '8MiB'", "behave = 'allocate'"),
-    ("misbehave", "cpu = '10ms'", "behave = 'spin'"),
-    ("misbehave", "time = '100ms'", "behave = 'sleep'"),
-    ("misbehave", "transfer = '256KiB'\nlog = '64KiB'", "behave = 'flood-log'"),
+/// What a job does: a guest, lines of its limits, and of its config; and how its runs end, and why.
+const WAYS: [(&str, &str, &str, &str, &str); 10] = [
+    ("chore", "", "", "succeeded", ""),
+    ("nothing", "", "", "succeeded", ""),
+    ("chore", "", "fails = 'for-good'", "failed", "permanent: "),
+    ("chore", "memory = '8MiB'", "takes-ms = '50'", "succeeded", ""),
+    ("misbehave", "", "behave = 'trap'", "failed", "it panicked"),
+    ("misbehave", "", "behave = 'error'", "failed", "an error, as asked"),
+    ("misbehave", "memory = '8MiB'", "behave = 'allocate'", "failed", "is over the limit of 8MiB"),
+    ("misbehave", "cpu = '10ms'", "behave = 'spin'", "failed", "is over the limit of 10ms"),
+    ("misbehave", "time = '100ms'", "behave = 'sleep'", "timed-out", "100 ms"),
+    (
+        "misbehave",
+        "transfer = '256KiB'\nlog = '64KiB'",
+        "behave = 'flood-log'",
+        "failed",
+        "is over the limit of 256KiB",
+    ),
 ];
+/// Of those, the ones that count their runs in their state.
+const COUNTING: [usize; 2] = [0, 3];
 
 #[test]
 fn runs_without_number_leave_nothing_behind() {
@@ -49,26 +59,37 @@ fn runs_without_number_leave_nothing_behind() {
     eprintln!("{} runs: from {before:?} to {after:?}", JOBS * times);
 }
 
-/// Lets all jobs tick until the one that counts its runs has had so many, and then until nothing runs any more.
+/// Lets all jobs tick until each that counts its runs has had so many, and then until nothing runs any more. Each has run to the
+/// end then, and as it should.
 fn run_each(cluster: &mut Cluster, times: usize) {
     cluster.apply_all(&jobs(false));
     let cli = cluster.cli();
-    let count = || cli.state(&name(0), "count").map_or(0, |count| count.parse::<usize>().unwrap());
-    await_that("so many runs", SOON + 2 * times as u32 * Duration::from_secs(1), count, |count| *count >= times);
+    let count = |job: &usize| cli.state(&name(*job), "count").map_or(0, |count| count.parse::<usize>().unwrap());
+    let mut counting: Vec<usize> = (0..JOBS).filter(|job| COUNTING.contains(&(job % WAYS.len()))).collect();
+    let fewest = || {
+        counting.retain(|job| count(job) < times);
+        counting.first().map_or(times, count)
+    };
+    await_that("so many runs", SOON + 2 * times as u32 * Duration::from_secs(1), fewest, |fewest| *fewest >= times);
+    let until = Timestamp::now() - SignedDuration::from_secs(10);
     cluster.apply_all(&jobs(true));
     for job in 0..JOBS {
-        await_that(
+        let (.., outcome, detail) = WAYS[job % WAYS.len()];
+        let runs = await_that(
             "the job's last run to end",
             SOON,
             || cli.runs(&name(job)).unwrap(),
             |runs| runs.iter().all(|run| run.outcome.is_some()),
         );
+        let ran = |run: &RunRow| run.outcome.as_deref() == Some(outcome) && run.detail.contains(detail);
+        let last = runs.iter().filter(|run| ran(run)).map(|run| run.started).max();
+        assert!(last.is_some_and(|last| last > until), "{} {outcome} {detail}: {runs:#?}", name(job));
     }
 }
 
 fn jobs(paused: bool) -> Vec<String> {
     let job = |number: usize| {
-        let (component, limits, config) = WAYS[number % WAYS.len()];
+        let (component, limits, config, ..) = WAYS[number % WAYS.len()];
         let component = guest(component);
         let trigger = format!("trigger = 'schedule'\nschedule = '@every 1s'\nhistory = 2\npaused = {paused}");
         format!(

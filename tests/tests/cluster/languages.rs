@@ -2,9 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use silverback_tests::cli::Cli;
+use silverback::registry::Digest;
+use silverback_tests::cli::{Cli, JobRow, RunRow};
+use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::example::Example;
 use silverback_tests::target::{TOKEN_HEADER, Target};
+use silverback_tests::wait::await_that;
 
 /// An example that tells its total to a target.
 struct Built {
@@ -33,9 +36,29 @@ impl Built {
     }
 }
 
+/// As a tenant ships it: admitted within the means of a host, and run there when it is due.
+fn ship(built: &Built, cluster: &mut Cluster, origin: &str, other: &str) {
+    built.example.edit(origin, other);
+    cluster.cli().ok(&["apply", built.example.file("job.toml").to_str().unwrap()]);
+    let component = Digest::of(&std::fs::read(built.example.file("rollup.wasm")).unwrap()).to_string();
+    let jobs: Vec<JobRow> = cluster.cli().rows(&["jobs"]).unwrap();
+    let job = jobs.iter().find(|job| job.component == component).expect("it is stored");
+    let job = format!("{}/{}", job.tenant, job.name);
+    cluster.await_leader("its group to be led", &job, SOON, |_| true);
+    let earlier = cluster.cli().runs(&job).unwrap().len();
+    cluster.cli().ok(&["trigger", &job]);
+    let runs = || cluster.cli().runs(&job).unwrap();
+    let ended = |runs: &Vec<RunRow>| runs.len() > earlier && runs.iter().all(|run| run.outcome.is_some());
+    let runs = await_that("a run on the host", SOON, runs, ended);
+    assert!(runs.iter().all(|run| run.outcome.as_deref() == Some("succeeded")), "{runs:#?}");
+    built.example.edit(other, origin);
+}
+
 #[test]
 fn the_same_job_does_the_same_in_every_language() {
-    let target = Target::start(TOKEN_HEADER).unwrap();
+    let (target, shipped) = (Target::start(TOKEN_HEADER).unwrap(), Target::start(TOKEN_HEADER).unwrap());
+    let mut cluster = Cluster::embedded();
+    cluster.let_reach_this_machine("metrics");
     let first: Timestamp = "2027-01-01T00:00:30Z".parse().unwrap();
     let mut state = json!({});
     for (number, language) in ["", "-js", "-python", "-c", ""].into_iter().enumerate() {
@@ -57,6 +80,8 @@ fn the_same_job_does_the_same_in_every_language() {
         assert_eq!(report["last_tick_ms"], json!(tick.as_millisecond()), "{language}");
         assert_eq!(report["minutes"].as_object().unwrap().len(), minutes, "{language}: {report}");
 
+        ship(&built, &mut cluster, &target.origin(), &shipped.origin());
+
         // What can't be is told alike: for good, and by its name.
         built.example.edit("keep_minutes = \"60\"", "keep_minutes = \"x\"");
         let went = built.run(tick, &json!({}));
@@ -65,4 +90,5 @@ fn the_same_job_does_the_same_in_every_language() {
     }
     let totals: Vec<u64> = target.taken().iter().map(|effect| effect.sequence).collect();
     assert_eq!(totals, [1, 2, 3, 4, 5]);
+    assert!(shipped.taken().len() >= 5, "each has told its total from the host: {:?}", shipped.taken());
 }

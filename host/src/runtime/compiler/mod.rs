@@ -79,7 +79,7 @@ impl Compiler {
     pub fn apart_for_once(clock: Arc<dyn Clock>, handle: Handle) -> Result<Self, StartError> {
         let passing = tempfile::tempdir()
             .map_err(|error| StartError::CodeFolder { path: std::env::temp_dir(), detail: error.to_string() })?;
-        let path = passing.path().to_owned();
+        let path = passing.path().join("compiled");
         Self::within(&path, CompileLimits::default(), clock, handle, Some(passing))
     }
 
