@@ -2,7 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use wasmtime::{Config, Engine, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Store};
+use wasmtime::{
+    Config, Engine, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Store, WasmFeatures,
+};
 
 use super::error::StartError;
 
@@ -65,12 +67,21 @@ fn config(metered: bool) -> Config {
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
         // A call without the bookkeeping of concurrent tasks takes a quarter of the time.
         .concurrency_support(false)
-        // What no supported guest language needs, a tenant can't attack.
-        .wasm_memory64(false)
-        .wasm_multi_memory(false)
-        .wasm_relaxed_simd(false)
-        .wasm_tail_call(false);
+        .wasm_features(unneeded(), false);
     config
+}
+
+/// What no supported guest language needs, a tenant can't attack. (What componentize-py builds needs extended constants.)
+fn unneeded() -> WasmFeatures {
+    WasmFeatures::EXCEPTIONS
+        | WasmFeatures::FUNCTION_REFERENCES
+        | WasmFeatures::GC
+        | WasmFeatures::MEMORY64
+        | WasmFeatures::MULTI_MEMORY
+        | WasmFeatures::RELAXED_SIMD
+        | WasmFeatures::SIMD
+        | WasmFeatures::TAIL_CALL
+        | WasmFeatures::THREADS
 }
 
 fn pool(max_runs: u32) -> PoolingAllocationConfig {
@@ -108,6 +119,28 @@ pub(super) fn chain(error: &wasmtime::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One module each, of which the engine says no other word than that it is off.
+    #[test]
+    fn what_no_language_needs_is_refused() {
+        let engine = compiler(false).unwrap();
+        for (name, module) in [
+            ("exceptions", "(tag)"),
+            ("function references", "(type $f (func)) (func (param (ref $f)))"),
+            ("gc", "(type (struct))"),
+            ("memory64", "(memory i64 1)"),
+            ("multi-memory", "(memory 1) (memory 1)"),
+            ("relaxed simd", "(func (param v128) (result v128) (i32x4.relaxed_trunc_f32x4_s (local.get 0)))"),
+            ("simd", "(func (param v128))"),
+            ("tail calls", "(func (return_call 0))"),
+            ("threads", "(memory 1 1 shared)"),
+        ] {
+            let bytes = wat::parse_str(format!("(module {module})")).unwrap();
+            let refused = Module::new(&engine, bytes).map(|_| ());
+            let refused = refused.expect_err(name);
+            println!("{name}: {}", chain(&refused));
+        }
+    }
 
     /// A machine that can't reserve it has the start fail.
     #[test]
