@@ -15,6 +15,8 @@ use crate::registry::{Digest, check_tenant};
 
 /// How many components are taken at once. Each may take its limit of bytes until it is stored.
 pub(super) const UPLOADS: usize = 8;
+/// How many of them are one tenant's.
+pub(super) const UPLOADS_OF_TENANT: usize = 2;
 /// How long one may wait to be taken, and how long its bytes may then take to come.
 const UPLOAD_TIME: Duration = Duration::from_secs(60);
 
@@ -35,13 +37,15 @@ pub(super) async fn put(
     check_tenant(&tenant)?;
     let signers = api.registry.tenant(&tenant).await?.signers;
     // Before the first byte is taken: what waits to be compiled waits with whoever sends it.
-    let busy = || ApiError::Unavailable(format!("{UPLOADS} components are being taken, the most at once: try again"));
-    let _room = timeout(UPLOAD_TIME, api.uploads.acquire()).await.map_err(|_| busy())?.expect("it is never closed");
+    let most = || format!("{UPLOADS} in all and {UPLOADS_OF_TENANT} of a tenant at once");
+    let busy = || ApiError::Unavailable(format!("others' components are being taken, {}: try again", most()));
+    let uploads = api.uploads.of(&tenant);
+    let _turn = timeout(UPLOAD_TIME, uploads.turn()).await.map_err(|_| busy())?;
     let bytes = timeout(UPLOAD_TIME, Bytes::from_request(request, &())).await;
     let late = || ApiError::Invalid(format!("component did not arrive whole within {} s", UPLOAD_TIME.as_secs()));
     let bytes = bytes.map_err(|_| late())?;
     let bytes = bytes.map_err(|rejection| ApiError::body("component", MAX_COMPONENT_BYTES, &rejection))?;
-    Ok(Json(StoredComponent { digest: api.cluster.admit(bytes, signers).await? }))
+    Ok(Json(StoredComponent { digest: api.cluster.admit(&tenant, bytes, signers).await? }))
 }
 
 /// A component's bytes, if this host has them.

@@ -31,7 +31,7 @@ use axum::routing::{get, post, put};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use error::ApiError;
 pub use peers::{PeerError, Peers};
@@ -41,6 +41,7 @@ pub use wire::{
 };
 
 use crate::artifact::Artifacts;
+use crate::capability::Fair;
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::coordinator::{MAX_VALUE_BYTES, Session, Sessions};
@@ -70,7 +71,7 @@ pub trait Cluster: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ApiError::Invalid`] with the reason for people.
-    async fn admit(&self, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError>;
+    async fn admit(&self, tenant: &str, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError>;
 
     /// Whether one of `signers` signed a component that this host has, or there are none.
     ///
@@ -129,7 +130,7 @@ pub struct Api {
     peers: Peers,
     cluster: Arc<dyn Cluster>,
     /// Room for components that are being taken.
-    uploads: Semaphore,
+    uploads: Fair,
     closing: watch::Sender<bool>,
 }
 
@@ -160,7 +161,8 @@ impl Api {
     pub fn new(parts: ApiParts) -> Arc<Self> {
         let ApiParts { host, registry, secrets, artifacts, history, sessions, layout, clock, cluster } = parts;
         let peers = Peers::new(sessions.clone(), layout.clone(), &host);
-        let (uploads, closing) = (Semaphore::new(components::UPLOADS), watch::channel(false).0);
+        let (uploads, closing) =
+            (Fair::new(components::UPLOADS, components::UPLOADS_OF_TENANT), watch::channel(false).0);
         Arc::new(Api {
             host,
             registry,

@@ -35,7 +35,7 @@ struct Fake {
 
 #[async_trait]
 impl Cluster for Fake {
-    async fn admit(&self, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError> {
+    async fn admit(&self, _tenant: &str, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError> {
         self.check_signature(&Digest::of(&bytes), &signers).await?;
         if bytes.starts_with(b"\0asm") {
             return Ok(self.artifacts.put(bytes).await?);

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::capability::{Contenders, Gate, Grants, Host, HttpReach, Lease, Meter, RunLog, StateMode};
+use crate::capability::{Asking, Contenders, Gate, Grants, Host, HttpReach, Lease, Meter, RunLog, StateMode, Traffic};
 use crate::clock::Clock;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, OpResult, Session, SessionState, Stat, Watch};
 use crate::history::{LogLine, LogSink};
@@ -56,6 +56,11 @@ pub(crate) fn reach(grants: HttpGrants, private: Ranges) -> HttpReach {
     HttpReach { grants, private, connections: Arc::default(), tenant: "acme".to_owned(), max_requests: None }
 }
 
+/// Of a tenant that has the coordinator for itself.
+pub(crate) fn asking() -> Arc<Asking> {
+    Traffic::default().of("acme")
+}
+
 /// A queue of one.
 pub(crate) fn alone() -> Contenders {
     Arc::new(|| Box::pin(async { Ok(vec![("host-a".to_owned(), true)]) }))
@@ -89,6 +94,7 @@ pub(crate) fn host(state_mode: StateMode) -> (Host, Arc<Gate>, Arc<FakeSession>)
         contenders: alone(),
         log: RunLog::new("acme/job/1".to_owned(), 1, collect().0, clock, usize::MAX),
         meter: unmetered(),
+        asking: asking(),
     });
     (host, gate, session)
 }

@@ -19,6 +19,7 @@ use super::meter::Meter;
 use super::random::{Counted, MAX_RANDOM_BYTES};
 use super::state::{State, StateMode, StateWrite};
 use super::stdio::LineStream;
+use super::traffic::Asking;
 use crate::registry::Limit;
 
 /// What a run is given.
@@ -39,6 +40,8 @@ pub struct Grants {
     pub log: Arc<RunLog>,
     /// Counts what it uses.
     pub meter: Arc<Meter>,
+    /// How it asks the coordinator.
+    pub asking: Arc<Asking>,
 }
 
 /// One run's side of every import.
@@ -58,7 +61,7 @@ pub struct Host {
 impl Host {
     /// Ready for one run.
     pub fn new(grants: Grants) -> Self {
-        let Grants { gate, state_path, state_mode, config, http, contenders, log, meter } = grants;
+        let Grants { gate, state_path, state_mode, config, http, contenders, log, meter, asking } = grants;
         let stream = |of: fn(Arc<RunLog>, Arc<Meter>) -> LineStream| of(log.clone(), meter.clone());
         let streams = [stream(LineStream::stdout), stream(LineStream::stderr)];
         let mut table = ResourceTable::new();
@@ -66,8 +69,8 @@ impl Host {
         Host {
             http: Http::new(http, gate.clone(), log.clone(), meter.clone()),
             table,
-            state: State::new(state_path, gate.clone(), state_mode, meter.clone()),
-            leadership: Leadership::new(gate, contenders),
+            state: State::new(state_path, gate.clone(), state_mode, meter.clone(), asking.clone()),
+            leadership: Leadership::new(gate, contenders, asking),
             config,
             log,
             wasi: sealed_wasi(&streams, &meter),

@@ -12,6 +12,7 @@ use super::bindings::silverback::leader::leadership::{self, Change, Contender, W
 use super::gate::{Gate, GateState};
 use super::host::Host;
 use super::state::{Entry, Key, StateError, within_patience};
+use super::traffic::Asking;
 use crate::coordinator::Error;
 
 /// Asks for an election's queue, the leader first: each contender's identifier, and whether it leads.
@@ -23,13 +24,14 @@ pub struct Leadership {
     gate: Arc<Gate>,
     stop: StopSign,
     contenders: Contenders,
+    asking: Arc<Asking>,
 }
 
 impl Leadership {
     /// The view of a run under `gate`.
-    pub fn new(gate: Arc<Gate>, contenders: Contenders) -> Self {
+    pub fn new(gate: Arc<Gate>, contenders: Contenders, asking: Arc<Asking>) -> Self {
         let stop = StopSign(gate.clone());
-        Leadership { gate, stop, contenders }
+        Leadership { gate, stop, contenders, asking }
     }
 
     /// A guest that stood still past the end of its term learns nothing of it: it ends where it next asks.
@@ -80,6 +82,7 @@ impl leadership::Host for Host {
 
     async fn contenders(&mut self) -> Result<std::result::Result<Vec<Contender>, String>> {
         self.leadership.lasts()?;
+        let _turn = self.leadership.asking.turn().await;
         let asked = within_patience((self.leadership.contenders)()).await;
         let contender = |(identifier, leader)| Contender { identifier, leader };
         Ok(asked.map(|queue| queue.into_iter().map(contender).collect()).map_err(|error| error.to_string()))

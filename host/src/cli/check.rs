@@ -75,6 +75,6 @@ fn admit(bytes: &[u8]) -> anyhow::Result<Admission> {
     let (guests, waits) = (GuestThreads::start()?, Builder::new_multi_thread().worker_threads(1).enable_all().build()?);
     let clock = clock::system();
     let compiler = Compiler::apart_for_once(clock.clone(), waits.handle().clone())?;
-    let settings = RuntimeSettings { max_runs: 1, compiler, ..RuntimeSettings::default() };
+    let settings = RuntimeSettings { max_runs: 1, max_terms: 1, compiler, ..RuntimeSettings::default() };
     Ok(Runtime::new(settings, guests.lanes(), clock)?.admit(bytes)?)
 }

@@ -52,12 +52,13 @@ fn not_taken(error: AdmissionError) -> ApiError {
 
 #[async_trait]
 impl Cluster for Parts {
-    async fn admit(&self, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError> {
+    async fn admit(&self, tenant: &str, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError> {
         let runtime = self.components.runtime();
         let checked = bytes.clone();
         runtime.quickly(move |runtime| runtime.check_signature(&checked, &signers)).await.map_err(not_taken)?;
-        let checked = bytes.clone();
-        let admission = runtime.apart(move |runtime| runtime.admit(&checked)).await.map_err(not_taken)?;
+        let (build, checked) = (Digest::of(&bytes).into(), bytes.clone());
+        let admission =
+            runtime.apart(tenant, &build, move |runtime| runtime.admit(&checked)).await.map_err(not_taken)?;
         self.artifacts.put(bytes).await?;
         Ok(admission.digest)
     }

@@ -115,10 +115,11 @@ impl Rehearsal {
     async fn run(self, guests: Lanes) -> anyhow::Result<Rehearsed> {
         let clock = clock::system();
         let compiler = Compiler::apart_for_once(clock.clone(), Handle::current())?;
-        let settings = RuntimeSettings { max_runs: 1, compiler, ..RuntimeSettings::default() };
+        let settings = RuntimeSettings { max_runs: 1, max_terms: 1, compiler, ..RuntimeSettings::default() };
         let runtime = Runtime::new(settings, guests, clock.clone())?;
-        let (build, bytes) = (self.spec.build(), self.component.clone());
-        let component = runtime.apart(move |runtime| runtime.prepare(&build, &bytes)).await.context("component")?;
+        let (build, wanted, bytes) = (self.spec.build(), self.spec.build(), self.component.clone());
+        let prepare = move |runtime: &Runtime| runtime.prepare(&wanted, &bytes);
+        let component = runtime.apart(&self.spec.id.tenant, &build, prepare).await.context("component")?;
         let lease = Lease::new(clock.clone());
         let stage = self.stage(clock.clone(), lease.clone()).await?;
         let ends = self.loss().map(|after| clock.boot().saturating_add(after));

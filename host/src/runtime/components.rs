@@ -69,11 +69,16 @@ impl Components {
     }
 
     /// The component, compiled and linked, where one of `signers` signed it or there are none. The first call for a build
-    /// compiles it.
+    /// compiles it, when it is its tenant's turn.
     ///
     /// # Errors
     /// [`ComponentError`].
-    pub async fn prepared(&self, build: &Build, signers: &Signers) -> Result<Arc<Prepared>, ComponentError> {
+    pub async fn prepared(
+        &self,
+        tenant: &str,
+        build: &Build,
+        signers: &Signers,
+    ) -> Result<Arc<Prepared>, ComponentError> {
         let digest = &build.digest;
         self.check_signature(digest, signers).await?;
         if let Some(ready) = self.runtime.prepared(build) {
@@ -86,7 +91,7 @@ impl Components {
             return Ok(kept);
         }
         let (wanted, bytes) = (build.clone(), self.bytes(digest).await?);
-        self.runtime.apart(move |runtime| runtime.prepare(&wanted, &bytes)).await.map_err(unfit)
+        self.runtime.apart(tenant, build, move |runtime| runtime.prepare(&wanted, &bytes)).await.map_err(unfit)
     }
 
     /// The same, where there is nothing to do for it.

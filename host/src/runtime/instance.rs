@@ -6,12 +6,11 @@ use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use super::budget::MemoryShare;
 use super::limiter::Limiter;
 use super::prepared::Prepared;
 use super::run::End;
 use super::stops::{Stop, Stops};
-use crate::capability::{Grant, Host, RunError};
+use crate::capability::{Grant, Host, RunError, Share};
 use crate::registry::{Limit, RunLimits};
 
 /// The longest error message of a guest that is kept, in bytes.
@@ -50,13 +49,7 @@ impl WasiHttpView for Guest {
 }
 
 /// A fresh store, with every limit set.
-pub(super) fn store(
-    component: &Prepared,
-    host: Host,
-    limits: &RunLimits,
-    share: MemoryShare,
-    stops: Stops,
-) -> Store<Guest> {
+pub(super) fn store(component: &Prepared, host: Host, limits: &RunLimits, share: Share, stops: Stops) -> Store<Guest> {
     let mut store = Store::new(component.engine(), Guest { host, memory: Limiter::new(*limits, share) });
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(limits.size(Limit::CallBytes));

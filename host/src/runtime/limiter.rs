@@ -1,19 +1,25 @@
 //! The bounds on a run's memory, tables and instances: all linear memories and tables together. (wasmtime's own
 //! `StoreLimits` bounds each of them alone.)
 
+use thiserror::Error;
 use wasmtime::ResourceLimiter;
 
-use super::budget::MemoryShare;
 use super::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
-use crate::registry::{Limit, OverLimit, RunLimits};
+use crate::capability::{OverBudget, Share};
+use crate::registry::{Limit, OverLimit, RunLimits, Unit};
 
 /// Bytes of one table element.
 const ELEMENT_BYTES: usize = size_of::<usize>();
 
+/// The memory that guests hold together.
+#[derive(Debug, Error)]
+#[error("{} (silverback up --guest-memory)", .0.tell("memory", |bytes| Unit::Bytes.write(bytes)))]
+pub(super) struct OverMemory(OverBudget);
+
 /// Counts what a run's memories and tables hold.
 pub(super) struct Limiter {
     limits: RunLimits,
-    share: MemoryShare,
+    share: Share,
     held: usize,
     peak: usize,
     elements: usize,
@@ -21,7 +27,7 @@ pub(super) struct Limiter {
 
 impl Limiter {
     /// Of a run that has these limits, and its share of the host's memory.
-    pub(super) fn new(limits: RunLimits, share: MemoryShare) -> Self {
+    pub(super) fn new(limits: RunLimits, share: Share) -> Self {
         Limiter { limits, share, held: 0, peak: 0, elements: 0 }
     }
 
@@ -35,7 +41,7 @@ impl Limiter {
     fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
         let wanted = self.held.saturating_add(bytes);
         self.hold(Limit::MemoryBytes, wanted, MAX_MEMORY_BYTES)?;
-        self.share.grow(bytes as u64)?;
+        self.share.grow(bytes as u64).map_err(OverMemory)?;
         self.held = wanted;
         self.peak = self.peak.max(wanted);
         Ok(true)
@@ -85,12 +91,12 @@ impl ResourceLimiter for Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::Budget;
     use crate::registry::{Ceilings, Limits};
-    use crate::runtime::budget::MemoryBudget;
 
     fn limiter(memory_bytes: u64, elements: u64) -> Limiter {
         let limits = Limits { memory_bytes, ..Limits::LEADER }.with(Limit::TableElements, elements);
-        Limiter::new(limits.of_run(false, &Ceilings::NONE), MemoryBudget::new(2000).share("acme"))
+        Limiter::new(limits.of_run(false, &Ceilings::NONE), Budget::new(2000, 2000).share("acme"))
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! follows from how it ends.
 
 mod admission;
-mod budget;
 mod compiler;
 mod components;
 mod cpu_time;
@@ -20,6 +19,7 @@ mod stops;
 pub(crate) mod tests;
 mod ticker;
 mod trap;
+mod turns;
 mod verdict;
 mod world;
 
@@ -29,8 +29,6 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use self::budget::MemoryBudget;
-use self::compiler::OneAtATime;
 pub use self::compiler::{CompileLimits, Compiler, compile_for_parent, verify_for_parent};
 pub use self::components::{AskPeers, ComponentError, Components};
 pub use self::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_WASM_STACK_BYTES};
@@ -40,24 +38,30 @@ pub use self::instance::MAX_RESULT_BYTES;
 pub use self::lanes::{GuestThreads, Lanes};
 pub use self::prepared::{MAX_PREPARED, Prepared};
 pub use self::run::{End, Run, RunEnd, RunRequest};
-use crate::capability::{self, Connections};
+use self::turns::{Turn, Turns};
+use crate::capability::{self, Budget, Connections, Traffic};
 pub use crate::capability::{Contenders, Interrupt, StateMode, StateWrite};
 use crate::clock::Clock;
 use crate::registry::{Build, Digest, Signers};
 
-/// How many runs a host has at once, where the operator says nothing.
+/// How many scheduled runs a host has at once.
 pub const DEFAULT_MAX_RUNS: u32 = 1000;
+/// How many terms of leader jobs a host serves at once; those of one tenant's are half of it.
+pub const DEFAULT_MAX_TERMS: u32 = 1000;
 /// The largest component, in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
 
-/// How many threads compile, or wait for who does, at once; and how many load code or check signatures.
-const THREADS: usize = 4;
+/// A tenant's guests have no more than one part in so many of what all guests of a host may have.
+const TENANTS: u64 = 2;
 
 /// What an operator may set.
 #[derive(Clone, Debug)]
 pub struct RuntimeSettings {
-    /// The most runs at once. Each reserves about 4 GiB of address space (not of memory).
+    /// The most scheduled runs at once. Each reserves about 4 GiB of address space (not of memory).
     pub max_runs: u32,
+    /// The most terms of leader jobs at once, in places of their own: they last, and the runs must not wait for them. Of one
+    /// tenant's half of it. Each reserves as much as a run.
+    pub max_terms: u32,
     /// The most memory that the guests hold, all of them together, in bytes; those of one tenant half of it.
     pub guest_memory: u64,
     /// The largest component that is admitted, in bytes.
@@ -71,6 +75,7 @@ impl Default for RuntimeSettings {
         let compiler = Compiler::default();
         RuntimeSettings {
             max_runs: DEFAULT_MAX_RUNS,
+            max_terms: DEFAULT_MAX_TERMS,
             guest_memory: u64::MAX,
             max_component_bytes: MAX_COMPONENT_BYTES,
             compiler,
@@ -117,15 +122,15 @@ pub struct Runtime {
     /// Made for the first job that has a limit of fuel.
     metered: OnceLock<Ground>,
     prepared: Mutex<prepared::Cache>,
-    compiling: OneAtATime,
-    /// One permit a thread that compiles, or waits for it; and one a thread that does what takes milliseconds.
-    compilers: Arc<Semaphore>,
-    loaders: Arc<Semaphore>,
-    /// One permit a slot of the pool.
+    turns: Turns,
+    /// One permit a slot of the pool that is for scheduled runs.
     slots: Arc<Semaphore>,
+    /// Those for terms.
+    terms: Arc<Budget>,
+    traffic: Arc<Traffic>,
     guests: Lanes,
     connections: Arc<Connections>,
-    memory: Arc<MemoryBudget>,
+    memory: Arc<Budget>,
     clock: Arc<dyn Clock>,
 }
 
@@ -140,21 +145,23 @@ impl Runtime {
         guests: impl Into<Lanes>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Runtime>, StartError> {
-        let plain = Ground::new(engine::engine(settings.max_runs)?)?;
+        let plain = Ground::new(engine::engine(settings.max_runs.saturating_add(settings.max_terms))?)?;
         let slots = Arc::new(Semaphore::new(settings.max_runs as usize));
-        let (prepared, compiling) = (Mutex::default(), OneAtATime::default());
-        let (guests, connections) = (guests.into(), Arc::default());
-        let memory = MemoryBudget::new(settings.guest_memory);
-        let (metered, room) = (OnceLock::new(), || Arc::new(Semaphore::new(THREADS)));
+        let (prepared, turns) = (Mutex::default(), Turns::default());
+        let (guests, connections, traffic) = (guests.into(), Arc::default(), Arc::default());
+        let terms = u64::from(settings.max_terms);
+        let terms = Budget::new(terms, terms.div_ceil(TENANTS));
+        let memory = Budget::new(settings.guest_memory, settings.guest_memory / TENANTS);
+        let metered = OnceLock::new();
         Ok(Arc::new(Runtime {
             settings,
             plain,
             metered,
             prepared,
-            compiling,
-            compilers: room(),
-            loaders: room(),
+            turns,
             slots,
+            terms,
+            traffic,
             guests,
             connections,
             memory,
@@ -162,18 +169,22 @@ impl Runtime {
         }))
     }
 
-    /// Compiles on a blocking thread. Only a few do so at once: the others are for files.
+    /// Compiles a build for a tenant, on a blocking thread. Only a few do so at once, and one of each tenant; who wants what
+    /// is being compiled already waits for it.
     ///
     /// # Errors
     /// Those of the work, and [`AdmissionError::Compiler`] where it panics.
     pub async fn apart<T: Send + 'static>(
         self: &Arc<Self>,
+        tenant: &str,
+        build: &Build,
         work: impl FnOnce(&Runtime) -> Result<T, AdmissionError> + Send + 'static,
     ) -> Result<T, AdmissionError> {
-        self.on_thread(&self.compilers, work).await
+        let turn = self.turns.compile(tenant, build).await;
+        self.on_thread(turn, work).await
     }
 
-    /// The same, of what takes milliseconds: it doesn't wait for who compiles.
+    /// Does what takes milliseconds, on a blocking thread: it doesn't wait for who compiles.
     ///
     /// # Errors
     /// Those of [`Runtime::apart`].
@@ -181,16 +192,16 @@ impl Runtime {
         self: &Arc<Self>,
         work: impl FnOnce(&Runtime) -> Result<T, AdmissionError> + Send + 'static,
     ) -> Result<T, AdmissionError> {
-        self.on_thread(&self.loaders, work).await
+        let turn = self.turns.load().await;
+        self.on_thread(turn, work).await
     }
 
-    /// Whoever wants it may go; the thread goes on, and its room is taken until it ends.
+    /// Whoever wants it may go; the thread goes on, and its turn lasts until it ends.
     async fn on_thread<T: Send + 'static>(
         self: &Arc<Self>,
-        room: &Arc<Semaphore>,
+        turn: Turn,
         work: impl FnOnce(&Runtime) -> Result<T, AdmissionError> + Send + 'static,
     ) -> Result<T, AdmissionError> {
-        let turn = room.clone().acquire_owned().await.expect("it is never closed");
         let runtime = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -266,16 +277,14 @@ impl Runtime {
         build: &Build,
         component: impl FnOnce(&Ground) -> Result<Option<Component>, AdmissionError>,
     ) -> Result<Option<Arc<Prepared>>, AdmissionError> {
-        self.compiling.each(build, || {
-            if let Some(prepared) = self.prepared(build) {
-                return Ok(Some(prepared));
-            }
-            let ground = self.ground(build.metered)?;
-            let Some(component) = component(ground)? else { return Ok(None) };
-            let prepared = Prepared::new(build.clone(), admission::link(&ground.linker, &component)?);
-            self.cache().insert(prepared.clone());
-            Ok(Some(prepared))
-        })
+        if let Some(prepared) = self.prepared(build) {
+            return Ok(Some(prepared));
+        }
+        let ground = self.ground(build.metered)?;
+        let Some(component) = component(ground)? else { return Ok(None) };
+        let prepared = Prepared::new(build.clone(), admission::link(&ground.linker, &component)?);
+        self.cache().insert(prepared.clone());
+        Ok(Some(prepared))
     }
 
     fn ground(&self, metered: bool) -> Result<&Ground, AdmissionError> {

@@ -10,13 +10,14 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use wasmtime::Store;
 
 use super::Runtime;
-use super::budget::MemoryBudget;
 use super::cpu_time::CpuTime;
 use super::instance::{self, Guest};
 use super::prepared::Prepared;
 use super::run::{End, Run, RunEnd, RunRequest};
 use super::stops::{Stop, Stops};
-use crate::capability::{Connections, Grant, Grants, Host, HttpReach, Meter, RunLog};
+use crate::capability::{
+    Budget, Connections, Grant, Grants, Host, HttpReach, Meter, OverBudget, RunLog, Share, Traffic,
+};
 use crate::clock::Clock;
 use crate::coordinator::Error;
 use crate::history::Usage;
@@ -25,9 +26,17 @@ use crate::registry::{Limit, RunLimits, SecretError};
 /// What a run needs of the runtime.
 struct Bench {
     connections: Arc<Connections>,
-    memory: Arc<MemoryBudget>,
+    memory: Arc<Budget>,
     slots: Arc<Semaphore>,
+    terms: Arc<Budget>,
+    traffic: Arc<Traffic>,
     clock: Arc<dyn Clock>,
+}
+
+/// A slot of the pool.
+enum Place<'a> {
+    Run { _slot: SemaphorePermit<'a> },
+    Term { _share: Share },
 }
 
 /// What counts what a run uses.
@@ -37,13 +46,15 @@ struct Meters {
 }
 
 impl Runtime {
-    /// Starts a run on the guests' threads, in a store of its own. It waits for a free slot first; that wait doesn't
-    /// count as the run's time.
+    /// Starts a run on the guests' threads, in a store of its own. A scheduled run waits for a free place first; that wait doesn't
+    /// count as the run's time. A term that finds none fails: another host may have one.
     pub fn start(&self, component: &Arc<Prepared>, request: RunRequest) -> Run {
         let bench = Bench {
             connections: self.connections.clone(),
             memory: self.memory.clone(),
             slots: self.slots.clone(),
+            terms: self.terms.clone(),
+            traffic: self.traffic.clone(),
             clock: self.clock.clone(),
         };
         let component = component.clone();
@@ -81,9 +92,14 @@ impl Bench {
         if let Err(end) = fetch(&mut request, &stops).await {
             return RunEnd::not_begun(end);
         }
-        let slot = match self.slot(&stops).await {
-            Ok(slot) => slot,
-            Err(stop) => return RunEnd::not_begun(stop.into()),
+        let place = match (stops.due(), request.tick_ms) {
+            (Some(stop), _) => Err(stop.into()),
+            (None, None) => self.seat(&request.job.tenant),
+            (None, Some(_)) => self.slot(&stops).await,
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(end) => return RunEnd::not_begun(end),
         };
         let started = self.clock.boot();
         stops.begin();
@@ -95,7 +111,7 @@ impl Bench {
         let mut end = run_until(&mut store, component, &grant, &limits, &stops).await;
         let fuel = limits.get(Limit::Fuel).map(|most| most.saturating_sub(store.get_fuel().unwrap_or_default()));
         let (host, peak_memory) = store.into_data().into_parts();
-        drop(slot);
+        drop(place);
         let (writes, log_lines_dropped) = host.finish();
         if let (End::Returned(_) | End::Failed { .. }, Some(over)) = (&end, meters.meter.over()) {
             end = Stop::Over(over).into();
@@ -116,19 +132,27 @@ impl Bench {
         }
     }
 
-    /// Waits for a free slot, or for what stops the run before it began.
-    async fn slot(&self, stops: &Stops) -> Result<SemaphorePermit<'_>, Stop> {
-        if let Some(stop) = stops.due() {
-            return Err(stop);
-        }
+    /// A place for the term of a leader job, at once or not at all: a leader that waits for one leads nothing.
+    fn seat(&self, tenant: &str) -> Result<Place<'_>, End> {
+        let mut share = self.terms.share(tenant);
+        let failed = |over: OverBudget| End::Failed {
+            retryable: true,
+            message: over.tell("leader terms", |terms| terms.to_string()),
+        };
+        share.grow(1).map_err(failed)?;
+        Ok(Place::Term { _share: share })
+    }
+
+    /// Waits for a free place for a scheduled run, or for what stops it before it began.
+    async fn slot(&self, stops: &Stops) -> Result<Place<'_>, End> {
         // The rule; it sets no timer.
         if let Ok(slot) = self.slots.try_acquire() {
-            return Ok(slot);
+            return Ok(Place::Run { _slot: slot });
         }
         tokio::select! {
             biased;
-            stop = stops.wait() => Err(stop),
-            slot = self.slots.acquire() => Ok(slot.expect("the slots are never closed")),
+            stop = stops.wait() => Err(stop.into()),
+            slot = self.slots.acquire() => Ok(Place::Run { _slot: slot.expect("the slots are never closed") }),
         }
     }
 
@@ -136,6 +160,7 @@ impl Bench {
     fn unpack(&self, request: RunRequest, meter: Arc<Meter>) -> (Grant, Host) {
         let log_bytes = request.limits.size(Limit::LogBytes);
         let log = RunLog::new(request.run.clone(), request.attempt, request.log, self.clock.clone(), log_bytes);
+        let asking = self.traffic.of(&request.job.tenant);
         let grant = Grant {
             tenant: request.job.tenant,
             job: request.job.name,
@@ -160,6 +185,7 @@ impl Bench {
             contenders: request.contenders,
             log,
             meter,
+            asking,
         });
         (grant, host)
     }

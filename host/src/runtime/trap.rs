@@ -4,8 +4,8 @@ use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::I32Exit;
 
-use super::budget::OverBudget;
 use super::engine::MAX_WASM_STACK_BYTES;
+use super::limiter::OverMemory;
 use crate::registry::{Limit, OverLimit, RunLimits};
 
 /// What wasmtime says of the limits that it holds itself and has no type for: a part of its words, and the limit.
@@ -27,7 +27,7 @@ pub(super) fn describe(error: &wasmtime::Error, limits: &RunLimits) -> String {
     if let Some(over) = over(error, limits) {
         return over.to_string();
     }
-    if let Some(over) = error.downcast_ref::<OverBudget>() {
+    if let Some(over) = error.downcast_ref::<OverMemory>() {
         return over.to_string();
     }
     if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {

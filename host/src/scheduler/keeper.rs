@@ -279,11 +279,12 @@ impl Keeper {
         match self.chance {
             Chance::None => {
                 let (runner, build) = (&desk.scheduling.runner, self.job.spec.build());
-                let signers = desk.scheduling.turns.settings(&self.job.spec.id.tenant).signers;
+                let tenant = &self.job.spec.id.tenant;
+                let signers = desk.scheduling.turns.settings(tenant).signers;
                 if let Some(start) = runner.at_hand(&build, &signers) {
                     return self.ask_for_turn(start, desk);
                 }
-                let prepared = runner.prepare(&build, &signers);
+                let prepared = runner.prepare(tenant, &build, &signers);
                 desk.wait_for(self.key, async move { Event::Prepared { build, prepared: prepared.await } });
                 self.chance = Chance::Preparing;
                 false

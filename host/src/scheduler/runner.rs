@@ -15,11 +15,16 @@ pub trait Runner: Send + Sync + 'static {
     /// The component, where it can be started at once, and one of `signers` signed it or there are none.
     fn at_hand(&self, build: &Build, signers: &Signers) -> Option<Start>;
 
-    /// Makes the component ready, which may take seconds.
+    /// Makes the component ready for a tenant, which may take seconds.
     ///
     /// # Errors
     /// Where it can't be had, or can't be run here.
-    fn prepare(&self, build: &Build, signers: &Signers) -> BoxFuture<'static, Result<Start, ComponentError>>;
+    fn prepare(
+        &self,
+        tenant: &str,
+        build: &Build,
+        signers: &Signers,
+    ) -> BoxFuture<'static, Result<Start, ComponentError>>;
 }
 
 impl Runner for Components {
@@ -27,11 +32,16 @@ impl Runner for Components {
         Components::at_hand(self, build, signers).map(|component| start(self, component))
     }
 
-    fn prepare(&self, build: &Build, signers: &Signers) -> BoxFuture<'static, Result<Start, ComponentError>> {
-        let (components, build, signers) = (self.clone(), build.clone(), signers.clone());
-        Box::pin(
-            async move { components.prepared(&build, &signers).await.map(|component| start(&components, component)) },
-        )
+    fn prepare(
+        &self,
+        tenant: &str,
+        build: &Build,
+        signers: &Signers,
+    ) -> BoxFuture<'static, Result<Start, ComponentError>> {
+        let (components, tenant, build, signers) = (self.clone(), tenant.to_owned(), build.clone(), signers.clone());
+        Box::pin(async move {
+            components.prepared(&tenant, &build, &signers).await.map(|component| start(&components, component))
+        })
     }
 }
 

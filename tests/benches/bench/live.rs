@@ -28,7 +28,7 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
     let lanes = guests.lanes();
     let rows = threads.block_on(async {
         let bytes = fs::read(guest("witness"))?;
-        let settings = RuntimeSettings { max_runs: LEADERS, ..RuntimeSettings::default() };
+        let settings = RuntimeSettings { max_runs: 1, max_terms: 2 * LEADERS, ..RuntimeSettings::default() };
         let runtime = Runtime::new(settings, lanes, clock::system())?;
         let component = runtime.prepare(&Digest::of(&bytes).into(), &bytes)?;
         let term = LoneTerm::new().await?;

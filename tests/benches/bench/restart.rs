@@ -69,7 +69,8 @@ async fn first_run(data: &Path, store: &Path, digest: &Digest, guests: Lanes) ->
     request.config.insert("keep_minutes".to_owned(), "60".to_owned());
 
     let begin = Instant::now();
-    let component = components.prepared(&digest.clone().into(), &Signers::NONE).await.context("its component")?;
+    let component =
+        components.prepared("acme", &digest.clone().into(), &Signers::NONE).await.context("its component")?;
     let end = runtime.start(&component, request).ended().await.end;
     let took = begin.elapsed();
     ensure!(matches!(end, End::Returned(_)), "the run ended with {end:?}");

@@ -38,7 +38,7 @@ const SLACK: f64 = 1.10;
 fn admission_answers_whatever_it_is_given() {
     let guests = GuestThreads::start().unwrap();
     // A small pool, and a cache that chance doesn't fill: what is refused is kept nowhere.
-    let settings = RuntimeSettings { max_runs: 1, ..RuntimeSettings::default() };
+    let settings = RuntimeSettings { max_runs: 1, max_terms: 1, ..RuntimeSettings::default() };
     let runtime = Runtime::new(settings, guests.lanes(), clock::system()).unwrap();
     let world = World::new();
     let (mut taken, mut refused) = (0, 0);
@@ -57,7 +57,7 @@ fn admission_answers_whatever_it_is_given() {
 fn a_host_answers_whatever_a_guest_calls() {
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let guests = GuestThreads::start().unwrap();
-    let settings = RuntimeSettings { max_runs: 4, ..RuntimeSettings::default() };
+    let settings = RuntimeSettings { max_runs: 4, max_terms: 1, ..RuntimeSettings::default() };
     let runtime = Runtime::new(settings, guests.lanes(), clock::system()).unwrap();
     let term = threads.block_on(LoneTerm::new()).unwrap();
     let world = World::new();

@@ -21,7 +21,7 @@ impl Runner for Pretender {
         Some(Arc::new(move |request| Box::pin(run(chance.clone(), request))))
     }
 
-    fn prepare(&self, build: &Build, signers: &Signers) -> BoxFuture<'static, Result<Start, ComponentError>> {
+    fn prepare(&self, _: &str, build: &Build, signers: &Signers) -> BoxFuture<'static, Result<Start, ComponentError>> {
         let start = self.at_hand(build, signers).expect("it always is");
         Box::pin(async move { Ok(start) })
     }

@@ -3,25 +3,33 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use crate::capability::{Fair, FairTurn};
 
 /// Where the operator says nothing.
 const MAX_TENANT_REQUESTS: u32 = 256;
 
-/// How many names a tenant's runs look up at once: each takes a thread of all guests', for as long as a name server is silent.
+/// How many names are looked up at once: each takes a thread, for as long as a name server is silent.
+const LOOK_UPS: usize = 256;
+/// How many of them are one tenant's.
 const TENANT_LOOK_UPS: usize = 16;
 
 /// Of each tenant that has any.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Connections {
     open: Mutex<HashMap<String, u32>>,
-    look_ups: Mutex<HashMap<String, Arc<Semaphore>>>,
+    look_ups: Fair,
 }
 
 /// One request's place among its tenant's.
 pub(super) struct Place {
     connections: Arc<Connections>,
     tenant: String,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Connections { open: Mutex::default(), look_ups: Fair::new(LOOK_UPS, TENANT_LOOK_UPS) }
+    }
 }
 
 impl Connections {
@@ -41,14 +49,8 @@ impl Connections {
     }
 
     /// Waits until `tenant` may look one more name up.
-    pub(super) async fn look_up(&self, tenant: &str) -> OwnedSemaphorePermit {
-        let turns = {
-            let mut look_ups = self.look_ups.lock().unwrap_or_else(PoisonError::into_inner);
-            // Of who looks nothing up any more, nothing is kept.
-            look_ups.retain(|name, turns| name == tenant || Arc::strong_count(turns) > 1);
-            look_ups.entry(tenant.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(TENANT_LOOK_UPS))).clone()
-        };
-        turns.acquire_owned().await.expect("it is never closed")
+    pub(super) async fn look_up(&self, tenant: &str) -> FairTurn {
+        self.look_ups.of(tenant).turn().await
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, u32>> {
@@ -94,7 +96,5 @@ mod tests {
         drop(connections.look_up("zoo").await);
         drop(hanging);
         drop(connections.look_up("acme").await);
-        drop(connections.look_up("third").await);
-        assert_eq!(connections.look_ups.lock().unwrap().len(), 1, "nothing is kept of who looks nothing up");
     }
 }

@@ -29,9 +29,11 @@ pub use overlay::StateWrite;
 use self::commit::Committed;
 use self::overlay::Overlay;
 use self::quota::{Quota, Then};
+use super::budget::Share;
 use super::fate::Fate;
 use super::gate::Gate;
 use super::meter::Meter;
+use super::traffic::Asking;
 use crate::coordinator::{Error, MAX_VALUE_BYTES, Session, Stat, Watch, repeat};
 
 /// The largest value, in bytes.
@@ -79,6 +81,7 @@ pub struct State {
     dir: String,
     gate: Arc<Gate>,
     meter: Arc<Meter>,
+    asking: Arc<Asking>,
     quota: Quota,
     writes: Writes,
 }
@@ -91,12 +94,12 @@ enum Writes {
 
 impl State {
     /// The state under `dir` (a path), as a run under `gate` may change it.
-    pub fn new(dir: String, gate: Arc<Gate>, mode: StateMode, meter: Arc<Meter>) -> Self {
+    pub fn new(dir: String, gate: Arc<Gate>, mode: StateMode, meter: Arc<Meter>, asking: Arc<Asking>) -> Self {
         let writes = match mode {
             StateMode::Immediate => Writes::Immediate(Committed::new(dir.clone(), gate.clone())),
             StateMode::Buffered => Writes::Buffered(Overlay::default()),
         };
-        State { dir, gate, meter, quota: Quota::default(), writes }
+        State { dir, gate, meter, asking, quota: Quota::default(), writes }
     }
 
     /// A key's value as this run sees it.
@@ -109,6 +112,7 @@ impl State {
         {
             return Ok(written.map(<[u8]>::to_vec));
         }
+        let _turn = self.asking.turn().await;
         Ok(read(self.gate.session(), &key.path(&self.dir)).await?.map(|(value, _)| value))
     }
 
@@ -122,7 +126,7 @@ impl State {
         {
             return Ok(written.is_some());
         }
-        let path = key.path(&self.dir);
+        let (path, _turn) = (key.path(&self.dir), self.asking.turn().await);
         Ok(asked(self.gate.session(), || self.gate.session().stat(&path)).await?.is_some())
     }
 
@@ -131,6 +135,7 @@ impl State {
     /// # Errors
     /// [`StateError`] where the ensemble can't be asked.
     pub async fn keys(&self) -> Result<BTreeSet<Key>, StateError> {
+        let _turn = self.asking.turn().await;
         let mut keys = committed_keys(self.gate.session(), &self.dir).await?;
         if let Writes::Buffered(overlay) = &self.writes {
             overlay.apply_to(&mut keys);
@@ -149,6 +154,7 @@ impl State {
                 return Err(StateError::over("value bytes", Some(key), size, MAX_STATE_VALUE_BYTES));
             }
         }
+        let _turn = self.asking.turn().await;
         let then = self.make_room(&batch).await?;
         let written = match &mut self.writes {
             Writes::Immediate(committed) => committed.write(batch).await,
@@ -197,6 +203,7 @@ impl State {
     }
 
     async fn increment_at_once(&mut self, key: &Key, delta: u64) -> Result<u64, StateError> {
+        let _turn = self.asking.turn().await;
         let then = self.make_room(&Batch::from([(key.clone(), Some(u64::MAX.to_string().into_bytes()))])).await?;
         let Writes::Immediate(committed) = &mut self.writes else {
             unreachable!("a run's writes don't change their way")
@@ -208,7 +215,8 @@ impl State {
     /// Opens a watch on what is committed under `key`. What a scheduled run wrote itself is not committed yet, and is
     /// not seen here.
     pub fn watch(&self, key: &Key) -> KeyWatch {
-        KeyWatch { session: self.gate.session().clone(), path: key.path(&self.dir) }
+        let (session, path) = (self.gate.session().clone(), key.path(&self.dir));
+        KeyWatch { room: self.asking.watch(&path), asking: self.asking.clone(), session, path }
     }
 
     /// The writes that wait for the run's end, in key order.
@@ -224,6 +232,9 @@ impl State {
 pub struct KeyWatch {
     session: Arc<dyn Session>,
     path: String,
+    asking: Arc<Asking>,
+    /// None where it may only be looked at.
+    room: Option<Share>,
 }
 
 impl KeyWatch {
@@ -233,11 +244,7 @@ impl KeyWatch {
     /// [`StateError`] where the ensemble can't be asked.
     pub async fn changed(&self, seen: Option<u64>) -> Result<Entry, StateError> {
         loop {
-            let (entry, watch) = match self.look().await {
-                Ok((entry, watch)) => (entry, Some(watch)),
-                Err(Error::TooManyWatches { .. }) => (self.read().await?, None),
-                Err(error) => return Err(error.into()),
-            };
+            let (entry, watch) = self.look().await?;
             if seen != Some(entry.revision) {
                 return Ok(entry);
             }
@@ -250,9 +257,16 @@ impl KeyWatch {
 
     // A wait lasts as long as its guest likes, so what it asks isn't held to the patience of a request.
 
-    async fn look(&self) -> Result<(Entry, Watch), Error> {
-        let (found, watch) = repeat(self.session.as_ref(), || self.session.get_and_watch(&self.path)).await?;
-        Ok((Entry::of(found), watch))
+    async fn look(&self) -> Result<(Entry, Option<Watch>), Error> {
+        let _turn = self.asking.turn().await;
+        if self.room.is_none() {
+            return Ok((self.read().await?, None));
+        }
+        match repeat(self.session.as_ref(), || self.session.get_and_watch(&self.path)).await {
+            Ok((found, watch)) => Ok((Entry::of(found), Some(watch))),
+            Err(Error::TooManyWatches { .. }) => Ok((self.read().await?, None)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn read(&self) -> Result<Entry, Error> {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::capability::fakes::{CONTENDER, Cut, FakeClock, FakeSession, term, unmetered};
+use crate::capability::fakes::{CONTENDER, Cut, FakeClock, FakeSession, asking, term, unmetered};
 use crate::registry::{Ceilings, Limit, Limits};
 
 const DIR: &str = "/silverback/state/acme/ledger";
 
 fn state(mode: StateMode) -> (State, Arc<FakeSession>, Arc<Gate>) {
     let (gate, session) = term(FakeClock::new(), Duration::from_secs(60));
-    (State::new(DIR.to_owned(), gate.clone(), mode, unmetered()), session, gate)
+    (State::new(DIR.to_owned(), gate.clone(), mode, unmetered(), asking()), session, gate)
 }
 
 /// That may have so many keys and bytes.
@@ -19,7 +19,7 @@ fn bounded(mode: StateMode, keys: u64, bytes: u64) -> (State, Arc<FakeSession>) 
     let (gate, session) = term(FakeClock::new(), Duration::from_secs(60));
     let limits = Limits::LEADER.with(Limit::StateKeys, keys).with(Limit::StateBytes, bytes);
     let meter = Meter::new(limits.of_run(false, &Ceilings::NONE));
-    (State::new(DIR.to_owned(), gate, mode, meter), session)
+    (State::new(DIR.to_owned(), gate, mode, meter, asking()), session)
 }
 
 fn key(name: &str) -> Key {

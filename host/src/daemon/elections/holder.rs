@@ -187,7 +187,7 @@ impl Holder {
         let component = loop {
             self.accepted(job).await;
             let signers = settings_of(&scheduling.turns.tenants().borrow(), &spec.id.tenant).signers;
-            match self.components.prepared(&spec.build(), &signers).await {
+            match self.components.prepared(&spec.id.tenant, &spec.build(), &signers).await {
                 Ok(component) => break component,
                 // They changed in between.
                 Err(ComponentError::Unfit { source: AdmissionError::Unsigned { .. }, .. }) => {}

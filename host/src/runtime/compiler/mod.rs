@@ -12,9 +12,8 @@ mod signed;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -30,8 +29,8 @@ use super::error::{AdmissionError, StartError};
 use crate::clock::Clock;
 use crate::registry::{Build, Digest, Signers};
 
-/// How many children compile at once. One alone could be kept busy by one component for all of its processor time.
-const CHILDREN: usize = 2;
+/// How many children check signatures at once.
+const CHECKS: usize = 2;
 
 /// Where components are compiled.
 #[derive(Clone, Debug, Default)]
@@ -48,8 +47,6 @@ pub enum Compiler {
 pub struct Apart {
     folder: CodeFolder,
     limits: CompileLimits,
-    room: Semaphore,
-    /// For signatures, which don't wait for who compiles.
     checks: Semaphore,
     /// Where children are waited for.
     handle: Handle,
@@ -95,8 +92,7 @@ impl Compiler {
         Ok(Compiler::Apart(Arc::new(Apart {
             folder,
             limits,
-            room: Semaphore::new(CHILDREN),
-            checks: Semaphore::new(CHILDREN),
+            checks: Semaphore::new(CHECKS),
             handle,
             _passing: passing,
         })))
@@ -164,10 +160,7 @@ impl Apart {
         if let Some(component) = self.kept(engine, digest) {
             return Ok(component);
         }
-        let code = self.handle.block_on(async {
-            let _room = self.room.acquire().await.expect("it is never closed");
-            child::compile(self.folder.path(), bytes, build.metered, self.limits).await
-        })?;
+        let code = self.handle.block_on(child::compile(self.folder.path(), bytes, build.metered, self.limits))?;
         let failed = |detail| AdmissionError::Compiler { detail };
         self.folder.keep(engine, digest, code).map_err(|error| failed(error.to_string()))?;
         match self.folder.load(engine, digest) {
@@ -176,26 +169,5 @@ impl Apart {
             Err(LoadError::Engine(error)) => Err(admission::invalid(&error)),
             Err(error) => Err(failed(error.to_string())),
         }
-    }
-}
-
-/// Lets whoever wants the same thing wait for the first to make it.
-#[derive(Debug, Default)]
-pub(super) struct OneAtATime(Mutex<HashMap<Build, Arc<Mutex<()>>>>);
-
-impl OneAtATime {
-    /// Does this when nobody does it for the same build.
-    pub(super) fn each<T>(&self, build: &Build, work: impl FnOnce() -> T) -> T {
-        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(build.clone()).or_default().clone();
-        let done = {
-            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            work()
-        };
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Two: the map's and ours.
-        if Arc::strong_count(&turn) == 2 {
-            turns.remove(build);
-        }
-        done
     }
 }

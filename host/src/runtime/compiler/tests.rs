@@ -3,7 +3,6 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::{NamedTempFile, TempDir};
 
@@ -173,24 +172,4 @@ fn what_was_used_longest_ago_goes_where_there_is_too_much() {
     let three = keep(&folder, &engine, &guest(&format!("(drop (i32.const 8)) {OK}")));
     assert!(used(&three, "00:00:03") && used(&one, "00:00:03"));
     assert!(!used(&two, "00:00:04"), "it was used longest ago");
-}
-
-#[test]
-fn who_wants_the_same_waits_for_the_first_to_make_it() {
-    let (turns, made, inside) = (OneAtATime::default(), AtomicUsize::new(0), AtomicUsize::new(0));
-    let build = Build::from(Digest::of(b"x"));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                turns.each(&build, || {
-                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two at once");
-                    made.fetch_add(1, Ordering::SeqCst);
-                    std::thread::yield_now();
-                    inside.fetch_sub(1, Ordering::SeqCst);
-                });
-            });
-        }
-    });
-    assert_eq!(made.into_inner(), 4);
-    assert!(turns.0.lock().unwrap().is_empty(), "nothing is remembered of it");
 }

@@ -22,6 +22,8 @@ pub(super) struct Bench {
     pub(super) interrupt: Interrupt,
     pub(super) limits: Limits,
     pub(super) http: HttpGrants,
+    /// None for a term of a leader job.
+    pub(super) tick_ms: Option<u64>,
 }
 
 impl Bench {
@@ -33,7 +35,7 @@ impl Bench {
         let runtime = Runtime::new(settings, tokio::runtime::Handle::current(), clock::system()).unwrap();
         let (gate, _) = term(clock::system(), lease);
         let limits = Limits { memory_bytes: 1 << 20, time_ms: Some(AMPLE.as_millis() as u64), ..Limits::SCHEDULED };
-        Bench { runtime, gate, interrupt: Interrupt::default(), limits, http: HttpGrants::default() }
+        Bench { runtime, gate, interrupt: Interrupt::default(), limits, http: HttpGrants::default(), tick_ms: Some(42) }
     }
 
     pub(super) fn start(&self, component: &[u8]) -> Run {
@@ -44,7 +46,7 @@ impl Bench {
             job: JobId { tenant: "acme".to_owned(), name: "job".to_owned() },
             run: "acme/job/1".to_owned(),
             attempt: 1,
-            tick_ms: Some(42),
+            tick_ms: self.tick_ms,
             gate: self.gate.clone(),
             state_path: "/state/acme/job".to_owned(),
             state_mode: StateMode::Buffered,

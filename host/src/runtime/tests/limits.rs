@@ -1,5 +1,7 @@
 //! Every limit, passed by a guest that wants more: its run ends, and says which limit it was and how much it is.
 
+use futures::future::select_all;
+
 use super::super::{End, RuntimeSettings};
 use super::admission::{RUN, changed, foreign};
 use super::ends::Bench;
@@ -70,6 +72,24 @@ async fn the_guests_of_a_tenant_hold_half_of_the_hosts_memory_at_most() {
     assert_eq!(most, "160KiB (silverback up --guest-memory)");
     bench.interrupt.kill();
     assert_eq!(waits.ended().await.end, End::Killed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaders_that_last_take_no_runs_place_and_a_tenants_half_of_theirs() {
+    let settings = RuntimeSettings { max_runs: 1, max_terms: 4, ..RuntimeSettings::default() };
+    let mut bench = Bench::with(settings, super::ends::HANGS);
+    bench.tick_ms = None;
+    let waits = waiting_guest("(drop (call $sleep (i64.const 3600000))) (unreachable)");
+    let leaders = [(); 3].map(|()| Box::pin(bench.start(&waits).ended()));
+    let (refused, _, leaders) = select_all(leaders).await;
+    let message = "leader terms of tenant `acme`'s guests on this host 3 is over the limit of 2".to_owned();
+    assert_eq!(refused.end, End::Failed { retryable: true, message });
+    bench.tick_ms = Some(42);
+    assert!(matches!(bench.run(&guest(OK)).await, End::Returned(_)), "a run has its own");
+    bench.interrupt.kill();
+    for leader in leaders {
+        assert_eq!(leader.await.end, End::Killed);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
