@@ -1,3 +1,5 @@
+mod times;
+
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -312,18 +314,6 @@ async fn a_request_without_a_response_may_have_been_done() {
         let told = format!("InternalError(Some(\"unknown: no answer says whether it was done ({why})\"))");
         assert_eq!(caller(&[&target.url("")]).refusal(&target.url("/")).await, told);
     }
-}
-
-#[tokio::test]
-async fn so_may_one_whose_target_is_silent() {
-    let mute = Target::start("").await;
-    let mut caller = caller(&[&mute.url("")]);
-    let options = RequestOptions { first_byte_timeout: Some(Duration::from_millis(50)), ..RequestOptions::default() };
-    let (request, (_, hooks)) = (request(&mute.url("/")), caller.http.open());
-    let silent = Box::into_pin(hooks.send_request(request, Some(options), Box::new(async { Ok(()) }))).await;
-    let told = silent.map(|_| ()).unwrap_err().to_string();
-    assert!(told.ends_with("unknown: no answer says whether it was done (connection read timeout)"), "{told}");
-    assert_eq!(mute.seen().len(), 1);
 }
 
 #[tokio::test]
