@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use silverback::capability::{Gate, Lease};
 use silverback::clock;
-use silverback::coordinator::{Coordinator as _, Embedded};
+use silverback::coordinator::{Coordinator as _, CreateMode, Embedded};
 use silverback::history::LogSink;
 use silverback::registry::{Ceilings, JobId, Limits};
 use silverback::runtime::{Interrupt, RunRequest, StateMode};
@@ -29,7 +29,9 @@ impl LoneTerm {
         let session = Embedded::in_memory(clock.clone(), LASTS).connect(LASTS).await?;
         let lease = Lease::new(clock.clone());
         lease.extend(clock.boot() + LASTS);
-        Ok(LoneTerm(Gate::new(session, "/election/c".to_owned(), 1, "lone".to_owned(), lease)))
+        session.create("/election", b"", CreateMode::Persistent).await?;
+        let contender = session.create("/election/c", b"lone", CreateMode::Ephemeral).await?;
+        Ok(LoneTerm(Gate::new(session, contender, 1, "lone".to_owned(), lease)))
     }
 
     /// A run of the scheduled job `acme/NAME`, with all of a host's limits.
@@ -57,6 +59,6 @@ impl LoneTerm {
     /// A run of the leader job `acme/NAME`, which lasts as long as the term.
     pub fn lead(&self, name: &str, config: BTreeMap<String, String>, log: LogSink) -> RunRequest {
         let limits = Limits::LEADER.of_run(false, &Ceilings::NONE);
-        RunRequest { tick_ms: None, limits, config, log, ..self.request(name) }
+        RunRequest { tick_ms: None, state_mode: StateMode::Immediate, limits, config, log, ..self.request(name) }
     }
 }

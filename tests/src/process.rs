@@ -109,10 +109,20 @@ fn tail(text: &str, lines: usize) -> &str {
 /// # Errors
 /// Where the system doesn't say; it has ended, say.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
-    let path = format!("/proc/{pid}/status");
-    let status = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).with_context(|| format!("VmRSS in {path}"))?;
+    told_bytes(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// The same, where what is mapped several times counts once.
+///
+/// # Errors
+/// Where the system doesn't say; it has ended, say.
+pub fn proportional_bytes(pid: u32) -> Result<u64> {
+    told_bytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
+fn told_bytes(path: &str, name: &str) -> Result<u64> {
+    let told = fs::read_to_string(path).with_context(|| path.to_owned())?;
+    let line = told.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("{name} in {path}"))?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
