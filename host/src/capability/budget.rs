@@ -47,7 +47,7 @@ impl Share {
         let of_tenant = self.of_tenant.fetch_add(by, Ordering::Relaxed).saturating_add(by);
         self.held += by;
         let over = if of_tenant > most_of_tenant {
-            let tenant = Some(self.of_tenant.name().to_owned());
+            let tenant = Some(self.of_tenant.name().to_string());
             OverBudget { tenant, wanted: of_tenant, most: most_of_tenant }
         } else if of_all > most {
             OverBudget { tenant: None, wanted: of_all, most }
@@ -56,6 +56,11 @@ impl Share {
         };
         self.shrink(by);
         Err(over)
+    }
+
+    /// Whose, to be shared.
+    pub fn tenant(&self) -> &Arc<str> {
+        self.of_tenant.name()
     }
 
     fn shrink(&mut self, by: u64) {

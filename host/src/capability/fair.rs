@@ -50,11 +50,6 @@ impl FairShare {
         let of_all = self.all.clone().acquire_owned().await.expect(turn);
         FairTurn { _of_all: of_all, _of_tenant: of_tenant, _share: self.clone() }
     }
-
-    /// Whose.
-    pub fn tenant(&self) -> &str {
-        self.of_tenant.name()
-    }
 }
 
 #[cfg(test)]

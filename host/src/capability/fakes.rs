@@ -53,12 +53,12 @@ pub(crate) fn unmetered() -> Arc<Meter> {
 
 /// Of a run that may send requests so.
 pub(crate) fn reach(grants: HttpGrants, private: Ranges) -> HttpReach {
-    HttpReach { grants, private, connections: Arc::default(), tenant: "acme".to_owned(), max_requests: None }
+    HttpReach { grants, private, connections: Arc::default(), tenant: "acme".into(), max_requests: None }
 }
 
 /// Of a tenant that has the coordinator for itself.
 pub(crate) fn asking() -> Arc<Asking> {
-    Traffic::default().of("acme")
+    Arc::<Traffic>::default().of(&"acme".into())
 }
 
 /// A queue of one.

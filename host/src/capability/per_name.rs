@@ -52,7 +52,7 @@ impl<T> PerName<T> {
 
 impl<T> OfName<T> {
     /// Whose.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 }
@@ -93,7 +93,7 @@ mod tests {
         let all = Arc::<PerName<u32>>::default();
         let (first, other) = (all.of("acme", || 1), all.of("zoo", || 2));
         let (same, copy) = (all.of("acme", || 3), first.clone());
-        assert_eq!((**first, **same, **other, first.name()), (1, 1, 2, "acme"));
+        assert_eq!((**first, **same, **other, &**first.name()), (1, 1, 2, "acme"));
         drop((first, same, other));
         assert_eq!((all.len(), **copy), (1, 1));
         drop(copy);

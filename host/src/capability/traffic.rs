@@ -3,7 +3,7 @@
 //! A request that is under way is before the next heartbeat on the wire; a watched path is one that no election can be watched
 //! by. Guests wait for their turn, and look at a key now and then that they may not watch.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::budget::{Budget, Share};
 use super::fair::{Fair, FairShare, FairTurn};
@@ -25,11 +25,12 @@ pub struct Traffic {
     watched: Arc<Budget>,
 }
 
-/// Of one guest.
+/// Of one guest. What many guests never need is made when it is first asked for.
 #[derive(Debug)]
 pub struct Asking {
-    turns: Arc<FairShare>,
-    watched: Arc<Budget>,
+    traffic: Arc<Traffic>,
+    tenant: Arc<str>,
+    turns: OnceLock<Arc<FairShare>>,
 }
 
 impl Default for Traffic {
@@ -41,20 +42,20 @@ impl Default for Traffic {
 
 impl Traffic {
     /// For one of a tenant's guests.
-    pub fn of(&self, tenant: &str) -> Arc<Asking> {
-        Arc::new(Asking { turns: self.turns.of(tenant), watched: self.watched.clone() })
+    pub fn of(self: &Arc<Self>, tenant: &Arc<str>) -> Arc<Asking> {
+        Arc::new(Asking { traffic: self.clone(), tenant: tenant.clone(), turns: OnceLock::new() })
     }
 }
 
 impl Asking {
     /// Waits until one more request may be sent.
     pub(super) async fn turn(&self) -> FairTurn {
-        self.turns.turn().await
+        self.turns.get_or_init(|| self.traffic.turns.of(&self.tenant)).turn().await
     }
 
     /// Room to watch a path; None where the guests watch all that they may.
     pub(super) fn watch(&self, path: &str) -> Option<Share> {
-        let mut share = self.watched.share(self.turns.tenant());
+        let mut share = self.traffic.watched.share(&self.tenant);
         share.grow(path.len() as u64).is_ok().then_some(share)
     }
 }
@@ -65,16 +66,16 @@ mod tests {
 
     #[test]
     fn a_tenant_that_watches_without_end_leaves_watches_to_others_and_to_elections() {
-        let traffic = Traffic::default();
+        let traffic = Arc::<Traffic>::default();
         let path = "/x".repeat(512);
         let watched = |tenant: &str| -> Vec<Share> {
-            let asking = traffic.of(tenant);
+            let asking = traffic.of(&tenant.into());
             std::iter::from_fn(|| asking.watch(&path)).collect()
         };
         let each = MAX_TENANT_WATCHED_BYTES / path.len();
         let all: Vec<Vec<Share>> = ["a", "b", "c", "d", "e"].map(watched).into();
         assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [each, each, each, each, 0]);
         drop(all);
-        assert!(traffic.of("e").watch(&path).is_some());
+        assert!(traffic.of(&"e".into()).watch(&path).is_some());
     }
 }

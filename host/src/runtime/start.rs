@@ -106,7 +106,7 @@ impl Bench {
         let gate = request.gate.clone();
         let limits = request.limits;
         let share = self.memory.share(&request.job.tenant);
-        let (grant, host) = self.unpack(request, meters.meter.clone());
+        let (grant, host) = self.unpack(request, share.tenant(), meters.meter.clone());
         let mut store = instance::store(component, host, &limits, share, stops.clone());
         let mut end = run_until(&mut store, component, &grant, &limits, &stops).await;
         let fuel = limits.get(Limit::Fuel).map(|most| most.saturating_sub(store.get_fuel().unwrap_or_default()));
@@ -157,10 +157,9 @@ impl Bench {
     }
 
     /// Parts a request into what the guest is told and what it can reach.
-    fn unpack(&self, request: RunRequest, meter: Arc<Meter>) -> (Grant, Host) {
+    fn unpack(&self, request: RunRequest, tenant: &Arc<str>, meter: Arc<Meter>) -> (Grant, Host) {
         let log_bytes = request.limits.size(Limit::LogBytes);
         let log = RunLog::new(request.run.clone(), request.attempt, request.log, self.clock.clone(), log_bytes);
-        let asking = self.traffic.of(&request.job.tenant);
         let grant = Grant {
             tenant: request.job.tenant,
             job: request.job.name,
@@ -179,13 +178,13 @@ impl Bench {
                 grants: request.http,
                 private: request.private,
                 connections: self.connections.clone(),
-                tenant: grant.tenant.clone(),
+                tenant: tenant.clone(),
                 max_requests: request.max_requests,
             },
             contenders: request.contenders,
             log,
             meter,
-            asking,
+            asking: self.traffic.of(tenant),
         });
         (grant, host)
     }

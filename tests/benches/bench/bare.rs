@@ -4,6 +4,7 @@
 //! The settings of the engine are spelled out here once more, apart from the host's own: a floor doesn't move when the
 //! host's settings do.
 
+use silverback::runtime::{DEFAULT_MAX_RUNS, DEFAULT_MAX_TERMS};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result, Store};
 
@@ -12,7 +13,7 @@ use bindings::exports::silverback::leader::job::{Grant, RunError};
 use bindings::wasi::config::store;
 
 /// As many slots as a host has.
-const SLOTS: u32 = silverback::runtime::DEFAULT_MAX_RUNS;
+const SLOTS: u32 = DEFAULT_MAX_RUNS + DEFAULT_MAX_TERMS;
 
 mod bindings {
     #![allow(missing_docs, unreachable_pub, reason = "generated")]

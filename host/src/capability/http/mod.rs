@@ -70,7 +70,7 @@ pub struct HttpReach {
     /// Those that are under way on this host.
     pub connections: Arc<Connections>,
     /// Whose they are.
-    pub tenant: String,
+    pub tenant: Arc<str>,
     /// How many its tenant may have; None for the default.
     pub max_requests: Option<u32>,
 }
@@ -169,7 +169,7 @@ impl Outlet {
                 // The tenant isn't told which: what names stand for inside is none of its business. The host's own log isn't
                 // the guest's to fill.
                 if !self.told_operator.swap(true, Ordering::Relaxed) {
-                    warn!(tenant, %target, %address, "a run's requests to private addresses are denied (silverback tenant --private)");
+                    warn!(%tenant, %target, %address, "a run's requests to private addresses are denied (silverback tenant --private)");
                 }
                 self.say(&format!(
                     "request to `{target}` is denied: it has no address of the public Internet, and tenant `{tenant}` was not \
