@@ -7,6 +7,7 @@ mod caller;
 mod shapes;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use silverback::clock;
@@ -66,7 +67,10 @@ fn a_host_answers_whatever_a_guest_calls() {
         let bytes = world.guest_that_calls(chance);
         let digest = runtime.admit(&bytes).unwrap_or_else(|error| panic!("{error}")).digest;
         let component = runtime.prepared(&digest.into()).unwrap();
-        let mut request = term.request("fuzz");
+        let mut request = match chance.below(2) {
+            0 => term.request("fuzz"),
+            _ => term.lead("fuzz", BTreeMap::new(), Arc::new(|_| {})),
+        };
         request.limits = Limits { time_ms: Some(RUN_MS), ..Limits::SCHEDULED }.of_run(true, &Ceilings::NONE);
         let run = threads.block_on(async { timeout(HANGS, runtime.start(&component, request).ended()).await });
         let end = run.expect("it ends in its time");
