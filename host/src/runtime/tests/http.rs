@@ -63,18 +63,20 @@ const WASI: &str = "
         }
     }";
 
-/// Sends one request, and returns one byte: the lowest of the response's status, or the place of the error's code.
-fn calling_guest(authority: &str) -> Vec<u8> {
-    let imports = format!(
-        r#"
-        (import "wasi:http/types@0.2.3" "[constructor]fields" (func $fields (result i32)))
+/// What makes a request, for a core module.
+const REQUEST: &str = r#"(import "wasi:http/types@0.2.3" "[constructor]fields" (func $fields (result i32)))
         (import "wasi:http/types@0.2.3" "[constructor]outgoing-request" (func $new (param i32) (result i32)))
         (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-scheme"
             (func $set-scheme (param i32 i32 i32 i32 i32) (result i32)))
         (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-authority"
             (func $set-authority (param i32 i32 i32 i32) (result i32)))
         (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-path-with-query"
-            (func $set-path (param i32 i32 i32 i32) (result i32)))
+            (func $set-path (param i32 i32 i32 i32) (result i32)))"#;
+
+/// Sends one request, and returns one byte: the lowest of the response's status, or the place of the error's code.
+fn calling_guest(authority: &str) -> Vec<u8> {
+    let imports = format!(
+        r#"{REQUEST}
         (import "wasi:http/outgoing-handler@0.2.3" "handle" (func $handle (param i32 i32 i32 i32)))
         (import "wasi:http/types@0.2.3" "[method]future-incoming-response.subscribe"
             (func $subscribe (param i32) (result i32)))
@@ -109,17 +111,11 @@ fn calling_guest(authority: &str) -> Vec<u8> {
 
 /// Sets each part of a request once as long as it may be and once longer, and returns a byte for each: 1 where it was refused.
 fn setting_guest() -> Vec<u8> {
-    let imports = r#"
-        (import "wasi:http/types@0.2.3" "[constructor]fields" (func $fields (result i32)))
-        (import "wasi:http/types@0.2.3" "[constructor]outgoing-request" (func $new (param i32) (result i32)))
-        (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-scheme"
-            (func $set-scheme (param i32 i32 i32 i32 i32) (result i32)))
-        (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-authority"
-            (func $set-authority (param i32 i32 i32 i32) (result i32)))
-        (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-path-with-query"
-            (func $set-path (param i32 i32 i32 i32) (result i32)))
+    let imports = format!(
+        r#"{REQUEST}
         (import "wasi:http/types@0.2.3" "[method]outgoing-request.set-method"
-            (func $set-method (param i32 i32 i32 i32) (result i32)))"#;
+            (func $set-method (param i32 i32 i32 i32) (result i32)))"#
+    );
     let set = |call: &str, place: u32| format!("(i32.store8 (i32.const {place}) (call {call}))");
     let of = |place: u32, length: u32| format!("(i32.const {place}) (i32.const {length})");
     let (path, name) = (4096, 4097);
@@ -150,7 +146,7 @@ fn setting_guest() -> Vec<u8> {
         "variant method { get, head, post, put, delete, connect, options, trace, patch, other(string) }
             variant scheme {",
     );
-    foreign(&(changed(&[("import leadership;", "import wasi:http/types@0.2.3;")]) + &wit), imports, RUN, &body)
+    foreign(&(changed(&[("import leadership;", "import wasi:http/types@0.2.3;")]) + &wit), &imports, RUN, &body)
 }
 
 /// The host keeps them, and they are nobody's memory.
