@@ -79,6 +79,7 @@ impl Stage {
             answer: denied(),
             requests: Vec::new(),
             lines: Vec::new(),
+            coming: BTreeMap::new(),
         })))
     }
 
@@ -97,6 +98,17 @@ impl Stage {
     pub fn state<T: Serialize + ?Sized>(self, key: &str, value: &T) -> Self {
         let bytes = serde_json::to_vec(value).expect("a test's value can be written as JSON");
         self.0.borrow_mut().put(key, Some(bytes));
+        self
+    }
+
+    /// Somebody else writes a value once the function has waited for so long: what it watches changes, and what it reads.
+    ///
+    /// # Panics
+    /// Where the value can't be written as JSON.
+    #[must_use]
+    pub fn change_after<T: Serialize + ?Sized>(self, waited: Duration, key: &str, value: &T) -> Self {
+        let bytes = serde_json::to_vec(value).expect("a test's value can be written as JSON");
+        self.0.borrow_mut().coming.entry(millis(waited)).or_default().push((key.to_owned(), bytes));
         self
     }
 
@@ -199,6 +211,8 @@ pub(crate) struct Play {
     answer: Answer,
     requests: Vec<Request>,
     lines: Vec<Line>,
+    /// What others write, by when.
+    coming: BTreeMap<u64, Vec<(String, Vec<u8>)>>,
 }
 
 impl Play {
@@ -238,17 +252,32 @@ impl Play {
     }
 
     pub(crate) fn wait_for_change(&mut self, key: &str, seen: Option<u64>, timeout_ms: u64) -> Change {
-        if self.should_stop() {
-            return Change::Stop;
+        let until = self.now_ms.saturating_add(timeout_ms);
+        loop {
+            if self.should_stop() {
+                return Change::Stop;
+            }
+            // What is not there has revision 0, as on a host.
+            let held = self.state.get(key).cloned().filter(|(value, _)| value.is_some());
+            let (value, revision) = held.unwrap_or_default();
+            if seen != Some(revision) {
+                return Change::Changed(Entry { value, revision });
+            }
+            let coming = self.coming.keys().next().copied().filter(|at| *at <= until);
+            match (self.sleep(coming.unwrap_or(until) - self.now_ms), coming) {
+                (Wake::Stop, _) => return Change::Stop,
+                (Wake::Elapsed, None) => return Change::Elapsed,
+                (Wake::Elapsed, Some(_)) => {}
+            }
         }
-        // What is not there has revision 0, as on a host.
-        let (value, revision) = self.state.get(key).cloned().filter(|(value, _)| value.is_some()).unwrap_or_default();
-        if seen != Some(revision) {
-            return Change::Changed(Entry { value, revision });
-        }
-        match self.sleep(timeout_ms) {
-            Wake::Stop => Change::Stop,
-            Wake::Elapsed => Change::Elapsed,
+    }
+
+    /// Time has passed: what others have written is there.
+    fn arrive(&mut self) {
+        while let Some(first) = self.coming.first_entry().filter(|first| *first.key() <= self.now_ms) {
+            for (key, value) in first.remove() {
+                self.put(&key, Some(value));
+            }
         }
     }
 
@@ -280,11 +309,13 @@ impl Play {
         match self.stop_ms() {
             Some(stop) if stop <= until => {
                 self.now_ms = self.now_ms.max(stop);
+                self.arrive();
                 Wake::Stop
             }
             _ => {
                 assert!(until < u64::MAX, "this wait has no end: let the stage end it with `Stage::stop_after`");
                 self.now_ms = until;
+                self.arrive();
                 Wake::Elapsed
             }
         }
@@ -384,6 +415,28 @@ mod tests {
             http::get("http://a").unwrap();
         });
         assert_eq!(stage.requests().len(), 1);
+    }
+
+    #[test]
+    fn what_others_write_is_watched_and_read_when_it_comes() {
+        let seconds = Duration::from_secs;
+        let stage = Stage::new()
+            .change_after(seconds(5), "target", &2)
+            .change_after(seconds(2), "target", &1)
+            .change_after(seconds(3), "other", "text")
+            .stop_after(seconds(10));
+        stage.run(|| {
+            let mut watch = state::watch::<u64>("target");
+            let mut next = |time| watch.next_within(seconds(time)).unwrap();
+            assert_eq!(next(0), state::Next::Changed(None));
+            assert_eq!(next(1), state::Next::Elapsed);
+            assert_eq!(next(5), state::Next::Changed(Some(1)));
+            assert_eq!((stage.waited(), state::get::<String>("other").unwrap()), (seconds(2), None));
+            assert_eq!(next(60), state::Next::Changed(Some(2)));
+            assert_eq!(state::get::<String>("other").unwrap().as_deref(), Some("text"));
+            assert_eq!(next(60), state::Next::Stop);
+        });
+        assert_eq!(stage.waited(), seconds(10));
     }
 
     #[test]
