@@ -71,6 +71,8 @@ impl Runtime {
             }
         };
         let meters = Meters { meter, cpu: cpu.clone() };
+        // Each step from here to the run would have room for one of its own, for as long as the run lasts.
+        let request = Box::new(request);
         self.guests.spawn(&tenant, &self.clock, cpu, stop, async move {
             let end = bench.execute(&component, request, stops, meters).await;
             drop(inside);
@@ -85,7 +87,7 @@ impl Bench {
     async fn execute(
         self,
         component: &Arc<Prepared>,
-        mut request: RunRequest,
+        mut request: Box<RunRequest>,
         mut stops: Stops,
         meters: Meters,
     ) -> RunEnd {
@@ -106,7 +108,7 @@ impl Bench {
         let gate = request.gate.clone();
         let limits = request.limits;
         let share = self.memory.share(&request.job.tenant);
-        let (grant, host) = self.unpack(request, share.tenant(), meters.meter.clone());
+        let (grant, host) = self.unpack(*request, share.tenant(), meters.meter.clone());
         let mut store = instance::store(component, host, &limits, share, stops.clone());
         let mut end = run_until(&mut store, component, &grant, &limits, &stops).await;
         let fuel = limits.get(Limit::Fuel).map(|most| most.saturating_sub(store.get_fuel().unwrap_or_default()));
