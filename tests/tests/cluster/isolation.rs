@@ -12,13 +12,23 @@ use silverback_tests::zookeeper::ZooKeeperServer;
 use silverback_tests::{job, soak};
 
 const WITNESS: &str = "acme/witness";
-const SPINNERS: u32 = 100;
+const ROGUES: u32 = 100;
 /// A witness speaks every 50 ms, and a command takes some 10.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// Each leads a job of its own, has no limit of time, and never asks whether it should stop.
 #[test]
 fn a_hundred_spinning_guests_of_one_tenant_leave_the_others_alone() {
+    a_hundred_guests_leave_the_others_alone("spin");
+}
+
+/// On the session that the host's own terms and those of all others hang on.
+#[test]
+fn so_do_a_hundred_that_write_and_read_without_end() {
+    a_hundred_guests_leave_the_others_alone("write");
+}
+
+/// Each leads a job of its own, has no limit of time, and never asks whether it should stop.
+fn a_hundred_guests_leave_the_others_alone(behave: &str) {
     let server = ZooKeeperServer::start().unwrap();
     let mut cluster = Cluster::start(&server.connect_string(), Duration::from_secs(4), &["a"]);
     let mut witnesses = Witnesses::of(WITNESS);
@@ -30,11 +40,11 @@ fn a_hundred_spinning_guests_of_one_tenant_leave_the_others_alone() {
     witnesses.await_life(&mut cluster, leader.token, 10);
     let session = session(&mut cluster);
 
-    let spinner = |number| job::misbehaving_leader(&format!("spinner-{number}"), "spin");
-    cluster.apply_all(&(0..SPINNERS).map(spinner).collect::<Vec<_>>());
+    let rogue = |number| job::misbehaving_leader(&format!("rogue-{number}"), behave);
+    cluster.apply_all(&(0..ROGUES).map(rogue).collect::<Vec<_>>());
     let host = || cluster.cli().rows::<HostRow>(&["hosts"]).unwrap().remove(0);
-    let leading = await_that("all spinners to lead", 2 * SOON, host, |host| host.jobs_led > SPINNERS);
-    assert_eq!(leading.jobs_led, SPINNERS + 1);
+    let leading = await_that("all of them to lead", 2 * SOON, host, |host| host.jobs_led > ROGUES);
+    assert_eq!(leading.jobs_led, ROGUES + 1);
     cluster.apply(&sleeper());
 
     let begun = jiff::Timestamp::now();

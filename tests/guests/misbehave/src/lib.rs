@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use silverback_guest::{Grant, RunError, config, leadership};
+use silverback_guest::{Grant, RunError, config, leadership, state};
 
 /// As much as one step of `allocate` takes.
 const STEP_BYTES: usize = 1 << 20;
+/// As much as `write` writes at once.
+const WRITTEN_BYTES: usize = 16 << 10;
 /// As much as `flood-log` says.
 const FLOOD_LINES: u32 = 100_000;
 
@@ -19,6 +21,7 @@ fn misbehave(_grant: Grant) -> Result<String, RunError> {
         Some("allocate") => allocate(),
         Some("sleep") => sleep(),
         Some("flood-log") => Ok(flood_log()),
+        Some("write") => write(),
         Some("none") => Ok("well behaved, as asked".to_owned()),
         other => Err(RunError::permanent(format!("config `behave` = {other:?} is no behaviour"))),
     }
@@ -45,6 +48,15 @@ fn sleep() -> ! {
     loop {
         leadership::sleep(Duration::from_secs(3600));
         std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+/// Writes to its state and reads it for ever, whether or not it is refused.
+fn write() -> ! {
+    let value = "x".repeat(WRITTEN_BYTES);
+    loop {
+        let _ = state::set("value", &value);
+        let _ = state::get::<String>("value");
     }
 }
 
