@@ -153,7 +153,8 @@ mod tests {
         assert_eq!(vault.open("acme", "token", &sealed).as_deref(), Ok("s3cret"));
         assert_eq!(vault.open("rogue", "token", &sealed), Err(OpenError::Damaged));
         assert_eq!(vault.open("acme", "other", &sealed), Err(OpenError::Damaged));
-        let tampered = Sealed { text: sealed.text.replace(['0', '1'], "2"), ..sealed.clone() };
+        let another = if sealed.text.starts_with('0') { "1" } else { "0" };
+        let tampered = Sealed { text: format!("{another}{}", &sealed.text[1..]), ..sealed.clone() };
         assert_eq!(vault.open("acme", "token", &tampered), Err(OpenError::Damaged));
         for nonce in ["", "00", "zz"] {
             let tampered = Sealed { nonce: nonce.to_owned(), ..sealed.clone() };
