@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use silverback::capability::{Gate, Lease};
 use silverback::clock;
-use silverback::coordinator::{Coordinator as _, CreateMode, Embedded};
+use silverback::coordinator::{Coordinator as _, CreateMode, Embedded, Session};
 use silverback::history::LogSink;
 use silverback::registry::{Ceilings, JobId, Limits};
 use silverback::runtime::{Interrupt, RunRequest, StateMode};
@@ -16,17 +16,24 @@ use silverback::runtime::{Interrupt, RunRequest, StateMode};
 /// Longer than any test or bench.
 const LASTS: Duration = Duration::from_secs(24 * 3600);
 
-/// The term, on a coordinator in memory.
+/// The term.
 pub struct LoneTerm(Arc<Gate>);
 
 impl LoneTerm {
-    /// A new one.
+    /// A new one, on a coordinator in memory.
     ///
     /// # Errors
     /// Where there is no session.
     pub async fn new() -> Result<Self> {
+        Self::on(Embedded::in_memory(clock::system(), LASTS).connect(LASTS).await?).await
+    }
+
+    /// A new one on a session that nobody else has used.
+    ///
+    /// # Errors
+    /// Where the session refuses.
+    pub async fn on(session: Arc<dyn Session>) -> Result<Self> {
         let clock = clock::system();
-        let session = Embedded::in_memory(clock.clone(), LASTS).connect(LASTS).await?;
         let lease = Lease::new(clock.clone());
         lease.extend(clock.boot() + LASTS);
         session.create("/election", b"", CreateMode::Persistent).await?;

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use silverback::clock;
+use silverback::coordinator::{Coordinator as _, ZooKeeper};
 use silverback::registry::Digest;
 use silverback::runtime::{GuestThreads, Runtime, RuntimeSettings};
 use silverback_tests::figure::{Row, Target};
 use silverback_tests::lone_term::LoneTerm;
 use silverback_tests::place::guest;
 use silverback_tests::process::{proportional_bytes, resident_bytes};
+use silverback_tests::zookeeper::ZooKeeperServer;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -21,10 +23,13 @@ const LEADERS: u32 = 10_000;
 const TENANTS: [&str; 2] = ["acme", "zoo"];
 /// They say once that they are alive, and then nothing for as long.
 const BEAT_MS: &str = "86400000";
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 const HANGS: Duration = Duration::from_secs(120);
 
-/// `live`: 10 000 leader functions.
+/// `live`: 10 000 leader functions, on a server of their own: a coordinator in memory would keep their state in this
+/// process, and work on their stacks.
 pub(crate) fn measure() -> Result<Vec<Row>> {
+    let server = ZooKeeperServer::start()?;
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let guests = GuestThreads::start()?;
     let lanes = guests.lanes();
@@ -33,7 +38,8 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
         let settings = RuntimeSettings { max_runs: 1, max_terms: LEADERS, ..RuntimeSettings::default() };
         let runtime = Runtime::new(settings, lanes, clock::system())?;
         let component = runtime.prepare(&Digest::of(&bytes).into(), &bytes)?;
-        let term = LoneTerm::new().await?;
+        let coordinator = ZooKeeper::new(&server.connect_string(), SESSION_TIMEOUT)?;
+        let term = LoneTerm::on(coordinator.connect(SESSION_TIMEOUT).await?).await?;
         let alive = Arc::new(Semaphore::new(0));
         let lead = |number: u32| {
             let alive = alive.clone();

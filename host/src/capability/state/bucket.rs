@@ -3,6 +3,7 @@
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
+use super::apart::apart;
 use super::error::StateError;
 use super::key::Key;
 use super::{Batch, MAX_BATCH_BYTES, MAX_BATCH_KEYS};
@@ -29,20 +30,20 @@ impl store::Host for Host {
 
 impl store::HostBucket for Host {
     async fn get(&mut self, _: Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
-        answer(self.get_one(key).await)
+        answer(apart(|| self.get_one(key)).await)
     }
 
     async fn set(&mut self, _: Resource<Bucket>, key: String, value: Vec<u8>) -> Answer<()> {
-        answer(self.write_many(vec![(key, Some(value))]).await)
+        answer(apart(|| self.write_many(vec![(key, Some(value))])).await)
     }
 
     async fn delete(&mut self, _: Resource<Bucket>, key: String) -> Answer<()> {
-        answer(self.write_many(vec![(key, None)]).await)
+        answer(apart(|| self.write_many(vec![(key, None)])).await)
     }
 
     async fn exists(&mut self, _: Resource<Bucket>, key: String) -> Answer<bool> {
         self.meter.take(key.len())?;
-        answer(async { self.state.exists(&Key::new(key)?).await }.await)
+        answer(apart(|| async { self.state.exists(&Key::new(key)?).await }).await)
     }
 
     /// All keys at once: there are at most a thousand, so a cursor is never given, and one that is handed in
@@ -51,7 +52,7 @@ impl store::HostBucket for Host {
         if cursor.is_some() {
             return Ok(Ok(store::KeyResponse { keys: Vec::new(), cursor: None }));
         }
-        let keys = self.state.keys().await;
+        let keys = apart(|| self.state.keys()).await;
         answer(keys.map(|keys| store::KeyResponse {
             keys: keys.into_iter().map(|key| key.as_str().to_owned()).collect(),
             cursor: None,
@@ -67,21 +68,23 @@ impl store::HostBucket for Host {
 impl atomics::Host for Host {
     async fn increment(&mut self, _: Resource<Bucket>, key: String, delta: u64) -> Answer<u64> {
         self.meter.take(key.len())?;
-        answer(async { self.state.increment(&Key::new(key)?, delta).await }.await)
+        answer(apart(|| async { self.state.increment(&Key::new(key)?, delta).await }).await)
     }
 }
 
 impl batch::Host for Host {
     async fn get_many(&mut self, _: Resource<Bucket>, keys: Vec<String>) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
-        answer(self.get_all(keys).await)
+        answer(apart(|| self.get_all(keys)).await)
     }
 
     async fn set_many(&mut self, _: Resource<Bucket>, key_values: Vec<(String, Vec<u8>)>) -> Answer<()> {
-        answer(self.write_many(key_values.into_iter().map(|(key, value)| (key, Some(value))).collect()).await)
+        let writes = key_values.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        answer(apart(|| self.write_many(writes)).await)
     }
 
     async fn delete_many(&mut self, _: Resource<Bucket>, keys: Vec<String>) -> Answer<()> {
-        answer(self.write_many(keys.into_iter().map(|key| (key, None)).collect()).await)
+        let writes = keys.into_iter().map(|key| (key, None)).collect();
+        answer(apart(|| self.write_many(writes)).await)
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
+use super::apart::apart;
 use super::error::StateError;
 use super::key::Key;
 use super::{Batch, MAX_TRIES, PATIENCE, add, asked, committed_keys, read, read_newest};
@@ -54,7 +55,7 @@ impl Committed {
 
     async fn try_write(&self, batch: &Batch, in_doubt: &mut bool) -> Result<(), StateError> {
         let keys: Vec<&Key> = batch.keys().collect();
-        let mut guesses = self.guesses(&keys).await?;
+        let mut guesses = apart(|| self.guesses(&keys)).await?;
         // Each mistaken try mends one guess; others can't be mistaken more often than there are keys and tries.
         for _ in 0..batch.len() + MAX_TRIES {
             let ops: Vec<(&Key, Op)> = batch
@@ -63,12 +64,13 @@ impl Committed {
                 .filter_map(|((key, value), guess)| Some((key, self.op(key, value.as_deref(), *guess)?)))
                 .collect();
             let touched: Vec<&Key> = ops.iter().map(|(key, _)| *key).collect();
-            match self.send(ops.into_iter().map(|(_, op)| op).collect()).await? {
+            let ops = ops.into_iter().map(|(_, op)| op).collect();
+            match apart(|| self.send(ops)).await? {
                 Sent::Done => return Ok(()),
                 Sent::Unknown => *in_doubt = true,
                 Sent::Mistaken { index, error } => {
                     let at = keys.iter().position(|key| *key == touched[index]).unwrap_or(index);
-                    guesses[at] = self.mend(guesses[at], error).await?;
+                    guesses[at] = apart(|| self.mend(guesses[at], error)).await?;
                 }
             }
         }
@@ -152,7 +154,7 @@ impl Committed {
 
     /// Sends one fenced multi.
     async fn send(&self, ops: Vec<Op>) -> Result<Sent, StateError> {
-        self.gate.pass(PATIENCE).await?;
+        apart(|| self.gate.pass(PATIENCE)).await?;
         let fenced = [self.gate.check()].into_iter().chain(ops).collect();
         let session = self.gate.session();
         let error = match session.multi(fenced).await {
@@ -164,7 +166,7 @@ impl Committed {
             Err(error) => error.into_error(),
         };
         match error {
-            Error::OutcomeUnknown { .. } => match timeout(PATIENCE, settled(session.as_ref())).await {
+            Error::OutcomeUnknown { .. } => match apart(|| timeout(PATIENCE, settled(session.as_ref()))).await {
                 Ok(()) => Ok(Sent::Unknown),
                 Err(_) => Err(Fate::Unknown.into()),
             },

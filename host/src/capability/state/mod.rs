@@ -8,6 +8,7 @@
 //!
 //! It doesn't know what the values mean, nor how a term is won or a run finished.
 
+mod apart;
 mod bucket;
 mod commit;
 mod error;
@@ -26,6 +27,7 @@ pub use error::StateError;
 pub use key::Key;
 pub use overlay::StateWrite;
 
+use self::apart::apart;
 use self::commit::Committed;
 use self::overlay::Overlay;
 use self::quota::{Quota, Then};
@@ -155,9 +157,9 @@ impl State {
             }
         }
         let _turn = self.asking.turn().await;
-        let then = self.make_room(&batch).await?;
+        let then = apart(|| self.make_room(&batch)).await?;
         let written = match &mut self.writes {
-            Writes::Immediate(committed) => committed.write(batch).await,
+            Writes::Immediate(committed) => apart(|| committed.write(batch)).await,
             Writes::Buffered(overlay) => overlay.write(&self.dir, batch),
         };
         self.account(then, written)
