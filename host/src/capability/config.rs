@@ -8,10 +8,11 @@ use super::host::Host;
 impl store::Host for Host {
     async fn get(&mut self, key: String) -> Result<std::result::Result<Option<String>, store::Error>> {
         self.meter.take(key.len())?;
-        Ok(Ok(self.config.get(&key).cloned()))
+        let found = self.config.binary_search_by(|(name, _)| name.cmp(&key));
+        Ok(Ok(found.ok().map(|at| self.config[at].1.clone())))
     }
 
     async fn get_all(&mut self) -> Result<std::result::Result<Vec<(String, String)>, store::Error>> {
-        Ok(Ok(self.config.iter().map(|(key, value)| (key.clone(), value.clone())).collect()))
+        Ok(Ok(self.config.to_vec()))
     }
 }

@@ -51,7 +51,8 @@ pub struct Host {
     pub(super) table: ResourceTable,
     pub(super) state: State,
     pub(super) leadership: Leadership,
-    pub(super) config: BTreeMap<String, String>,
+    /// In the order of its keys.
+    pub(super) config: Box<[(String, String)]>,
     pub(super) log: Arc<RunLog>,
     pub(super) meter: Arc<Meter>,
     wasi: WasiCtx,
@@ -69,9 +70,9 @@ impl Host {
         Host {
             http: Http::new(http, gate.clone(), log.clone(), meter.clone()),
             table,
-            state: State::new(state_path, gate.clone(), state_mode, meter.clone(), asking.clone()),
-            leadership: Leadership::new(gate, contenders, asking),
-            config,
+            state: State::new(state_path, gate.clone(), state_mode, meter.clone(), asking),
+            leadership: Leadership::new(gate, contenders),
+            config: config.into_iter().collect(),
             log,
             wasi: sealed_wasi(&streams, &meter),
             streams,

@@ -12,7 +12,6 @@ use super::bindings::silverback::leader::leadership::{self, Change, Contender, W
 use super::gate::{Gate, GateState};
 use super::host::Host;
 use super::state::{Entry, Key, StateError, within_patience};
-use super::traffic::Asking;
 use crate::coordinator::Error;
 
 /// Asks for an election's queue, the leader first: each contender's identifier, and whether it leads.
@@ -22,16 +21,17 @@ pub type Contenders =
 /// One run's view of its term.
 pub struct Leadership {
     gate: Arc<Gate>,
-    stop: StopSign,
     contenders: Contenders,
-    asking: Arc<Asking>,
 }
 
 impl Leadership {
     /// The view of a run under `gate`.
-    pub fn new(gate: Arc<Gate>, contenders: Contenders, asking: Arc<Asking>) -> Self {
-        let stop = StopSign(gate.clone());
-        Leadership { gate, stop, contenders, asking }
+    pub fn new(gate: Arc<Gate>, contenders: Contenders) -> Self {
+        Leadership { gate, contenders }
+    }
+
+    fn stop(&self) -> StopSign {
+        StopSign(self.gate.clone())
     }
 
     /// A guest that stood still past the end of its term learns nothing of it: it ends where it next asks.
@@ -41,7 +41,6 @@ impl Leadership {
 }
 
 /// Whether the function should return, in the two ways it can be told.
-#[derive(Clone)]
 struct StopSign(Arc<Gate>);
 
 impl StopSign {
@@ -77,12 +76,12 @@ impl leadership::Host for Host {
 
     async fn should_stop(&mut self) -> Result<bool> {
         self.leadership.lasts()?;
-        Ok(self.leadership.stop.is_up())
+        Ok(self.leadership.stop().is_up())
     }
 
     async fn contenders(&mut self) -> Result<std::result::Result<Vec<Contender>, String>> {
         self.leadership.lasts()?;
-        let _turn = self.leadership.asking.turn().await;
+        let _turn = self.state.asking().turn().await;
         let asked = within_patience((self.leadership.contenders)()).await;
         let contender = |(identifier, leader)| Contender { identifier, leader };
         Ok(asked.map(|queue| queue.into_iter().map(contender).collect()).map_err(|error| error.to_string()))
@@ -90,15 +89,18 @@ impl leadership::Host for Host {
 
     async fn sleep(&mut self, timeout_ms: u64) -> Result<Wake> {
         self.leadership.lasts()?;
-        let stop = self.leadership.stop.clone();
+        let stop = self.leadership.stop();
         if stop.is_up() {
             return Ok(Wake::Stop);
         }
-        tokio::select! {
-            biased;
-            () = stop.up() => Ok(Wake::Stop),
-            () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => Ok(Wake::Elapsed),
-        }
+        let waits = self.state.stack().wait(|| async {
+            tokio::select! {
+                biased;
+                () = stop.up() => Wake::Stop,
+                () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => Wake::Elapsed,
+            }
+        });
+        Ok(waits.await)
     }
 
     async fn wait_for_change(
@@ -109,7 +111,7 @@ impl leadership::Host for Host {
     ) -> Result<std::result::Result<Change, String>> {
         self.leadership.lasts()?;
         self.meter.take(key.len())?;
-        let stop = self.leadership.stop.clone();
+        let stop = self.leadership.stop();
         if stop.is_up() {
             return Ok(Ok(Change::Stop));
         }
@@ -117,12 +119,15 @@ impl leadership::Host for Host {
             let watch = self.state.watch(&Key::new(key)?);
             watch.changed(seen).await
         };
-        Ok(tokio::select! {
-            biased;
-            () = stop.up() => Ok(Change::Stop),
-            entry = changed => entry.map(Change::from).map_err(|error: StateError| error.to_string()),
-            () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => Ok(Change::Elapsed),
-        })
+        let waits = self.state.stack().wait(|| async {
+            tokio::select! {
+                biased;
+                () = stop.up() => Ok(Change::Stop),
+                entry = changed => entry.map(Change::from).map_err(|error: StateError| error.to_string()),
+                () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => Ok(Change::Elapsed),
+            }
+        });
+        Ok(waits.await)
     }
 }
 

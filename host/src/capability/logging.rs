@@ -143,7 +143,7 @@ impl logging::Host for Host {
     async fn log(&mut self, level: Level, context: String, message: String) -> Result<()> {
         self.leadership.lasts()?;
         self.meter.take(context.len() + message.len())?;
-        self.log.say(level.into(), &context, &message);
+        self.state.stack().call(|| self.log.say(level.into(), &context, &message));
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! One file for each thing a guest may ask for. Each answers one import of the world, and every one that changes
 //! anything passes the [`Gate`].
 
+mod apart;
 mod bindings;
 mod budget;
 mod config;

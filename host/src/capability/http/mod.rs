@@ -81,7 +81,7 @@ pub(super) struct Http {
     gate: Arc<Gate>,
     log: Arc<RunLog>,
     meter: Arc<Meter>,
-    open: Option<(WasiHttpCtx, Hooks)>,
+    open: Option<Box<(WasiHttpCtx, Hooks)>>,
 }
 
 impl Http {
@@ -100,7 +100,7 @@ impl Http {
         open.get_or_insert_with(|| {
             let mut ctx = WasiHttpCtx::new();
             ctx.set_field_size_limit(MAX_HEAD_BYTES);
-            (ctx, Hooks(Outlet::new(Arc::new(reach.clone()), gate.clone(), log.clone(), meter.clone())))
+            Box::new((ctx, Hooks(Outlet::new(Arc::new(reach.clone()), gate.clone(), log.clone(), meter.clone()))))
         })
     }
 }
@@ -108,8 +108,8 @@ impl Http {
 impl Drop for Http {
     /// Dropping a guest's half-written body would look like its end to the connection, so it is told apart first.
     fn drop(&mut self) {
-        if let Some((_, hooks)) = &self.open {
-            hooks.0.ended.store(true, Ordering::Release);
+        if let Some(open) = &self.open {
+            open.1.0.ended.store(true, Ordering::Release);
         }
     }
 }

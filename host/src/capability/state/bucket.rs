@@ -3,7 +3,6 @@
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::apart::apart;
 use super::error::StateError;
 use super::key::Key;
 use super::{Batch, MAX_BATCH_BYTES, MAX_BATCH_KEYS};
@@ -30,20 +29,24 @@ impl store::Host for Host {
 
 impl store::HostBucket for Host {
     async fn get(&mut self, _: Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
-        answer(apart(|| self.get_one(key)).await)
+        let stack = self.state.stack();
+        answer(stack.wait(|| self.get_one(key)).await)
     }
 
     async fn set(&mut self, _: Resource<Bucket>, key: String, value: Vec<u8>) -> Answer<()> {
-        answer(apart(|| self.write_many(vec![(key, Some(value))])).await)
+        let stack = self.state.stack();
+        answer(stack.wait(|| self.write_many(vec![(key, Some(value))])).await)
     }
 
     async fn delete(&mut self, _: Resource<Bucket>, key: String) -> Answer<()> {
-        answer(apart(|| self.write_many(vec![(key, None)])).await)
+        let stack = self.state.stack();
+        answer(stack.wait(|| self.write_many(vec![(key, None)])).await)
     }
 
     async fn exists(&mut self, _: Resource<Bucket>, key: String) -> Answer<bool> {
         self.meter.take(key.len())?;
-        answer(apart(|| async { self.state.exists(&Key::new(key)?).await }).await)
+        let stack = self.state.stack();
+        answer(stack.wait(|| async { self.state.exists(&Key::new(key)?).await }).await)
     }
 
     /// All keys at once: there are at most a thousand, so a cursor is never given, and one that is handed in
@@ -52,7 +55,8 @@ impl store::HostBucket for Host {
         if cursor.is_some() {
             return Ok(Ok(store::KeyResponse { keys: Vec::new(), cursor: None }));
         }
-        let keys = apart(|| self.state.keys()).await;
+        let stack = self.state.stack();
+        let keys = stack.wait(|| self.state.keys()).await;
         answer(keys.map(|keys| store::KeyResponse {
             keys: keys.into_iter().map(|key| key.as_str().to_owned()).collect(),
             cursor: None,
@@ -68,23 +72,27 @@ impl store::HostBucket for Host {
 impl atomics::Host for Host {
     async fn increment(&mut self, _: Resource<Bucket>, key: String, delta: u64) -> Answer<u64> {
         self.meter.take(key.len())?;
-        answer(apart(|| async { self.state.increment(&Key::new(key)?, delta).await }).await)
+        let stack = self.state.stack();
+        answer(stack.wait(|| async { self.state.increment(&Key::new(key)?, delta).await }).await)
     }
 }
 
 impl batch::Host for Host {
     async fn get_many(&mut self, _: Resource<Bucket>, keys: Vec<String>) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
-        answer(apart(|| self.get_all(keys)).await)
+        let stack = self.state.stack();
+        answer(stack.wait(|| self.get_all(keys)).await)
     }
 
     async fn set_many(&mut self, _: Resource<Bucket>, key_values: Vec<(String, Vec<u8>)>) -> Answer<()> {
         let writes = key_values.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        answer(apart(|| self.write_many(writes)).await)
+        let stack = self.state.stack();
+        answer(stack.wait(|| self.write_many(writes)).await)
     }
 
     async fn delete_many(&mut self, _: Resource<Bucket>, keys: Vec<String>) -> Answer<()> {
         let writes = keys.into_iter().map(|key| (key, None)).collect();
-        answer(apart(|| self.write_many(writes)).await)
+        let stack = self.state.stack();
+        answer(stack.wait(|| self.write_many(writes)).await)
     }
 }
 

@@ -5,11 +5,8 @@
 //! writer, so twice is as good as once. Only `increment` has to look first. Where it can't be sent again, its outcome stays
 //! unknown: that a later try was refused says nothing of the first.
 
-use std::sync::Arc;
-
 use tokio::time::timeout;
 
-use super::apart::apart;
 use super::error::StateError;
 use super::key::Key;
 use super::{Batch, MAX_TRIES, PATIENCE, add, asked, committed_keys, read, read_newest};
@@ -18,9 +15,9 @@ use crate::capability::gate::Gate;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, ensure_path, settled};
 
 /// The committed state of a job, to be written.
-pub(super) struct Committed {
-    dir: String,
-    gate: Arc<Gate>,
+pub(super) struct Committed<'a> {
+    pub(super) dir: &'a str,
+    pub(super) gate: &'a Gate,
 }
 
 /// Whether a key is thought to have a node.
@@ -42,20 +39,16 @@ enum Sent {
     Unknown,
 }
 
-impl Committed {
-    pub(super) fn new(dir: String, gate: Arc<Gate>) -> Self {
-        Committed { dir, gate }
-    }
-
+impl Committed<'_> {
     /// Does all of a batch or none.
-    pub(super) async fn write(&mut self, batch: Batch) -> Result<(), StateError> {
+    pub(super) async fn write(&self, batch: Batch) -> Result<(), StateError> {
         let mut in_doubt = false;
         self.try_write(&batch, &mut in_doubt).await.map_err(|error| told(error, in_doubt))
     }
 
     async fn try_write(&self, batch: &Batch, in_doubt: &mut bool) -> Result<(), StateError> {
         let keys: Vec<&Key> = batch.keys().collect();
-        let mut guesses = apart(|| self.guesses(&keys)).await?;
+        let mut guesses = self.guesses(&keys).await?;
         // Each mistaken try mends one guess; others can't be mistaken more often than there are keys and tries.
         for _ in 0..batch.len() + MAX_TRIES {
             let ops: Vec<(&Key, Op)> = batch
@@ -65,12 +58,12 @@ impl Committed {
                 .collect();
             let touched: Vec<&Key> = ops.iter().map(|(key, _)| *key).collect();
             let ops = ops.into_iter().map(|(_, op)| op).collect();
-            match apart(|| self.send(ops)).await? {
+            match self.send(ops).await? {
                 Sent::Done => return Ok(()),
                 Sent::Unknown => *in_doubt = true,
                 Sent::Mistaken { index, error } => {
                     let at = keys.iter().position(|key| *key == touched[index]).unwrap_or(index);
-                    guesses[at] = apart(|| self.mend(guesses[at], error)).await?;
+                    guesses[at] = self.mend(guesses[at], error).await?;
                 }
             }
         }
@@ -78,13 +71,13 @@ impl Committed {
     }
 
     /// Adds `delta` at the version that was read, again and again until nobody wrote in between.
-    pub(super) async fn increment(&mut self, key: &Key, delta: u64) -> Result<u64, StateError> {
+    pub(super) async fn increment(&self, key: &Key, delta: u64) -> Result<u64, StateError> {
         let mut in_doubt = false;
         self.try_increment(key, delta, &mut in_doubt).await.map_err(|error| told(error, in_doubt))
     }
 
     async fn try_increment(&self, key: &Key, delta: u64, in_doubt: &mut bool) -> Result<u64, StateError> {
-        let path = key.path(&self.dir);
+        let path = key.path(self.dir);
         for _ in 0..MAX_TRIES {
             let found = read(self.gate.session(), &path).await?;
             let sum = add(key, found.as_ref().map(|(value, _)| value.as_slice()), delta)?;
@@ -123,14 +116,14 @@ impl Committed {
         if keys.len() <= 1 {
             return Ok(vec![Guess::Present; keys.len()]);
         }
-        let present = committed_keys(self.gate.session(), &self.dir).await?;
+        let present = committed_keys(self.gate.session(), self.dir).await?;
         let guess = |key: &&Key| if present.contains(*key) { Guess::Present } else { Guess::Absent };
         Ok(keys.iter().map(guess).collect())
     }
 
     /// What makes `key` hold `value`; None where nothing is to be done.
     fn op(&self, key: &Key, value: Option<&[u8]>, guess: Guess) -> Option<Op> {
-        let path = key.path(&self.dir);
+        let path = key.path(self.dir);
         match (value, guess) {
             (Some(data), Guess::Present) => Some(Op::Set { path, data: data.to_vec(), version: None }),
             (Some(data), Guess::Absent) => Some(Op::Create { path, data: data.to_vec(), mode: CreateMode::Persistent }),
@@ -154,7 +147,7 @@ impl Committed {
 
     /// Sends one fenced multi.
     async fn send(&self, ops: Vec<Op>) -> Result<Sent, StateError> {
-        apart(|| self.gate.pass(PATIENCE)).await?;
+        self.gate.pass(PATIENCE).await?;
         let fenced = [self.gate.check()].into_iter().chain(ops).collect();
         let session = self.gate.session();
         let error = match session.multi(fenced).await {
@@ -166,7 +159,7 @@ impl Committed {
             Err(error) => error.into_error(),
         };
         match error {
-            Error::OutcomeUnknown { .. } => match apart(|| timeout(PATIENCE, settled(session.as_ref()))).await {
+            Error::OutcomeUnknown { .. } => match timeout(PATIENCE, settled(session.as_ref())).await {
                 Ok(()) => Ok(Sent::Unknown),
                 Err(_) => Err(Fate::Unknown.into()),
             },
@@ -179,7 +172,7 @@ impl Committed {
     /// Creates the job's directory. An empty one that a deposed leader leaves harms nobody, so this needs no fence.
     async fn make_dir(&self) -> Result<(), StateError> {
         let session = self.gate.session();
-        asked(session, || ensure_path(session.as_ref(), &self.dir)).await
+        asked(session, || ensure_path(session.as_ref(), self.dir)).await
     }
 }
 

@@ -8,7 +8,6 @@
 //!
 //! It doesn't know what the values mean, nor how a term is won or a run finished.
 
-mod apart;
 mod bucket;
 mod commit;
 mod error;
@@ -27,10 +26,10 @@ pub use error::StateError;
 pub use key::Key;
 pub use overlay::StateWrite;
 
-use self::apart::apart;
 use self::commit::Committed;
 use self::overlay::Overlay;
 use self::quota::{Quota, Then};
+use super::apart::Stack;
 use super::budget::Share;
 use super::fate::Fate;
 use super::gate::Gate;
@@ -90,7 +89,7 @@ pub struct State {
 
 /// Where writes go.
 enum Writes {
-    Immediate(Committed),
+    Immediate,
     Buffered(Overlay),
 }
 
@@ -98,10 +97,23 @@ impl State {
     /// The state under `dir` (a path), as a run under `gate` may change it.
     pub fn new(dir: String, gate: Arc<Gate>, mode: StateMode, meter: Arc<Meter>, asking: Arc<Asking>) -> Self {
         let writes = match mode {
-            StateMode::Immediate => Writes::Immediate(Committed::new(dir.clone(), gate.clone())),
+            StateMode::Immediate => Writes::Immediate,
             StateMode::Buffered => Writes::Buffered(Overlay::default()),
         };
         State { dir, gate, meter, asking, quota: Quota::default(), writes }
+    }
+
+    /// Where the run's calls are made that may go deep.
+    pub(super) fn stack(&self) -> Stack {
+        match self.writes {
+            Writes::Immediate => Stack::Other,
+            Writes::Buffered(_) => Stack::Guests,
+        }
+    }
+
+    /// How the run asks the coordinator.
+    pub(super) fn asking(&self) -> &Asking {
+        &self.asking
     }
 
     /// A key's value as this run sees it.
@@ -157,9 +169,9 @@ impl State {
             }
         }
         let _turn = self.asking.turn().await;
-        let then = apart(|| self.make_room(&batch)).await?;
+        let then = self.make_room(&batch).await?;
         let written = match &mut self.writes {
-            Writes::Immediate(committed) => apart(|| committed.write(batch)).await,
+            Writes::Immediate => Committed { dir: &self.dir, gate: &self.gate }.write(batch).await,
             Writes::Buffered(overlay) => overlay.write(&self.dir, batch),
         };
         self.account(then, written)
@@ -179,7 +191,7 @@ impl State {
     /// Makes sure that the job's state stays within what it may have.
     async fn make_room(&mut self, batch: &Batch) -> Result<Then, StateError> {
         let written = match &self.writes {
-            Writes::Immediate(_) => None,
+            Writes::Immediate => None,
             Writes::Buffered(overlay) => Some(overlay.written()),
         };
         self.quota.hold(self.gate.session(), &self.dir, &self.meter, batch, written).await
@@ -193,7 +205,7 @@ impl State {
     /// asked.
     pub async fn increment(&mut self, key: &Key, delta: u64) -> Result<u64, StateError> {
         let added = match &mut self.writes {
-            Writes::Immediate(_) => return self.increment_at_once(key, delta).await,
+            Writes::Immediate => return self.increment_at_once(key, delta).await,
             Writes::Buffered(overlay) => overlay.added(key).and_then(|added| added.checked_add(delta)),
         };
         let sum = add(key, self.get(key).await?.as_deref(), delta)?;
@@ -207,10 +219,7 @@ impl State {
     async fn increment_at_once(&mut self, key: &Key, delta: u64) -> Result<u64, StateError> {
         let _turn = self.asking.turn().await;
         let then = self.make_room(&Batch::from([(key.clone(), Some(u64::MAX.to_string().into_bytes()))])).await?;
-        let Writes::Immediate(committed) = &mut self.writes else {
-            unreachable!("a run's writes don't change their way")
-        };
-        let sum = committed.increment(key, delta).await;
+        let sum = Committed { dir: &self.dir, gate: &self.gate }.increment(key, delta).await;
         self.account(then, sum)
     }
 
@@ -224,7 +233,7 @@ impl State {
     /// The writes that wait for the run's end, in key order.
     pub fn into_writes(self) -> Vec<StateWrite> {
         match self.writes {
-            Writes::Immediate(_) => Vec::new(),
+            Writes::Immediate => Vec::new(),
             Writes::Buffered(overlay) => overlay.into_writes(&self.dir),
         }
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::apart::apart;
 use super::error::StateError;
 use super::key::Key;
 use super::{Batch, MAX_STATE_VALUE_BYTES, asked, committed_keys, read};
@@ -54,7 +53,7 @@ impl Quota {
             if puts == 0 {
                 return Ok(Then(None));
             }
-            let stat = apart(|| asked(session, || session.stat(dir))).await?;
+            let stat = asked(session, || session.stat(dir)).await?;
             let there = stat.map_or(0, |stat| stat.num_children.unsigned_abs() as usize);
             self.0 = Known::AtMost(there + written.map_or(0, Batch::len));
         }
@@ -63,7 +62,7 @@ impl Quota {
             if keys <= most_keys && keys.saturating_mul(MAX_STATE_VALUE_BYTES) <= most_bytes {
                 return Ok(Then(Some(Known::AtMost(keys))));
             }
-            let mut sizes = apart(|| sizes(session, dir)).await?;
+            let mut sizes = sizes(session, dir).await?;
             written.into_iter().for_each(|written| apply(&mut sizes, written));
             self.0 = Known::All(sizes);
         }
