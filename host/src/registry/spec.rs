@@ -112,11 +112,13 @@ pub struct Build {
     pub digest: Digest,
     /// It counts what it executes, for a job with a limit of fuel.
     pub metered: bool,
+    /// It is for terms, which last, and not for runs that come and go.
+    pub lasting: bool,
 }
 
 impl From<Digest> for Build {
     fn from(digest: Digest) -> Self {
-        Build { digest, metered: false }
+        Build { digest, metered: false, lasting: false }
     }
 }
 
@@ -151,7 +153,11 @@ pub struct JobSpec {
 impl JobSpec {
     /// What runs, as it is compiled.
     pub fn build(&self) -> Build {
-        Build { digest: self.component.clone(), metered: self.limits.get(Limit::Fuel).is_some() }
+        Build {
+            digest: self.component.clone(),
+            metered: self.limits.get(Limit::Fuel).is_some(),
+            lasting: matches!(self.trigger, Trigger::Leader { .. }),
+        }
     }
 
     /// Everything that must hold before a job is stored, whoever sent it.

@@ -40,7 +40,7 @@ const PROBE: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01";
 /// # Errors
 /// [`StartError`] where the address space, about 4 GiB a run, can't be reserved. There is no fallback: without the pool
 /// every promise on speed and memory would quietly not hold.
-pub(super) fn engine(max_runs: u32) -> Result<Engine, StartError> {
+pub(super) fn pooled(max_runs: u32) -> Result<Engine, StartError> {
     let mut config = config(false);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_runs)));
     let engine = Engine::new(&config).map_err(|error| StartError::Pool { max_runs, detail: chain(&error) })?;
@@ -48,14 +48,9 @@ pub(super) fn engine(max_runs: u32) -> Result<Engine, StartError> {
     Ok(engine)
 }
 
-/// An engine whose guests count what they execute. It finds room for each run as it comes, which is slower; the limits of a run
-/// are the same.
-pub(super) fn metered() -> wasmtime::Result<Engine> {
-    Engine::new(&config(true))
-}
-
-/// An engine that makes the same code, and has no room to run it.
-pub(super) fn compiler(metered: bool) -> wasmtime::Result<Engine> {
+/// An engine that finds room for each guest as it comes: the limits are the same, and a start is slower. A guest that lasts takes
+/// less memory there: each of its tables has a page of its own in a pool. `metered` guests count what they execute.
+pub(super) fn on_demand(metered: bool) -> wasmtime::Result<Engine> {
     Engine::new(&config(metered))
 }
 
@@ -130,7 +125,7 @@ mod tests {
     /// One module each, of which the engine says no other word than that it is off.
     #[test]
     fn what_no_language_needs_is_refused() {
-        let engine = compiler(false).unwrap();
+        let engine = on_demand(false).unwrap();
         for (name, module) in [
             ("exceptions", "(tag)"),
             ("function references", "(type $f (func)) (func (param (ref $f)))"),
@@ -152,7 +147,7 @@ mod tests {
     /// A machine that can't reserve it has the start fail.
     #[test]
     fn wasmcloud_4360_the_pool_is_silently_given_up() {
-        let error = engine(10_000_000).map(|_| ()).unwrap_err();
+        let error = pooled(10_000_000).map(|_| ()).unwrap_err();
         assert!(matches!(error, StartError::Pool { max_runs: 10_000_000, .. }), "{error}");
         assert!(error.to_string().starts_with("room for 10000000 runs at once can't be reserved"), "{error}");
     }

@@ -20,6 +20,20 @@ pub enum StartError {
         /// What wasmtime said.
         detail: String,
     },
+    /// The kernel allows fewer mappings than so many guests take.
+    #[error(
+        "{max_runs} runs and {max_terms} leader terms at once take up to {needed} memory mappings, and the kernel allows {allowed}: `sysctl -w vm.max_map_count={needed}`"
+    )]
+    Mappings {
+        /// How many runs were to be had.
+        max_runs: u32,
+        /// How many terms.
+        max_terms: u32,
+        /// The kernel's bound for a process.
+        allowed: u32,
+        /// What they and the host take.
+        needed: u32,
+    },
     /// A first small guest did not run.
     #[error("this machine can't run a first small guest: {detail}")]
     Probe {

@@ -49,8 +49,10 @@ impl WasiHttpView for Guest {
 }
 
 /// A fresh store, with every limit set.
-pub(super) fn store(component: &Prepared, host: Host, limits: &RunLimits, share: Share, stops: Stops) -> Store<Guest> {
-    let mut store = Store::new(component.engine(), Guest { host, memory: Limiter::new(*limits, share) });
+pub(super) fn store(component: &Prepared, host: Host, share: Share, stops: Arc<Stops>) -> Store<Guest> {
+    let limits = stops.meter().limits();
+    let memory = Limiter::new(stops.meter().clone(), share);
+    let mut store = Store::new(component.engine(), Guest { host, memory });
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(limits.size(Limit::CallBytes));
     store.set_max_component_handles(limits.size(Limit::Handles));
@@ -67,18 +69,18 @@ pub(super) fn store(component: &Prepared, host: Host, limits: &RunLimits, share:
     store
 }
 
+/// What the leader function gives, where the guest comes to its end.
+type Called = wasmtime::Result<Result<Vec<u8>, RunError>>;
+
 /// Instantiates the component and calls the leader function.
-pub(super) async fn call(
-    store: &mut Store<Guest>,
-    component: &Arc<Prepared>,
-    grant: &Grant,
-    limits: &RunLimits,
-) -> End {
-    let called = async {
-        let leader = component.pre().instantiate_async(&mut *store).await?;
-        leader.silverback_leader_job().call_run(&mut *store, grant).await
-    };
-    match called.await {
+pub(super) async fn call(store: &mut Store<Guest>, component: &Prepared, grant: &Grant) -> Called {
+    let leader = component.pre().instantiate_async(&mut *store).await?;
+    leader.silverback_leader_job().call_run(&mut *store, grant).await
+}
+
+/// How a run under these limits ended that was called so.
+pub(super) fn end(called: Called, limits: &RunLimits) -> End {
+    match called {
         Ok(Ok(result)) if result.len() > MAX_RESULT_BYTES => {
             let size = result.len();
             End::Trapped { message: format!("result {size} bytes is over the limit of {MAX_RESULT_BYTES} bytes") }

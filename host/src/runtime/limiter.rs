@@ -1,12 +1,14 @@
 //! The bounds on a run's memory, tables and instances: all linear memories and tables together. (wasmtime's own
 //! `StoreLimits` bounds each of them alone.)
 
+use std::sync::Arc;
+
 use thiserror::Error;
 use wasmtime::ResourceLimiter;
 
 use super::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
-use crate::capability::{OverBudget, Share};
-use crate::registry::{Limit, OverLimit, RunLimits, Unit};
+use crate::capability::{Meter, OverBudget, Share};
+use crate::registry::{Limit, OverLimit, Unit};
 
 /// Bytes of one table element.
 const ELEMENT_BYTES: usize = size_of::<usize>();
@@ -18,7 +20,7 @@ pub(super) struct OverMemory(OverBudget);
 
 /// Counts what a run's memories and tables hold.
 pub(super) struct Limiter {
-    limits: RunLimits,
+    meter: Arc<Meter>,
     share: Share,
     held: usize,
     peak: usize,
@@ -26,9 +28,9 @@ pub(super) struct Limiter {
 }
 
 impl Limiter {
-    /// Of a run that has these limits, and its share of the host's memory.
-    pub(super) fn new(limits: RunLimits, share: Share) -> Self {
-        Limiter { limits, share, held: 0, peak: 0, elements: 0 }
+    /// Of a run that has this meter's limits, and its share of the host's memory.
+    pub(super) fn new(meter: Arc<Meter>, share: Share) -> Self {
+        Limiter { meter, share, held: 0, peak: 0, elements: 0 }
     }
 
     /// The most that was held, in bytes.
@@ -49,7 +51,7 @@ impl Limiter {
 
     /// Within a limit, and within what the engine has room for.
     fn hold(&self, limit: Limit, wanted: usize, room: usize) -> Result<(), OverLimit> {
-        let most = self.limits.size(limit).min(room);
+        let most = self.meter.limits().size(limit).min(room);
         match wanted > most {
             true => Err(OverLimit { limit, used: Some(wanted as u64), most: most as u64 }),
             false => Ok(()),
@@ -80,11 +82,11 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        self.limits.size(Limit::Instances)
+        self.meter.limits().size(Limit::Instances)
     }
 
     fn tables(&self) -> usize {
-        self.limits.size(Limit::Tables)
+        self.meter.limits().size(Limit::Tables)
     }
 }
 
@@ -96,7 +98,7 @@ mod tests {
 
     fn limiter(memory_bytes: u64, elements: u64) -> Limiter {
         let limits = Limits { memory_bytes, ..Limits::LEADER }.with(Limit::TableElements, elements);
-        Limiter::new(limits.of_run(false, &Ceilings::NONE), Budget::new(2000, 2000).share("acme"))
+        Limiter::new(Meter::new(limits.of_run(false, &Ceilings::NONE)), Budget::new(2000, 2000).share("acme"))
     }
 
     #[test]

@@ -7,9 +7,11 @@ mod components;
 mod cpu_time;
 mod engine;
 mod error;
+mod ground;
 mod instance;
 mod lanes;
 mod limiter;
+mod mappings;
 mod prepared;
 mod run;
 mod signature;
@@ -23,23 +25,24 @@ mod turns;
 mod verdict;
 mod world;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
-use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 pub use self::compiler::{CompileLimits, Compiler, compile_for_parent, verify_for_parent};
 pub use self::components::{AskPeers, ComponentError, Components};
 pub use self::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_WASM_STACK_BYTES};
 pub use self::error::{AdmissionError, Misfit, StartError};
-use self::instance::Guest;
+use self::ground::{Ground, Grounds};
 pub use self::instance::MAX_RESULT_BYTES;
 pub use self::lanes::{GuestThreads, Lanes};
+pub use self::mappings::terms_mapped;
 pub use self::prepared::{MAX_PREPARED, Prepared};
 pub use self::run::{End, Run, RunEnd, RunRequest};
+use self::start::Bench;
 use self::turns::{Turn, Turns};
-use crate::capability::{self, Budget, Connections, Traffic};
+use crate::capability::Budget;
 pub use crate::capability::{Contenders, Interrupt, StateMode, StateWrite};
 use crate::clock::Clock;
 use crate::registry::{Build, Digest, Signers};
@@ -60,7 +63,7 @@ pub struct RuntimeSettings {
     /// The most scheduled runs at once. Each reserves about 4 GiB of address space (not of memory).
     pub max_runs: u32,
     /// The most terms of leader jobs at once, in places of their own: they last, and the runs must not wait for them. Of one
-    /// tenant's half of it. Each reserves as much as a run.
+    /// tenant's half of it. Each takes as much address space as a run when it begins, and seven of the kernel's mappings.
     pub max_terms: u32,
     /// The most memory that the guests hold, all of them together, in bytes; those of one tenant half of it.
     pub guest_memory: u64,
@@ -99,43 +102,19 @@ pub struct Admission {
     pub initial_memory_bytes: Option<u64>,
 }
 
-/// An engine, and what components are linked to.
-struct Ground {
-    engine: Engine,
-    linker: Linker<Guest>,
-}
-
-impl Ground {
-    fn new(engine: Engine) -> Result<Self, StartError> {
-        let mut linker = Linker::new(&engine);
-        capability::add_to_linker(&mut linker, Guest::host)
-            .map_err(|error| StartError::Link { detail: engine::chain(&error) })?;
-        ticker::start(&engine)?;
-        Ok(Ground { engine, linker })
-    }
-}
-
 /// The engines, what was compiled for them, and room for runs.
 pub struct Runtime {
     settings: RuntimeSettings,
-    plain: Ground,
-    /// Made for the first job that has a limit of fuel.
-    metered: OnceLock<Ground>,
+    grounds: Grounds,
     prepared: Mutex<prepared::Cache>,
     turns: Turns,
-    /// One permit a slot of the pool that is for scheduled runs.
-    slots: Arc<Semaphore>,
-    /// Those for terms.
-    terms: Arc<Budget>,
-    traffic: Arc<Traffic>,
+    bench: Arc<Bench>,
     guests: Lanes,
-    connections: Arc<Connections>,
-    memory: Arc<Budget>,
     clock: Arc<dyn Clock>,
 }
 
 impl Runtime {
-    /// Reserves the room for runs and starts the ticker. `guests` is where guests compute (see
+    /// Reserves the room for scheduled runs and starts the ticker. `guests` is where guests compute (see
     /// [`GuestThreads`]); nothing that must not wait for a guest belongs there.
     ///
     /// # Errors
@@ -145,28 +124,19 @@ impl Runtime {
         guests: impl Into<Lanes>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Runtime>, StartError> {
-        let plain = Ground::new(engine::engine(settings.max_runs.saturating_add(settings.max_terms))?)?;
-        let slots = Arc::new(Semaphore::new(settings.max_runs as usize));
-        let (prepared, turns) = (Mutex::default(), Turns::default());
-        let (guests, connections, traffic) = (guests.into(), Arc::default(), Arc::default());
+        mappings::check(settings.max_runs, settings.max_terms)?;
+        let grounds = Grounds::new(settings.max_runs)?;
         let terms = u64::from(settings.max_terms);
-        let terms = Budget::new(terms, terms.div_ceil(TENANTS));
-        let memory = Budget::new(settings.guest_memory, settings.guest_memory / TENANTS);
-        let metered = OnceLock::new();
-        Ok(Arc::new(Runtime {
-            settings,
-            plain,
-            metered,
-            prepared,
-            turns,
-            slots,
-            terms,
-            traffic,
-            guests,
-            connections,
-            memory,
-            clock,
-        }))
+        let bench = Bench {
+            connections: Arc::default(),
+            memory: Budget::new(settings.guest_memory, settings.guest_memory / TENANTS),
+            slots: Semaphore::new(settings.max_runs as usize),
+            terms: Budget::new(terms, terms.div_ceil(TENANTS)),
+            traffic: Arc::default(),
+            clock: clock.clone(),
+        };
+        let (prepared, turns, guests) = (Mutex::default(), Turns::default(), guests.into());
+        Ok(Arc::new(Runtime { settings, grounds, prepared, turns, bench: Arc::new(bench), guests, clock }))
     }
 
     /// Compiles a build for a tenant, on a blocking thread. Only a few do so at once, and one of each tenant; who wants what
@@ -280,25 +250,11 @@ impl Runtime {
         if let Some(prepared) = self.prepared(build) {
             return Ok(Some(prepared));
         }
-        let ground = self.ground(build.metered)?;
+        let ground = self.grounds.of(build)?;
         let Some(component) = component(ground)? else { return Ok(None) };
         let prepared = Prepared::new(build.clone(), admission::link(&ground.linker, &component)?);
         self.cache().insert(prepared.clone());
         Ok(Some(prepared))
-    }
-
-    fn ground(&self, metered: bool) -> Result<&Ground, AdmissionError> {
-        if !metered {
-            return Ok(&self.plain);
-        }
-        if let Some(ground) = self.metered.get() {
-            return Ok(ground);
-        }
-        let failed = |detail: String| AdmissionError::Compiler { detail };
-        let engine = engine::metered().map_err(|error| failed(engine::chain(&error)))?;
-        let ground = Ground::new(engine).map_err(|error| failed(error.to_string()))?;
-        // Where another was quicker, its own is taken.
-        Ok(self.metered.get_or_init(|| ground))
     }
 
     fn cache(&self) -> MutexGuard<'_, prepared::Cache> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use wasmtime::Store;
 
@@ -21,16 +22,18 @@ use crate::capability::{
 use crate::clock::Clock;
 use crate::coordinator::Error;
 use crate::history::Usage;
-use crate::registry::{Limit, RunLimits, SecretError};
+use crate::registry::{Limit, SecretError};
 
-/// What a run needs of the runtime.
-struct Bench {
-    connections: Arc<Connections>,
-    memory: Arc<Budget>,
-    slots: Arc<Semaphore>,
-    terms: Arc<Budget>,
-    traffic: Arc<Traffic>,
-    clock: Arc<dyn Clock>,
+/// What all runs need.
+pub(super) struct Bench {
+    pub(super) connections: Arc<Connections>,
+    pub(super) memory: Arc<Budget>,
+    /// One permit a slot of the pool.
+    pub(super) slots: Semaphore,
+    /// Places for terms.
+    pub(super) terms: Arc<Budget>,
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// A slot of the pool.
@@ -39,42 +42,25 @@ enum Place<'a> {
     Term { _share: Share },
 }
 
-/// What counts what a run uses.
-struct Meters {
-    meter: Arc<Meter>,
-    cpu: Arc<CpuTime>,
-}
-
 impl Runtime {
     /// Starts a run on the guests' threads, in a store of its own. A scheduled run waits for a free place first; that wait doesn't
     /// count as the run's time. A term that finds none fails: another host may have one.
     pub fn start(&self, component: &Arc<Prepared>, request: RunRequest) -> Run {
-        let bench = Bench {
-            connections: self.connections.clone(),
-            memory: self.memory.clone(),
-            slots: self.slots.clone(),
-            terms: self.terms.clone(),
-            traffic: self.traffic.clone(),
-            clock: self.clock.clone(),
-        };
-        let component = component.clone();
+        let (bench, component) = (self.bench.clone(), component.clone());
         let inside = request.gate.enter();
         let (tell, ended) = oneshot::channel();
         let (meter, cpu) = (Meter::new(request.limits), CpuTime::new(self.clock.clone()));
         let (gate, interrupt) = (request.gate.clone(), request.interrupt.clone());
-        let stops = Stops::new(self.clock.clone(), gate, interrupt, meter.clone(), cpu.clone());
+        let stops = Stops::new(self.clock.clone(), gate, interrupt, meter, cpu.clone());
         let tenant = request.job.tenant.clone();
         let stop = {
             let stops = stops.clone();
-            async move {
-                stops.wait().await;
-            }
+            move || stopped(stops.clone()).boxed()
         };
-        let meters = Meters { meter, cpu: cpu.clone() };
         // Each step from here to the run would have room for one of its own, for as long as the run lasts.
         let request = Box::new(request);
         self.guests.spawn(&tenant, &self.clock, cpu, stop, async move {
-            let end = bench.execute(&component, request, stops, meters).await;
+            let end = bench.execute(&component, request, &stops).await;
             drop(inside);
             // Whoever asked may be gone; the gate still knows who is inside.
             let _ = tell.send(end);
@@ -84,50 +70,48 @@ impl Runtime {
 }
 
 impl Bench {
-    async fn execute(
-        self,
-        component: &Arc<Prepared>,
-        mut request: Box<RunRequest>,
-        mut stops: Stops,
-        meters: Meters,
-    ) -> RunEnd {
-        if let Err(end) = fetch(&mut request, &stops).await {
+    async fn execute(&self, component: &Arc<Prepared>, mut request: Box<RunRequest>, stops: &Arc<Stops>) -> RunEnd {
+        if let Err(end) = fetch(&mut request, stops).await {
             return RunEnd::not_begun(end);
         }
         let place = match (stops.due(), request.tick_ms) {
             (Some(stop), _) => Err(stop.into()),
             (None, None) => self.seat(&request.job.tenant),
-            (None, Some(_)) => self.slot(&stops).await,
+            (None, Some(_)) => self.slot(stops).await,
         };
         let place = match place {
             Ok(place) => place,
             Err(end) => return RunEnd::not_begun(end),
         };
-        let started = self.clock.boot();
         stops.begin();
-        let gate = request.gate.clone();
-        let limits = request.limits;
         let share = self.memory.share(&request.job.tenant);
-        let (grant, host) = self.unpack(*request, share.tenant(), meters.meter.clone());
-        let mut store = instance::store(component, host, &limits, share, stops.clone());
-        let mut end = run_until(&mut store, component, &grant, &limits, &stops).await;
-        let fuel = limits.get(Limit::Fuel).map(|most| most.saturating_sub(store.get_fuel().unwrap_or_default()));
+        let (grant, host) = self.unpack(request, share.tenant(), stops.meter().clone());
+        // Apart, since with it the run's future would be a size larger.
+        let grant = Box::new(grant);
+        let mut store = instance::store(component, host, share, stops.clone());
+        let mut end = run_until(&mut store, component, &grant, stops).await;
+        let fuel = stops
+            .meter()
+            .limits()
+            .get(Limit::Fuel)
+            .map(|most| most.saturating_sub(store.get_fuel().unwrap_or_default()));
         let (host, peak_memory) = store.into_data().into_parts();
         drop(place);
         let (writes, log_lines_dropped) = host.finish();
-        if let (End::Returned(_) | End::Failed { .. }, Some(over)) = (&end, meters.meter.over()) {
+        if let (End::Returned(_) | End::Failed { .. }, Some(over)) = (&end, stops.meter().over()) {
             end = Stop::Over(over).into();
         }
         // A guest that returned after its term had ended neither failed by itself nor succeeded as a leader.
-        let gave_up = matches!(end, End::Failed { .. } | End::Returned(_) | End::Trapped { .. }) && gate.is_over();
+        let gave_up =
+            matches!(end, End::Failed { .. } | End::Returned(_) | End::Trapped { .. }) && stops.gate().is_over();
         RunEnd {
             end: if gave_up { End::LostLeadership } else { end },
             writes,
             usage: Usage {
                 peak_memory_bytes: peak_memory as u64,
-                wall_us: micros(self.clock.boot().saturating_sub(started)),
-                cpu_us: micros(meters.cpu.end_turn()),
-                host_calls: meters.meter.calls(),
+                wall_us: micros(stops.passed()),
+                cpu_us: micros(stops.cpu().end_turn()),
+                host_calls: stops.meter().calls(),
                 fuel,
                 log_lines_dropped,
             },
@@ -159,7 +143,8 @@ impl Bench {
     }
 
     /// Parts a request into what the guest is told and what it can reach.
-    fn unpack(&self, request: RunRequest, tenant: &Arc<str>, meter: Arc<Meter>) -> (Grant, Host) {
+    fn unpack(&self, request: Box<RunRequest>, tenant: &Arc<str>, meter: Arc<Meter>) -> (Grant, Host) {
+        let request = *request;
         let log_bytes = request.limits.size(Limit::LogBytes);
         let log = RunLog::new(request.run.clone(), request.attempt, request.log, self.clock.clone(), log_bytes);
         let grant = Grant {
@@ -192,6 +177,11 @@ impl Bench {
     }
 }
 
+/// Waits until the run is only to be stopped any more.
+async fn stopped(stops: Arc<Stops>) {
+    stops.wait().await;
+}
+
 /// Adds what the run is told beside its config. Without it nothing is begun: another attempt may find it.
 async fn fetch(request: &mut RunRequest, stops: &Stops) -> Result<(), End> {
     let Some(secrets) = request.secrets.take() else { return Ok(()) };
@@ -214,17 +204,11 @@ async fn fetch(request: &mut RunRequest, stops: &Stops) -> Result<(), End> {
 /// Runs the guest to its end, or to the first stop: then the call is dropped, and with it the host call it may wait in. What
 /// ends a term also wakes its guest from its waits, so it is asked for the stop first each time: the guest executes nothing
 /// any more then.
-async fn run_until(
-    store: &mut Store<Guest>,
-    component: &Arc<Prepared>,
-    grant: &Grant,
-    limits: &RunLimits,
-    stops: &Stops,
-) -> End {
-    let mut call = pin!(instance::call(store, component, grant, limits));
+async fn run_until(store: &mut Store<Guest>, component: &Prepared, grant: &Grant, stops: &Stops) -> End {
+    let mut call = pin!(instance::call(store, component, grant));
     let call = poll_fn(|context| match stops.due() {
         Some(stop) => Poll::Ready(stop.into()),
-        None => call.as_mut().poll(context),
+        None => call.as_mut().poll(context).map(|called| instance::end(called, stops.meter().limits())),
     });
     tokio::select! {
         biased;

@@ -3,7 +3,7 @@
 //! They are looked at twice: from inside the guest, whenever the epoch moves ([`Stops::due_inside`]), and beside it while a host
 //! call waits ([`Stops::wait`]), when no epoch reaches the guest.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -39,21 +39,14 @@ impl From<Stop> for End {
 }
 
 /// What may stop one run.
-#[derive(Clone)]
 pub(super) struct Stops {
     clock: Arc<dyn Clock>,
     gate: Arc<Gate>,
     interrupt: Interrupt,
     meter: Arc<Meter>,
     cpu: Arc<CpuTime>,
-    time: Option<Time>,
-}
-
-#[derive(Clone, Copy)]
-struct Time {
-    limit: Duration,
-    /// On the boot clock.
-    deadline: Duration,
+    /// When the run began, on the boot clock.
+    began: OnceLock<Duration>,
 }
 
 impl Stops {
@@ -64,15 +57,39 @@ impl Stops {
         interrupt: Interrupt,
         meter: Arc<Meter>,
         cpu: Arc<CpuTime>,
-    ) -> Self {
-        Stops { clock, gate, interrupt, meter, cpu, time: None }
+    ) -> Arc<Self> {
+        Arc::new(Stops { clock, gate, interrupt, meter, cpu, began: OnceLock::new() })
+    }
+
+    /// The run's term.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// What counts what the run uses, and knows its limits.
+    pub(super) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// How long the run's guest has computed.
+    pub(super) fn cpu(&self) -> &CpuTime {
+        &self.cpu
     }
 
     /// Lets the run's time count from now.
-    pub(super) fn begin(&mut self) {
-        let now = self.clock.boot();
-        let limit = self.meter.limits().time(Limit::TimeMs);
-        self.time = limit.map(|limit| Time { limit, deadline: now.saturating_add(limit) });
+    pub(super) fn begin(&self) {
+        self.began.get_or_init(|| self.clock.boot());
+    }
+
+    /// The time since the run began; none before it does.
+    pub(super) fn passed(&self) -> Duration {
+        self.began.get().map_or(Duration::ZERO, |began| self.clock.boot().saturating_sub(*began))
+    }
+
+    /// The limit of the run's time, and what is left of it.
+    fn time(&self) -> Option<(Duration, Duration)> {
+        let limit = self.meter.limits().time(Limit::TimeMs)?;
+        Some((limit, limit.saturating_sub(self.passed())))
     }
 
     /// The stop that is due, the gravest first.
@@ -86,8 +103,8 @@ impl Stops {
         if let Some(over) = self.meter.over() {
             return Some(Stop::Over(over));
         }
-        let time = self.time.filter(|time| self.clock.boot() >= time.deadline)?;
-        Some(Stop::TimedOut { limit_ms: millis(time.limit) })
+        let (limit, _) = self.time().filter(|(_, left)| left.is_zero())?;
+        Some(Stop::TimedOut { limit_ms: millis(limit) })
     }
 
     /// The same, asked from inside the guest, which may have computed for long.
@@ -113,8 +130,7 @@ impl Stops {
     /// How long nothing can be due by time alone. A lease that was moved on meanwhile is looked at again then.
     fn next(&self) -> Duration {
         let lease = self.gate.remaining();
-        let time = self.time.map(|time| time.deadline.saturating_sub(self.clock.boot()));
-        time.map_or(lease, |time| time.min(lease))
+        self.time().map_or(lease, |(_, left)| left.min(lease))
     }
 }
 

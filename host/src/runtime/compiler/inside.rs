@@ -46,7 +46,7 @@ impl Default for CompileLimits {
 pub fn compile_for_parent(limits: CompileLimits, metered: bool) -> ExitCode {
     answer(limits, |bytes| {
         admission::examine(bytes, MAX_COMPONENT_BYTES)?;
-        let engine = engine::compiler(metered).map_err(|error| admission::invalid(&error))?;
+        let engine = engine::on_demand(metered).map_err(|error| admission::invalid(&error))?;
         let code = engine.precompile_component(bytes).map_err(|error| admission::invalid(&error))?;
         io::stdout().lock().write_all(&code).map_err(failed)
     })

@@ -22,7 +22,7 @@ use wasmtime::component::Component;
 use super::load::{self, Proven};
 use crate::clock::Clock;
 use crate::registry::Digest;
-use crate::runtime::engine::{chain, compiler};
+use crate::runtime::engine::{chain, on_demand};
 
 /// How much code is kept, in bytes: what was used last.
 const MAX_CODE_BYTES: u64 = 2 << 30;
@@ -68,7 +68,7 @@ impl CodeFolder {
         only_ours(path, 0o700)?;
         let key = key(&path.join(KEY))?;
         remove_scraps(path)?;
-        let kinds = [false, true].into_iter().filter_map(|metered| Some(kind_of(&compiler(metered).ok()?))).collect();
+        let kinds = [false, true].into_iter().filter_map(|metered| Some(kind_of(&on_demand(metered).ok()?))).collect();
         Ok(CodeFolder { path: path.to_owned(), key, clock, max_bytes: MAX_CODE_BYTES, kinds })
     }
 

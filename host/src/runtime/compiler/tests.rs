@@ -53,7 +53,7 @@ fn what_is_kept_is_there_for_the_next_life_of_the_host() {
 /// A component that is run with and without a limit of fuel.
 #[test]
 fn the_code_of_both_engines_is_kept() {
-    let (place, plain, metered) = (place(), engine::engine(1).unwrap(), engine::metered().unwrap());
+    let (place, plain, metered) = (place(), engine::pooled(1).unwrap(), engine::on_demand(true).unwrap());
     let (folder, bytes) = (open(&place), guest(OK));
     let digest = keep(&folder, &plain, &bytes);
     assert!(folder.load(&metered, &digest).unwrap().is_none(), "the one's is not the other's");

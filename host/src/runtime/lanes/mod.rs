@@ -101,13 +101,13 @@ impl From<Handle> for Lanes {
 }
 
 impl Lanes {
-    /// Brings a tenant's guest to its end. `stop` returns when it is only to be stopped any more.
+    /// Brings a tenant's guest to its end. What `stop` gives returns when it is only to be stopped any more.
     pub(super) fn spawn(
         &self,
         tenant: &str,
         clock: &Arc<dyn Clock>,
         cpu: Arc<CpuTime>,
-        stop: impl Future<Output = ()> + Send + 'static,
+        stop: impl Fn() -> ride::Guest + Send + 'static,
         guest: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
         // It is some kilobytes large, and would be copied with each step from here to its thread.
@@ -116,7 +116,7 @@ impl Lanes {
             return self.prompt.spawn(poll_fn(move |context| cpu.turn(|| guest.as_mut().poll(context)).0));
         };
         let account = patient.accounts.of(tenant, clock.boot());
-        self.prompt.spawn(Ride::new(guest, Box::pin(stop), account, self.prompt.clone(), patient, clock, cpu))
+        self.prompt.spawn(Ride::new(guest, Box::new(stop), account, self.prompt.clone(), patient, clock, cpu))
     }
 }
 

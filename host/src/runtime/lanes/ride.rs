@@ -16,7 +16,7 @@ use super::slots::{Place, Slots};
 use crate::clock::Clock;
 use crate::runtime::cpu_time::CpuTime;
 
-/// A guest, or what stops it.
+/// A guest, or the wait for what stops it.
 pub(super) type Guest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Brings a guest to its end: on a prompt thread itself, and with turns on the patient ones.
@@ -28,7 +28,7 @@ pub(super) struct Ride {
     slots: Arc<Slots>,
     clock: Arc<dyn Clock>,
     cpu: Arc<CpuTime>,
-    stop: Guest,
+    stop: Box<dyn Fn() -> Guest + Send>,
     is_to_stop: bool,
     wish: Arc<Wish>,
     at: At,
@@ -37,8 +37,12 @@ pub(super) struct Ride {
 enum At {
     /// It waits, or computes here.
     Here(Guest),
-    /// It wants to compute, and waits for its turn.
-    InLine(Guest, Place),
+    /// It wants to compute, and waits for its turn or for what stops it.
+    InLine {
+        guest: Guest,
+        place: Place,
+        stop: Guest,
+    },
     /// It has its turn.
     Away(JoinHandle<Turn>, Place),
     Gone,
@@ -75,7 +79,7 @@ impl Wake for Wish {
 impl Ride {
     pub(super) fn new(
         guest: Guest,
-        stop: Guest,
+        stop: Box<dyn Fn() -> Guest + Send>,
         (tenant, account): (Arc<str>, Arc<Account>),
         prompt: Handle,
         patient: &Patient,
@@ -150,18 +154,18 @@ impl Ride {
                 }
                 Some(match self.may_compute_here() {
                     true => self.compute_here(guest),
-                    false => At::InLine(guest, self.slots.line_up(&self.tenant)),
+                    false => At::InLine { guest, place: self.slots.line_up(&self.tenant), stop: (self.stop)() },
                 })
             }
-            At::InLine(guest, place) => {
+            At::InLine { guest, place, mut stop } => {
                 if place.is_given(context.waker()) {
                     return Some(At::Away(self.send_away(guest), place));
                 }
-                self.is_to_stop |= self.stop.as_mut().poll(context).is_ready();
+                self.is_to_stop |= stop.as_mut().poll(context).is_ready();
                 if self.is_to_stop {
                     return Some(self.compute_here(guest));
                 }
-                self.at = At::InLine(guest, place);
+                self.at = At::InLine { guest, place, stop };
                 None
             }
             At::Away(mut turn, place) => match Pin::new(&mut turn).poll(context) {

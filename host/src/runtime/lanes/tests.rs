@@ -78,7 +78,7 @@ impl Place {
     fn spawn<T: Send + 'static>(
         &self,
         tenant: &str,
-        stop: impl Future<Output = ()> + Send + 'static,
+        stop: impl Fn() -> ride::Guest + Send + 'static,
         guest: impl Future<Output = T> + Send + 'static,
     ) -> oneshot::Receiver<T> {
         let (tell, told) = oneshot::channel();
@@ -92,7 +92,7 @@ impl Place {
     fn compute(&self, tenant: &str, times: usize) -> Vec<String> {
         let (hands, (tell, told)) = (self.hands.clone(), oneshot::channel());
         let guest = async move { tell.send(compute(&hands, times).await).unwrap() };
-        let ride = self.lanes.spawn(tenant, &self.clock, CpuTime::new(self.clock.clone()), never(), guest);
+        let ride = self.lanes.spawn(tenant, &self.clock, CpuTime::new(self.clock.clone()), never, guest);
         // Its last turn is charged by then.
         self.lanes.prompt.block_on(ride).unwrap();
         told.blocking_recv().unwrap()
@@ -112,8 +112,8 @@ impl Drop for Place {
     }
 }
 
-async fn never() {
-    std::future::pending().await
+fn never() -> ride::Guest {
+    Box::pin(std::future::pending())
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_guest_that_is_to_stop_waits_for_no_turn() {
     for _ in 0..2 {
         let (hold, held) = mpsc::channel::<()>();
         let (began, begins) = oneshot::channel();
-        let ended = place.spawn("rogue", never(), async move {
+        let ended = place.spawn("rogue", never, async move {
             let _ = began.send(thread());
             held.recv().unwrap_err()
         });
@@ -154,7 +154,11 @@ fn a_guest_that_is_to_stop_waits_for_no_turn() {
     }
     let (stop, stops) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
     let (told, is_to_stop) = (stop.clone(), stops.clone());
-    let stopped = place.spawn("rogue", async move { told.notified().await }, async move {
+    let told_to = move || -> ride::Guest {
+        let told = told.clone();
+        Box::pin(async move { told.notified().await })
+    };
+    let stopped = place.spawn("rogue", told_to, async move {
         // As a run does, it looks for what stops it whenever it is polled.
         (is_to_stop.load(Ordering::SeqCst), thread())
     });
@@ -172,7 +176,7 @@ fn a_guest_that_is_to_stop_waits_for_no_turn() {
 fn what_a_guest_waits_for_on_a_patient_thread_is_seen_to_elsewhere() {
     let place = Place::new();
     place.indebt("rogue");
-    let slept = place.spawn("rogue", never(), async {
+    let slept = place.spawn("rogue", never, async {
         let at = thread();
         // The patient threads have no timers of their own.
         tokio::time::sleep(MS).await;

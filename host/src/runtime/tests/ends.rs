@@ -40,7 +40,7 @@ impl Bench {
 
     pub(super) fn start(&self, component: &[u8]) -> Run {
         let digest = self.runtime.admit(component).unwrap().digest;
-        let build = Build { digest, metered: self.limits.get(Limit::Fuel).is_some() };
+        let build = Build { digest, metered: self.limits.get(Limit::Fuel).is_some(), lasting: self.tick_ms.is_none() };
         let prepared = self.runtime.prepare(&build, component).unwrap();
         let request = RunRequest {
             job: JobId { tenant: "acme".to_owned(), name: "job".to_owned() },

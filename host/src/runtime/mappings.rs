@@ -1,0 +1,80 @@
+//! How many mappings a process may have (`vm.max_map_count`), and what guests take of them. Who has none left is refused memory in
+//! the middle of something, so a host asks before it starts.
+
+use std::{fs, io};
+
+use super::error::StartError;
+
+/// The kernel's word.
+const SETTING: &str = "/proc/sys/vm/max_map_count";
+/// Of a scheduled run: two of a stack from the start on, and up to four of a memory (what is before the component's data, the data,
+/// what is behind, and the rest of the address space). Counted in /proc/PID/maps.
+const OF_RUN: u32 = 6;
+/// Of a term: the same, and the guard before its memory.
+const OF_TERM: u32 = 7;
+/// What else a host maps: its program, threads, heap, code of components. Some 700 with ten thousand leaders.
+const OF_HOST: u32 = 1500;
+
+/// How many terms the kernel's bound allows beside so many scheduled runs.
+///
+/// # Errors
+/// Where the kernel doesn't say.
+pub fn terms_mapped(max_runs: u32) -> io::Result<u32> {
+    Ok(terms_within(allowed()?, max_runs))
+}
+
+/// Makes sure that there are enough for so many runs and terms.
+///
+/// # Errors
+/// [`StartError::Mappings`].
+pub(super) fn check(max_runs: u32, max_terms: u32) -> Result<(), StartError> {
+    // A kernel that doesn't say has another bound or none.
+    let Ok(allowed) = allowed() else { return Ok(()) };
+    match terms_within(allowed, max_runs) >= max_terms {
+        true => Ok(()),
+        false => Err(StartError::Mappings { max_runs, max_terms, allowed, needed: needed(max_runs, max_terms) }),
+    }
+}
+
+fn allowed() -> io::Result<u32> {
+    let said = fs::read_to_string(SETTING)?;
+    said.trim().parse().map_err(|error| io::Error::other(format!("{SETTING}: {}: {error}", said.trim())))
+}
+
+fn needed(max_runs: u32, max_terms: u32) -> u32 {
+    OF_HOST.saturating_add(max_runs.saturating_mul(OF_RUN)).saturating_add(max_terms.saturating_mul(OF_TERM))
+}
+
+fn terms_within(allowed: u32, max_runs: u32) -> u32 {
+    allowed.saturating_sub(needed(max_runs, 0)) / OF_TERM
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel's default.
+    const DEFAULT: u32 = 65_530;
+
+    #[test]
+    fn a_hosts_own_numbers_need_no_change_of_the_kernels() {
+        assert!(terms_within(DEFAULT, super::super::DEFAULT_MAX_RUNS) >= super::super::DEFAULT_MAX_TERMS);
+        assert_eq!(terms_within(DEFAULT, 1), 9_146);
+        assert_eq!(terms_within(needed(3, 5), 3), 5);
+        assert_eq!(terms_within(10, 1000), 0);
+    }
+
+    #[test]
+    fn a_host_that_would_run_out_of_them_does_not_start() {
+        let allowed = allowed().unwrap();
+        let error = check(1, allowed).unwrap_err().to_string();
+        let needed = 1506 + 7 * allowed;
+        assert_eq!(
+            error,
+            format!(
+                "1 runs and {allowed} leader terms at once take up to {needed} memory mappings, and the kernel allows {allowed}: \
+                 `sysctl -w vm.max_map_count={needed}`"
+            )
+        );
+    }
+}
