@@ -68,7 +68,7 @@ mod tests {
     fn a_host_that_would_run_out_of_them_does_not_start() {
         let allowed = allowed().unwrap();
         let error = check(1, allowed).unwrap_err().to_string();
-        let needed = 1506 + 7 * allowed;
+        let needed = 1506_u32.saturating_add(allowed.saturating_mul(7));
         assert_eq!(
             error,
             format!(
