@@ -19,6 +19,8 @@ else
 fi
 for manifest in Cargo.toml examples/Cargo.toml tests/guests/Cargo.toml; do
     echo "$manifest:"
+    # Builds fetch what this machine needs; what is checked is what any does.
+    cargo fetch --quiet --locked --manifest-path "$manifest"
     # A guest has less in it than deny.toml allows for.
     # shellcheck disable=SC2086
     "$deny" --manifest-path "$manifest" --config "$PWD/deny.toml" --locked --offline check --hide-inclusion-graph \
