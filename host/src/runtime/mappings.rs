@@ -12,7 +12,7 @@ const SETTING: &str = "/proc/sys/vm/max_map_count";
 const OF_RUN: u32 = 6;
 /// Of a term: the same, and the guard before its memory.
 const OF_TERM: u32 = 7;
-/// What else a host maps: its program, threads, heap, code of components. Some 700 with ten thousand leaders.
+/// What else a host maps: its program, threads, heap, code of components. The bench's process had a hundred.
 const OF_HOST: u32 = 1500;
 
 /// How many terms the kernel's bound allows beside so many scheduled runs.
