@@ -11,9 +11,10 @@ pub fn long_to_compile(well: &[u8]) -> Vec<u8> {
     with_functions(well, 2_000, 2_000)
 }
 
-/// One function so long that compiling it takes more than 256 MiB.
+/// One function, about as long as WebAssembly lets one be, so that compiling it has taken more than 256 MiB long before it
+/// has taken a second.
 pub fn large_to_compile(well: &[u8]) -> Vec<u8> {
-    with_functions(well, 1, 700_000)
+    with_functions(well, 1, 2_500_000)
 }
 
 /// `well` and a further core module that nothing ever instantiates, of so many functions that each multiply so often.

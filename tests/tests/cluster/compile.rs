@@ -41,12 +41,12 @@ fn code_is_kept_over_a_restart_and_made_anew_where_somebody_changed_it() {
 /// A component may be as hard to compile as its author likes, and be none of wasmtime's faults.
 #[test]
 fn a_component_that_takes_too_much_to_compile_is_refused_and_the_host_goes_on() {
-    let mut cluster = Cluster::embedded_with(&["--compile-time", "1s", "--compile-memory", "256MiB"]);
+    let mut cluster = Cluster::embedded_with(&["--compile-time", "3s", "--compile-memory", "256MiB"]);
     cluster.apply(&job::leading_witness(""));
     let leader = cluster.await_leader("a leader", WITNESS, SOON, |_| true);
     let well = fs::read(guest("nothing")).unwrap();
     for (name, bytes, said) in [
-        ("slow", bomb::long_to_compile(&well), "compiling the component takes more than 1 s of processor time"),
+        ("slow", bomb::long_to_compile(&well), "compiling the component takes more than 3 s of processor time"),
         ("hungry", bomb::large_to_compile(&well), "compiling the component takes more than 256 MiB of memory"),
     ] {
         let file = cluster.dir().join(format!("{name}.wasm"));
