@@ -33,7 +33,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Grant;
-use crate::host::{self, Change, Contender, Entry, StoreError, Wake};
+use crate::bindings::silverback::leader::leadership::Entry;
+use crate::host::{self, Change, Contender, StoreError, Wake};
 use crate::http::{Error, Request, Response};
 use crate::leadership::millis;
 

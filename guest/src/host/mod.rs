@@ -13,6 +13,6 @@ pub(crate) use stage::*;
 #[cfg(target_family = "wasm")]
 pub(crate) use wasm::*;
 
-pub(crate) use crate::bindings::silverback::leader::leadership::{Change, Contender, Entry, Wake};
+pub(crate) use crate::bindings::silverback::leader::leadership::{Change, Contender, Wake};
 pub(crate) use crate::bindings::wasi::keyvalue::store::Error as StoreError;
 pub(crate) use crate::bindings::wasi::logging::logging::Level;
