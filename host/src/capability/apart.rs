@@ -1,22 +1,31 @@
 //! Where a host call is made: on its guest's stack, or on another.
 //!
 //! A guest's stack keeps each page that was ever touched of it for as long as the guest is there: in a leader job that may be
-//! months. Another one is mapped and unmapped for each use, which a scheduled run is spared.
+//! months. The other one is its thread's, made once and used for all: to map one for each call would let a guest that calls without end hold
+//! the process's lock of mappings, for which whoever needs memory waits.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use corosensei::on_stack;
+use corosensei::stack::DefaultStack;
 use futures::future::BoxFuture;
 
 /// Of another stack: what isn't touched of it is never taken.
 const STACK_BYTES: usize = 256 * 1024;
+
+thread_local! {
+    /// The thread's other stack, while nobody is on it.
+    static OTHER: Cell<Option<DefaultStack>> = const { Cell::new(None) };
+}
 
 /// Where the calls of one run are made that may go deep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stack {
     /// On the guest's own: a scheduled run's.
     Guests,
-    /// On one that is gone when the call returns or waits: a term's, which lasts.
+    /// On one that is another's when the call returns or waits: a term's, which lasts.
     Other,
 }
 
@@ -25,7 +34,7 @@ impl Stack {
     pub(super) fn call<T>(self, call: impl FnOnce() -> T) -> T {
         match self {
             Stack::Guests => call(),
-            Stack::Other => stacker::grow(STACK_BYTES, call),
+            Stack::Other => elsewhere(call),
         }
     }
 
@@ -33,6 +42,14 @@ impl Stack {
     pub(super) fn wait<'a, F: Future + Send + 'a>(self, call: impl FnOnce() -> F) -> Wait<'a, F::Output> {
         Wait { stack: self, call: self.call(|| boxed(call)) }
     }
+}
+
+/// On the thread's other stack; on this one where there is no memory for another.
+fn elsewhere<T>(call: impl FnOnce() -> T) -> T {
+    let Some(mut stack) = OTHER.take().or_else(|| DefaultStack::new(STACK_BYTES).ok()) else { return call() };
+    let done = on_stack(&mut stack, call);
+    OTHER.set(Some(stack));
+    done
 }
 
 /// The future is some kilobytes large: it is made in a frame that is no part of the caller's.
@@ -97,8 +114,19 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_has_one_other_stack_and_makes_more_where_it_is_on_it() {
+        let place = || Stack::Other.call(depth);
+        let (first, within) = Stack::Other.call(|| (depth(), place()));
+        assert!(first.abs_diff(within) > STACK_BYTES / 2, "nobody is called onto a stack in use");
+        let second = place();
+        assert!((0..3).all(|_| place() == second), "no stack is made for a call");
+        assert_ne!(std::thread::spawn(place).join().unwrap(), second);
+    }
+
+    #[test]
     fn a_panic_on_another_stack_reaches_the_caller() {
         let panics = std::panic::catch_unwind(|| Stack::Other.call(|| panic!("a call that panics")));
         assert_eq!(panics.unwrap_err().downcast_ref(), Some(&"a call that panics"));
+        assert_eq!(Stack::Other.call(|| 1), 1, "the next is called as ever");
     }
 }

@@ -81,8 +81,11 @@ impl leadership::Host for Host {
 
     async fn contenders(&mut self) -> Result<std::result::Result<Vec<Contender>, String>> {
         self.leadership.lasts()?;
-        let _turn = self.state.asking().turn().await;
-        let asked = within_patience((self.leadership.contenders)()).await;
+        let asked = self.state.stack().wait(|| async {
+            let _turn = self.state.asking().turn().await;
+            within_patience((self.leadership.contenders)()).await
+        });
+        let asked = asked.await;
         let contender = |(identifier, leader)| Contender { identifier, leader };
         Ok(asked.map(|queue| queue.into_iter().map(contender).collect()).map_err(|error| error.to_string()))
     }

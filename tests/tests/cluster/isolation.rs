@@ -27,6 +27,12 @@ fn so_do_a_hundred_that_write_and_read_without_end() {
     a_hundred_guests_leave_the_others_alone("write");
 }
 
+/// Through calls that each take a stack, and lines of which most are dropped.
+#[test]
+fn so_do_a_hundred_that_log_without_end() {
+    a_hundred_guests_leave_the_others_alone("talk");
+}
+
 /// Each leads a job of its own, has no limit of time, and never asks whether it should stop.
 fn a_hundred_guests_leave_the_others_alone(behave: &str) {
     let server = ZooKeeperServer::start().unwrap();

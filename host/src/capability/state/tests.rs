@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::capability::apart::Stack;
 use crate::capability::fakes::{CONTENDER, Cut, FakeClock, FakeSession, asking, term, unmetered};
 use crate::registry::{Ceilings, Limit, Limits};
 
@@ -333,4 +334,11 @@ async fn a_key_that_cannot_be_watched_is_looked_at_now_and_then() {
     let change = async { session.put(&key("k").path(DIR), b"1") };
     let (second, ()) = tokio::join!(watch.changed(Some(first.revision)), change);
     assert_eq!(second.unwrap().value.as_deref(), Some(&b"1"[..]));
+}
+
+/// What a leader's stack keeps, it keeps for as long as it leads.
+#[tokio::test]
+async fn a_terms_calls_are_made_on_another_stack_and_a_runs_on_its_own() {
+    assert_eq!(state(StateMode::Immediate).0.stack(), Stack::Other);
+    assert_eq!(state(StateMode::Buffered).0.stack(), Stack::Guests);
 }

@@ -22,6 +22,9 @@ fn misbehave(_grant: Grant) -> Result<String, RunError> {
         Some("sleep") => sleep(),
         Some("flood-log") => Ok(flood_log()),
         Some("write") => write(),
+        Some("talk") => talk(),
+        Some("keep-keys") => keep(100_000, 1),
+        Some("keep-bytes") => keep(100, WRITTEN_BYTES),
         Some("none") => Ok("well behaved, as asked".to_owned()),
         other => Err(RunError::permanent(format!("config `behave` = {other:?} is no behaviour"))),
     }
@@ -58,6 +61,22 @@ fn write() -> ! {
         let _ = state::set("value", &value);
         let _ = state::get::<String>("value");
     }
+}
+
+/// Says as much as it can, whether or not anybody takes it down.
+fn talk() -> ! {
+    loop {
+        log::info!("on and on");
+    }
+}
+
+/// Writes so many keys of so many bytes each, whether or not it is refused.
+fn keep(keys: u32, bytes: usize) -> Result<String, RunError> {
+    let value = "x".repeat(bytes);
+    for key in 0..keys {
+        let _ = state::set(&format!("key-{key}"), &value);
+    }
+    Ok("kept them all".to_owned())
 }
 
 fn flood_log() -> String {
