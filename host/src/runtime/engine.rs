@@ -21,6 +21,8 @@ const ASYNC_STACK_BYTES: usize = 1 << 20;
 const CORE_INSTANCES: u32 = 16;
 /// Tables that one component may have.
 const TABLES: u32 = 4;
+/// Linear memories that one component may have.
+pub(super) const MAX_MEMORIES: usize = 1;
 /// What wasmtime may keep about one instance, in bytes.
 const INSTANCE_BYTES: usize = 1 << 20;
 /// What stays resident of a stack between two runs, in bytes: what most runs touch of it.
@@ -48,7 +50,7 @@ pub(super) fn pooled(max_runs: u32) -> Result<Engine, StartError> {
     Ok(engine)
 }
 
-/// An engine that finds room for each guest as it comes: the limits are the same, and a start is slower. A guest that lasts takes
+/// An engine that finds room for each guest as it comes: a start is slower, and what a run may have is the limiter's alone to say. A guest that lasts takes
 /// less memory there: each of its tables has a page of its own in a pool. `metered` guests count what they execute.
 pub(super) fn on_demand(metered: bool) -> wasmtime::Result<Engine> {
     Engine::new(&config(metered))
@@ -91,7 +93,7 @@ fn pool(max_runs: u32) -> PoolingAllocationConfig {
         .total_tables(max_runs.saturating_mul(TABLES))
         .total_stacks(max_runs)
         .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(1)
+        .max_memories_per_component(MAX_MEMORIES as u32)
         .max_tables_per_component(TABLES)
         .max_component_instance_size(INSTANCE_BYTES)
         .max_core_instance_size(INSTANCE_BYTES)

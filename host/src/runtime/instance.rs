@@ -90,6 +90,11 @@ pub(super) fn end(called: Called, limits: &RunLimits) -> End {
         Ok(Err(RunError::Permanent(message))) => End::Failed { retryable: false, message: cut(message) },
         Err(error) => match error.downcast_ref::<Stop>() {
             Some(stop) => (*stop).into(),
+            // It isn't the guest's fault, and another host may have it.
+            None if super::trap::is_no_room(&error) => {
+                let message = format!("this host has no memory for it: {}", super::engine::chain(&error));
+                End::Failed { retryable: true, message: cut(message) }
+            }
             None => End::Trapped { message: cut(super::trap::describe(&error, limits)) },
         },
     }

@@ -36,6 +36,11 @@ impl Prepared {
         self.build.metered
     }
 
+    /// It is for terms, which last.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.build.lasting
+    }
+
     /// What it was compiled for.
     pub(super) fn engine(&self) -> &Engine {
         self.pre.instance_pre().component().engine()

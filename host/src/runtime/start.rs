@@ -36,14 +36,14 @@ pub(super) struct Bench {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// A slot of the pool.
+/// What a run has for as long as it runs: a slot, or its share of the places for terms.
 enum Place<'a> {
     Run { _slot: SemaphorePermit<'a> },
     Term { _share: Share },
 }
 
 impl Runtime {
-    /// Starts a run on the guests' threads, in a store of its own. A scheduled run waits for a free place first; that wait doesn't
+    /// Starts a run on the guests' threads, in a store of its own. One of a component that was prepared for scheduled runs waits for a free place first; that wait doesn't
     /// count as the run's time. A term that finds none fails: another host may have one.
     pub fn start(&self, component: &Arc<Prepared>, request: RunRequest) -> Run {
         let (bench, component) = (self.bench.clone(), component.clone());
@@ -74,10 +74,10 @@ impl Bench {
         if let Err(end) = fetch(&mut request, stops).await {
             return RunEnd::not_begun(end);
         }
-        let place = match (stops.due(), request.tick_ms) {
+        let place = match (stops.due(), component.is_lasting()) {
             (Some(stop), _) => Err(stop.into()),
-            (None, None) => self.seat(&request.job.tenant),
-            (None, Some(_)) => self.slot(stops).await,
+            (None, true) => self.seat(&request.job.tenant),
+            (None, false) => self.slot(stops).await,
         };
         let place = match place {
             Ok(place) => place,

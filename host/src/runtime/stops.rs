@@ -86,8 +86,9 @@ impl Stops {
         self.began.get().map_or(Duration::ZERO, |began| self.clock.boot().saturating_sub(*began))
     }
 
-    /// The limit of the run's time, and what is left of it.
+    /// The limit of the run's time, and what is left of it; None before the run begins.
     fn time(&self) -> Option<(Duration, Duration)> {
+        self.began.get()?;
         let limit = self.meter.limits().time(Limit::TimeMs)?;
         Some((limit, limit.saturating_sub(self.passed())))
     }

@@ -1,5 +1,6 @@
 //! A trap in plain words.
 
+use rustix::io::Errno;
 use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
 use wasmtime_wasi::I32Exit;
@@ -17,7 +18,8 @@ const WORDS: [(&str, Limit); 4] = [
 ];
 
 /// The same of what is bounded for every run alike: a part of its words, and what they mean.
-const FIXED: [(&str, &str); 2] = [
+const FIXED: [(&str, &str); 3] = [
+    ("memory count too high", "it has more than one linear memory"),
     ("total size of fields exceeds limit", "the headers of one request or response take more than the limit of 32KiB"),
     ("exceeds limit 65536", "one call asked for more random bytes than the limit of 64KiB"),
 ];
@@ -47,6 +49,11 @@ pub(super) fn describe(error: &wasmtime::Error, limits: &RunLimits) -> String {
             }
         }
     }
+}
+
+/// That the system refused the host memory, or mappings.
+pub(super) fn is_no_room(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<Errno>() == Some(&Errno::NOMEM)
 }
 
 /// The limit that was passed, where it was one.

@@ -8,7 +8,7 @@ use super::*;
 use crate::candidacy::{LeaderJob, leader_run_id};
 use crate::config::Layout;
 use crate::history::{History, Outcome, RunRecord, RunState, Running};
-use crate::registry::{JobId, JobSpec, Limits, Names, OnReturn, Secrets, TermRules, Trigger};
+use crate::registry::{Build, JobId, JobSpec, Limits, Names, OnReturn, Secrets, TermRules, Trigger};
 use crate::runtime::tests::{OK, guest};
 use crate::runtime::{Runtime, RuntimeSettings};
 
@@ -20,11 +20,12 @@ fn job(store: &tempfile::TempDir, lock_delay: Duration) -> LeaderJob {
         Runtime::new(RuntimeSettings { max_runs: 2, ..RuntimeSettings::default() }, Handle::current(), clock::system());
     let runtime = runtime.unwrap();
     let digest = runtime.admit(&guest(OK)).unwrap().digest;
+    let lasting = Build { digest: digest.clone(), metered: false, lasting: true };
     let store = Arc::new(LocalFileSystem::new_with_prefix(store.path()).unwrap());
     LeaderJob {
         spec: JobSpec {
             id: JobId::new("acme", "job").unwrap(),
-            component: digest.clone(),
+            component: digest,
             trigger: Trigger::Leader { election: None, names: Names::Kazoo, on_return: OnReturn::Stop, rules },
             limits: Limits::LEADER,
             config: Default::default(),
@@ -32,7 +33,7 @@ fn job(store: &tempfile::TempDir, lock_delay: Duration) -> LeaderJob {
             http: Default::default(),
             paused: None,
         },
-        component: runtime.prepared(&digest.into()).unwrap(),
+        component: runtime.prepare(&lasting, &guest(OK)).unwrap(),
         election: ELECTION.to_owned(),
         host: "a".to_owned(),
         runtime,

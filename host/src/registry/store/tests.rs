@@ -7,8 +7,8 @@ use super::*;
 use crate::clock;
 use crate::coordinator::{Coordinator, Embedded};
 use crate::registry::{
-    CatchUpRule, Digest, Followed, KeptPolicies, Limits, Names, OnReturn, OverlapRule, PauseOrder, PolicySpec,
-    ScheduleSpec, TenantSettings, Tenants, TermRules, Trigger,
+    Build, CatchUpRule, Digest, Followed, KeptPolicies, Limit, Limits, Names, OnReturn, OverlapRule, PauseOrder,
+    PolicySpec, ScheduleSpec, TenantSettings, Tenants, TermRules, Trigger,
 };
 use crate::registry::{Jobs, Signers};
 
@@ -81,6 +81,18 @@ async fn a_job_is_created_changed_and_left_alone() {
 fn pause(note: &str) -> Pause {
     let order = PauseOrder { by: "ada".to_owned(), note: note.to_owned() };
     order.at(Timestamp::UNIX_EPOCH, "publisher").unwrap()
+}
+
+#[test]
+fn a_component_is_built_to_last_for_a_leader_and_to_be_metered_for_who_has_fuel() {
+    let leading = spec("acme", "publisher", "one");
+    let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: KeptPolicies::default() };
+    let metered = Limits::SCHEDULED.with(Limit::Fuel, 1000);
+    let ticking = JobSpec { trigger, limits: Limits::SCHEDULED, ..leading.clone() };
+    let counting = JobSpec { limits: metered, ..ticking.clone() };
+    for (job, metered, lasting) in [(&leading, false, true), (&ticking, false, false), (&counting, true, false)] {
+        assert_eq!(job.build(), Build { digest: leading.component.clone(), metered, lasting });
+    }
 }
 
 #[tokio::test]
