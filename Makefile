@@ -34,7 +34,7 @@ soak: prepare hosts guests
 	SILVERBACK_SOAK=1 $(CARGO) test --workspace --lib group_life -- --nocapture
 	RUST_BACKTRACE=0 SILVERBACK_SOAK=1 $(CARGO) test --workspace --lib fuzz -- --nocapture --test-threads 1
 	SILVERBACK_SOAK=1 $(CARGO) test --workspace --test cluster -- --nocapture --test-threads 1 \
-		attrition black_hole bugs chaos company ensemble frozen many schedules stale_finish
+		attrition black_hole bugs chaos company ensemble frozen isolation many schedules stale_finish
 
 # A release build, as an operator runs it. The hosts are built together with the bench, since apart they would differ in
 # features of what both stand on, and a part of it would be built twice.

@@ -155,21 +155,24 @@ mod tests {
 
     use super::super::bindings::wasi::config::store::Host as _;
     use super::super::fakes::host;
+    use super::super::residue::gives_back;
     use super::*;
 
     /// It has none: nothing of the machine can be reached.
-    #[tokio::test]
-    async fn ghsa_vqjp_4c8c_hfgg_a_guest_gets_out_of_its_folder() {
-        let (mut host, ..) = host(StateMode::Immediate);
-        assert_eq!(host.cli().get_environment().unwrap(), []);
-        assert_eq!(host.cli().get_arguments().unwrap(), Vec::<String>::new());
-        assert_eq!(host.cli().initial_cwd().unwrap(), None);
-        assert!(host.filesystem().get_directories().unwrap().is_empty());
-        assert!(host.sockets().create_tcp_socket(IpAddressFamily::Ipv4).is_err());
-        assert!(host.sockets().create_udp_socket(IpAddressFamily::Ipv4).await.is_err());
-        let network = host.sockets().instance_network().unwrap();
-        assert!(host.sockets().resolve_addresses(network, "localhost".to_owned()).is_err());
-        assert!(host.ctx().ctx.random().get_random_bytes(MAX_RANDOM_BYTES + 1).is_err());
+    #[test]
+    fn ghsa_vqjp_4c8c_hfgg_a_guest_gets_out_of_its_folder() {
+        gives_back(async || {
+            let (mut host, ..) = host(StateMode::Immediate);
+            assert_eq!(host.cli().get_environment().unwrap(), []);
+            assert_eq!(host.cli().get_arguments().unwrap(), Vec::<String>::new());
+            assert_eq!(host.cli().initial_cwd().unwrap(), None);
+            assert!(host.filesystem().get_directories().unwrap().is_empty());
+            assert!(host.sockets().create_tcp_socket(IpAddressFamily::Ipv4).is_err());
+            assert!(host.sockets().create_udp_socket(IpAddressFamily::Ipv4).await.is_err());
+            let network = host.sockets().instance_network().unwrap();
+            assert!(host.sockets().resolve_addresses(network, "localhost".to_owned()).is_err());
+            assert!(host.ctx().ctx.random().get_random_bytes(MAX_RANDOM_BYTES + 1).is_err());
+        });
     }
 
     #[tokio::test]

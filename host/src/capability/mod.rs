@@ -18,6 +18,8 @@ mod logging;
 mod meter;
 mod per_name;
 mod random;
+#[cfg(test)]
+pub(crate) mod residue;
 mod state;
 mod stdio;
 mod traffic;

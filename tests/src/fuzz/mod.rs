@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use silverback::clock;
-use silverback::registry::{Ceilings, Limits};
+use silverback::registry::{Build, Ceilings, Limits};
 use silverback::runtime::{End, GuestThreads, Runtime, RuntimeSettings};
 use tokio::time::timeout;
 
@@ -66,10 +66,11 @@ fn a_host_answers_whatever_a_guest_calls() {
     each_seed(|chance| {
         let bytes = world.guest_that_calls(chance);
         let digest = runtime.admit(&bytes).unwrap_or_else(|error| panic!("{error}")).digest;
-        let component = runtime.prepared(&digest.into()).unwrap();
-        let mut request = match chance.below(2) {
-            0 => term.request("fuzz"),
-            _ => term.lead("fuzz", BTreeMap::new(), Arc::new(|_| {})),
+        let lasting = chance.below(2) == 1;
+        let component = runtime.prepare(&Build { digest, metered: false, lasting }, &bytes).unwrap();
+        let mut request = match lasting {
+            false => term.request("fuzz"),
+            true => term.lead("fuzz", BTreeMap::new(), Arc::new(|_| {})),
         };
         request.limits = Limits { time_ms: Some(RUN_MS), ..Limits::SCHEDULED }.of_run(true, &Ceilings::NONE);
         let run = threads.block_on(async { timeout(HANGS, runtime.start(&component, request).ended()).await });

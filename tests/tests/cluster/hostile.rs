@@ -52,6 +52,9 @@ fn misbehave(cluster: &mut Cluster, witnesses: &mut Witnesses) {
         ("allocate", "memory = \"16MiB\"", "failed", "16"),
         ("sleep", "time = \"1s\"", "timed-out", "1"),
         ("flood-log", "time = \"5s\"", "", ""),
+        ("keep-keys", "state_keys = 5", "failed", "state_keys 6 is over the limit of 5"),
+        ("keep-bytes", "state = \"64KiB\"", "failed", " is over the limit of 64KiB"),
+        ("spin", "fuel = 1000000", "failed", "fuel: more than the limit of 1000000"),
     ];
     for (behave, limits, outcome, detail) in cases {
         cluster.apply(&job::misbehaving(behave, limits));
@@ -63,6 +66,9 @@ fn misbehave(cluster: &mut Cluster, witnesses: &mut Witnesses) {
         assert!(run.detail.contains(detail), "{behave}: {run:#?}");
         let usage = run.usage.as_ref().unwrap_or_else(|| panic!("{behave}: what it used is told: {run:#?}"));
         assert!(usage.peak_memory_bytes > 0 && usage.wall_us > 0, "{behave}: {run:#?}");
+        assert!(usage.cpu_us > 0, "{behave}: {run:#?}");
+        assert!(!behave.starts_with("keep") || usage.host_calls > 1, "{behave}: {run:#?}");
+        assert_eq!(usage.fuel.is_some(), limits.contains("fuel"), "{behave}: {run:#?}");
         assert!(behave != "flood-log" || usage.log_lines_dropped > 0, "{behave}: {run:#?}");
     }
 }

@@ -37,6 +37,12 @@ fn a_tenant_with_signers_runs_what_one_of_them_signed_and_nothing_else() {
     assert_eq!(refused.code, Some(1), "{refused:#?}");
     assert!(refused.err.contains(&our_signer) && refused.err.contains("bears no signature"), "{refused:#?}");
 
+    // Nothing else is made of what isn't signed: not even to find that it is no WebAssembly.
+    let junk = home.path().join("junk.wasm");
+    fs::write(&junk, "#!/bin/sh").unwrap();
+    let refused = cli.run(&["apply", job_file(home.path(), &ticking(&junk)).to_str().unwrap()]);
+    assert!(refused.err.contains(&our_signer) && !refused.err.contains("no WebAssembly"), "{refused:#?}");
+
     for file in &unsigned {
         let signed = cli.ok(&["sign", file.to_str().unwrap(), "--key", ours.to_str().unwrap()]);
         assert!(signed.contains(&our_signer), "{signed}");

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::capability::fakes::{FakeClock, TOKEN, collect, reach, term, unmetered};
+use crate::capability::residue::gives_back;
 use crate::history::LogLine;
 use crate::registry::{Ceilings, Limit, Limits};
 
@@ -142,70 +143,76 @@ async fn a_granted_request_goes_out_with_the_token_and_the_hosts_own_headers() {
 }
 
 /// Those that are the host's own can't be set.
-#[tokio::test]
-async fn wasmtime_13801_a_guest_sets_a_forbidden_header() {
-    let mut caller = caller(&[]);
-    for name in [
-        "silverback-token",
-        "silverback-tenant",
-        "host",
-        "connection",
-        "transfer-encoding",
-        "upgrade",
-        "proxy-authorization",
-    ] {
-        let name = HeaderName::from_static(name);
-        assert!(caller.http.open().1.is_forbidden_header(&name), "{name}");
-        assert!(caller.http.open().1.forbidden_header_filter()(&name), "{name}");
-    }
-    assert!(!caller.http.open().1.is_forbidden_header(&HeaderName::from_static("content-type")));
+#[test]
+fn wasmtime_13801_a_guest_sets_a_forbidden_header() {
+    gives_back(async || {
+        let mut caller = caller(&[]);
+        for name in [
+            "silverback-token",
+            "silverback-tenant",
+            "host",
+            "connection",
+            "transfer-encoding",
+            "upgrade",
+            "proxy-authorization",
+        ] {
+            let name = HeaderName::from_static(name);
+            assert!(caller.http.open().1.is_forbidden_header(&name), "{name}");
+            assert!(caller.http.open().1.forbidden_header_filter()(&name), "{name}");
+        }
+        assert!(!caller.http.open().1.is_forbidden_header(&HeaderName::from_static("content-type")));
+    });
 }
 
 /// What is not granted is denied and told, and nothing is connected.
-#[tokio::test]
-async fn spin_2492_and_3016_a_request_skips_the_allow_list() {
-    let target = Target::start(OK).await;
-    let mut caller = caller(&[&target.url(""), "https://api.example.com"]);
-    let port = target.authority.strip_prefix("127.0.0.1:").unwrap().to_owned();
-    let denied = [
-        format!("https://127.0.0.1:{port}/"),
-        format!("http://localhost:{port}/"),
-        format!("http://me@127.0.0.1:{port}/"),
-        format!("http://[::ffff:127.0.0.1]:{port}/"),
-        "http://127.0.0.1/".to_owned(),
-        "http://api.example.com:443/".to_owned(),
-        "https://www.api.example.com/".to_owned(),
-        "https://api.example.com:99999/".to_owned(),
-        "ftp://api.example.com/".to_owned(),
-    ];
-    for url in &denied {
-        assert_eq!(caller.refusal(url).await, "HttpRequestDenied", "{url}");
-    }
-    let mut tunnel = request(&target.url("/"));
-    *tunnel.method_mut() = Method::CONNECT;
-    assert!(matches!(caller.send(tunnel).await, Err(Error::HttpRequestDenied)));
-    let said = caller.said();
-    assert_eq!(said.len(), denied.len() + 1, "{said:#?}");
-    let granted = format!("{:?}, \"https://api.example.com:443\"", target.url(""));
-    let line = format!("allow = [{granted}, \"http://127.0.0.1:80\"]");
-    let why = "request to `http://127.0.0.1:80` is denied: the job's http.allow doesn't name it";
-    assert_eq!(said[4], format!("{why} (in job.toml, under [http]: {line})"));
-    let written = toml::from_str::<toml::Table>(&format!("[http]\n{line}")).unwrap();
-    assert_eq!(written["http"]["allow"].as_array().unwrap().len(), 3, "it can be taken as it is");
-    assert!(target.seen().is_empty(), "{:?}", target.seen());
+#[test]
+fn spin_2492_and_3016_a_request_skips_the_allow_list() {
+    gives_back(async || {
+        let target = Target::start(OK).await;
+        let mut caller = caller(&[&target.url(""), "https://api.example.com"]);
+        let port = target.authority.strip_prefix("127.0.0.1:").unwrap().to_owned();
+        let denied = [
+            format!("https://127.0.0.1:{port}/"),
+            format!("http://localhost:{port}/"),
+            format!("http://me@127.0.0.1:{port}/"),
+            format!("http://[::ffff:127.0.0.1]:{port}/"),
+            "http://127.0.0.1/".to_owned(),
+            "http://api.example.com:443/".to_owned(),
+            "https://www.api.example.com/".to_owned(),
+            "https://api.example.com:99999/".to_owned(),
+            "ftp://api.example.com/".to_owned(),
+        ];
+        for url in &denied {
+            assert_eq!(caller.refusal(url).await, "HttpRequestDenied", "{url}");
+        }
+        let mut tunnel = request(&target.url("/"));
+        *tunnel.method_mut() = Method::CONNECT;
+        assert!(matches!(caller.send(tunnel).await, Err(Error::HttpRequestDenied)));
+        let said = caller.said();
+        assert_eq!(said.len(), denied.len() + 1, "{said:#?}");
+        let granted = format!("{:?}, \"https://api.example.com:443\"", target.url(""));
+        let line = format!("allow = [{granted}, \"http://127.0.0.1:80\"]");
+        let why = "request to `http://127.0.0.1:80` is denied: the job's http.allow doesn't name it";
+        assert_eq!(said[4], format!("{why} (in job.toml, under [http]: {line})"));
+        let written = toml::from_str::<toml::Table>(&format!("[http]\n{line}")).unwrap();
+        assert_eq!(written["http"]["allow"].as_array().unwrap().len(), 3, "it can be taken as it is");
+        assert!(target.seen().is_empty(), "{:?}", target.seen());
+    });
 }
 
 /// It is given back to the guest as it is, wherever it leads.
-#[tokio::test]
-async fn extism_a_redirect_is_followed_past_the_allow_list() {
-    let elsewhere = Target::start(OK).await;
-    let location = elsewhere.url("/secret");
-    let target =
-        Target::start(format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")).await;
-    let mut caller = caller(&[&target.url(""), &elsewhere.url("")]);
-    let response = caller.send(request(&target.url("/"))).await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["location"]), (302, &location.parse().unwrap()));
-    assert!(elsewhere.seen().is_empty());
+#[test]
+fn extism_a_redirect_is_followed_past_the_allow_list() {
+    gives_back(async || {
+        let elsewhere = Target::start(OK).await;
+        let location = elsewhere.url("/secret");
+        let target =
+            Target::start(format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")).await;
+        let mut caller = caller(&[&target.url(""), &elsewhere.url("")]);
+        let response = caller.send(request(&target.url("/"))).await.unwrap();
+        assert_eq!((response.status().as_u16(), &response.headers()["location"]), (302, &location.parse().unwrap()));
+        assert!(elsewhere.seen().is_empty());
+    });
 }
 
 #[tokio::test]
@@ -264,6 +271,20 @@ async fn a_run_has_so_many_requests_at_once_and_no_more() {
     assert!(!again.is_finished(), "there is room again");
 }
 
+/// Whichever of its runs they are of.
+#[tokio::test]
+async fn a_tenant_has_so_many_requests_at_once_and_no_more() {
+    let mute = Target::start("").await;
+    let (mut first, mut second) = (caller(&[&mute.url("")]), caller(&[&mute.url("")]));
+    first.http.reach.max_requests = Some(1);
+    second.http.reach = first.http.reach.clone();
+    let waiting = tokio::spawn(first.sending(request(&mute.url("/"))));
+    tokio::task::yield_now().await;
+    assert_eq!(second.refusal(&mute.url("/")).await, "ConnectionLimitReached");
+    assert_eq!(second.said(), ["request is refused: tenant `acme` has 1 under way, and may have no more at once"]);
+    waiting.abort();
+}
+
 /// The target has answered all of it, and the guest goes on with its body.
 #[tokio::test]
 async fn a_connection_that_stays_open_counts_as_the_request_that_it_is() {
@@ -296,6 +317,30 @@ async fn what_the_target_answers_counts_as_what_the_run_transfers() {
     let limits = Limits::SCHEDULED.with(Limit::TransferBytes, 2000);
     caller.http.meter = Meter::new(limits.of_run(true, &Ceilings::NONE));
     assert_eq!(caller.refusal(&target.url("/")).await, "ConnectionTerminated");
+    let over = caller.http.meter.over().unwrap();
+    assert!(over.limit == Limit::TransferBytes && over.used.unwrap() > 2000, "{over:?}");
+}
+
+/// The head before it is sent, the body as it is.
+#[tokio::test]
+async fn what_a_run_sends_counts_as_what_it_transfers() {
+    let mute = Target::start("").await;
+    let bounded = || {
+        let mut caller = caller(&[&mute.url("")]);
+        let limits = Limits::SCHEDULED.with(Limit::TransferBytes, 2000);
+        caller.http.meter = Meter::new(limits.of_run(true, &Ceilings::NONE));
+        caller
+    };
+    let mut caller = bounded();
+    let long = format!("/{}", "x".repeat(2000));
+    assert_eq!(caller.refusal(&mute.url(&long)).await, "HttpRequestDenied");
+    assert_eq!(caller.http.meter.over().unwrap().limit, Limit::TransferBytes);
+    assert!(mute.seen().is_empty(), "nothing is connected to");
+
+    let mut caller = bounded();
+    let parts = (0..5).map(|_| Ok::<_, Error>(Frame::data(Bytes::from(vec![b'x'; 500]))));
+    let body = StreamBody::new(futures::stream::iter(parts)).boxed_unsync();
+    assert!(caller.send(Request::post(mute.url("/")).body(body).unwrap()).await.is_err());
     let over = caller.http.meter.over().unwrap();
     assert!(over.limit == Limit::TransferBytes && over.used.unwrap() > 2000, "{over:?}");
 }
@@ -365,24 +410,38 @@ async fn a_body_breaks_off_and_does_not_end_when_its_run_or_its_term_does() {
     }
 }
 
-/// So would a redirect to the metadata of a cloud: the address counts, whatever it is called.
 #[tokio::test]
-async fn dns_rebinding_a_granted_name_leads_to_a_private_address() {
-    let target = Target::start(OK).await;
-    let (_, port) = target.authority.split_once(':').unwrap();
-    let origins = [
-        format!("http://localhost:{port}"),
-        format!("http://127.0.0.1:{port}"),
-        format!("http://[::ffff:127.0.0.1]:{port}"),
-    ];
-    for origin in &origins {
-        let mut stranger = caller_reaching(&[origin], Ranges::NONE);
-        assert_eq!(stranger.refusal(&format!("{origin}/")).await, "DestinationIpProhibited", "{origin}");
-        let said = stranger.lines.lock().unwrap()[0].message.clone();
-        assert!(said.contains("no address of the public Internet") && !said.contains("::1"), "{said}");
-        let mut friend =
-            caller_reaching(&[origin], vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()].into());
-        assert!(friend.sending(request(&format!("{origin}/"))).await.is_ok(), "{origin}");
-    }
-    assert_eq!(target.seen().len(), origins.len(), "nobody was called who must not be");
+async fn of_a_targets_addresses_only_those_are_connected_to_that_may_be() {
+    let mut caller = caller_reaching(&[], vec!["10.1.0.0/16".parse().unwrap()].into());
+    let addresses = |ips: &[&str]| ips.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 80)).collect::<Vec<_>>();
+    let target = Origin::new(Scheme::Http, "api.example.com", 80).unwrap();
+    let outlet = &caller.http.open().1.0;
+    let found = addresses(&["127.0.0.1", "8.8.8.8", "10.0.0.1", "10.1.0.1", "169.254.169.254", "::1"]);
+    assert_eq!(outlet.reachable(&target, found).unwrap(), addresses(&["8.8.8.8", "10.1.0.1"]));
+    let refused = outlet.reachable(&target, addresses(&["192.168.0.1", "fe80::1"]));
+    assert!(matches!(refused, Err(Error::DestinationIpProhibited)), "{refused:?}");
+}
+
+/// So would a redirect to the metadata of a cloud: the address counts, whatever it is called.
+#[test]
+fn dns_rebinding_a_granted_name_leads_to_a_private_address() {
+    gives_back(async || {
+        let target = Target::start(OK).await;
+        let (_, port) = target.authority.split_once(':').unwrap();
+        let origins = [
+            format!("http://localhost:{port}"),
+            format!("http://127.0.0.1:{port}"),
+            format!("http://[::ffff:127.0.0.1]:{port}"),
+        ];
+        for origin in &origins {
+            let mut stranger = caller_reaching(&[origin], Ranges::NONE);
+            assert_eq!(stranger.refusal(&format!("{origin}/")).await, "DestinationIpProhibited", "{origin}");
+            let said = stranger.lines.lock().unwrap()[0].message.clone();
+            assert!(said.contains("no address of the public Internet") && !said.contains("::1"), "{said}");
+            let mut friend =
+                caller_reaching(&[origin], vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()].into());
+            assert!(friend.sending(request(&format!("{origin}/"))).await.is_ok(), "{origin}");
+        }
+        assert_eq!(target.seen().len(), origins.len(), "nobody was called who must not be");
+    });
 }

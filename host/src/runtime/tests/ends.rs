@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::{End, Interrupt, Run, RunRequest, Runtime, RuntimeSettings, StateMode};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::super::{End, Interrupt, Run, RunRequest, Runtime, RuntimeSettings, StartError, StateMode};
 use super::{FAILED, OK, guest, waiting_guest};
 use crate::capability::fakes::{TOKEN, alone, collect, term};
+use crate::capability::residue::gives_back;
 use crate::capability::{Gate, Lease};
 use crate::clock;
 use crate::registry::{Build, Ceilings, HttpGrants, JobId, Limit, Limits};
@@ -24,6 +27,8 @@ pub(super) struct Bench {
     pub(super) http: HttpGrants,
     /// None for a term of a leader job.
     pub(super) tick_ms: Option<u64>,
+    pub(super) tenant: String,
+    pub(super) max_requests: Option<u32>,
 }
 
 impl Bench {
@@ -35,7 +40,16 @@ impl Bench {
         let runtime = Runtime::new(settings, tokio::runtime::Handle::current(), clock::system()).unwrap();
         let (gate, _) = term(clock::system(), lease);
         let limits = Limits { memory_bytes: 1 << 20, time_ms: Some(AMPLE.as_millis() as u64), ..Limits::SCHEDULED };
-        Bench { runtime, gate, interrupt: Interrupt::default(), limits, http: HttpGrants::default(), tick_ms: Some(42) }
+        Bench {
+            runtime,
+            gate,
+            interrupt: Interrupt::default(),
+            limits,
+            http: HttpGrants::default(),
+            tick_ms: Some(42),
+            tenant: "acme".to_owned(),
+            max_requests: None,
+        }
     }
 
     pub(super) fn start(&self, component: &[u8]) -> Run {
@@ -43,7 +57,7 @@ impl Bench {
         let build = Build { digest, metered: self.limits.get(Limit::Fuel).is_some(), lasting: self.tick_ms.is_none() };
         let prepared = self.runtime.prepare(&build, component).unwrap();
         let request = RunRequest {
-            job: JobId { tenant: "acme".to_owned(), name: "job".to_owned() },
+            job: JobId { tenant: self.tenant.clone(), name: "job".to_owned() },
             run: "acme/job/1".to_owned(),
             attempt: 1,
             tick_ms: self.tick_ms,
@@ -54,9 +68,9 @@ impl Bench {
             secrets: None,
             http: self.http.clone(),
             private: vec!["127.0.0.0/8".parse().unwrap()].into(),
-            max_requests: None,
+            max_requests: self.max_requests,
             contenders: alone(),
-            limits: self.limits.of_run(true, &Ceilings::NONE),
+            limits: self.limits.of_run(self.tick_ms.is_some(), &Ceilings::NONE),
             log: collect().0,
             interrupt: self.interrupt.clone(),
         };
@@ -96,41 +110,51 @@ async fn a_guest_is_told_its_tick_and_token() {
 }
 
 /// What counts in its memory never counts past one.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_instance_is_used_again_for_another_run() {
-    let bench = bench();
-    let counter = format!("(i32.store8 (i32.const 1024) (i32.add (i32.load8_u (i32.const 1024)) (i32.const 1))) {OK}");
-    for _ in 0..8 {
-        assert_eq!(bench.run(&guest(&counter)).await, End::Returned(vec![1]));
-    }
+#[test]
+fn an_instance_is_used_again_for_another_run() {
+    gives_back(async || {
+        let bench = bench();
+        let counter =
+            format!("(i32.store8 (i32.const 1024) (i32.add (i32.load8_u (i32.const 1024)) (i32.const 1))) {OK}");
+        for _ in 0..8 {
+            assert_eq!(bench.run(&guest(&counter)).await, End::Returned(vec![1]));
+        }
+    });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trap_is_told_in_plain_words() {
-    let bench = bench();
-    let trapped = |message: &str| End::Trapped { message: message.to_owned() };
-    assert_eq!(bench.run(&guest("(unreachable)")).await, trapped("it panicked, or reached code marked as unreachable"));
-    assert_eq!(
-        bench.run(&guest("(call $dive) (unreachable)")).await,
-        trapped("its calls went deeper than the stack limit of 524288 bytes")
-    );
-    assert_eq!(
-        bench.run(&guest("(i32.load (i32.const -8))")).await,
-        trapped("it trapped: out of bounds memory access")
-    );
-    let long = r#"(i32.store (i32.const 24) (i32.const 65000)) (drop (memory.grow (i32.const 2)))
+#[test]
+fn a_trap_is_told_in_plain_words() {
+    gives_back(async || {
+        let bench = bench();
+        let trapped = |message: &str| End::Trapped { message: message.to_owned() };
+        assert_eq!(
+            bench.run(&guest("(unreachable)")).await,
+            trapped("it panicked, or reached code marked as unreachable")
+        );
+        assert_eq!(
+            bench.run(&guest("(call $dive) (unreachable)")).await,
+            trapped("its calls went deeper than the stack limit of 524288 bytes")
+        );
+        assert_eq!(
+            bench.run(&guest("(i32.load (i32.const -8))")).await,
+            trapped("it trapped: out of bounds memory access")
+        );
+        let long = r#"(i32.store (i32.const 24) (i32.const 65000)) (drop (memory.grow (i32.const 2)))
         (i32.store (i32.const 24) (i32.const 65537)) (i32.const 16)"#;
-    assert_eq!(bench.run(&guest(long)).await, trapped("result 65537 bytes is over the limit of 65536 bytes"));
+        assert_eq!(bench.run(&guest(long)).await, trapped("result 65537 bytes is over the limit of 65536 bytes"));
+    });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_over_the_limit_ends_the_run_and_names_the_limit() {
-    let grow = guest("(loop $again (drop (memory.grow (i32.const 1))) (br $again)) (unreachable)");
-    let bench = bench();
-    let end = tokio::time::timeout(HANGS, bench.start(&grow).ended()).await.unwrap();
-    let message = "memory 1088KiB is over the limit of 1MiB".to_owned();
-    assert_eq!(end.end, End::Trapped { message });
-    assert_eq!(end.usage.peak_memory_bytes, 1 << 20);
+#[test]
+fn memory_over_the_limit_ends_the_run_and_names_the_limit() {
+    gives_back(async || {
+        let grow = guest("(loop $again (drop (memory.grow (i32.const 1))) (br $again)) (unreachable)");
+        let bench = bench();
+        let end = tokio::time::timeout(HANGS, bench.start(&grow).ended()).await.unwrap();
+        let message = "memory 1088KiB is over the limit of 1MiB".to_owned();
+        assert_eq!(end.end, End::Trapped { message });
+        assert_eq!(end.usage.peak_memory_bytes, 1 << 20);
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,4 +229,31 @@ async fn asking_a_guest_to_stop_ends_its_wait_and_lets_it_return() {
     bench.gate.ask_stop();
     // `wake.stop` is 1, and `should-stop` is true.
     assert_eq!(tokio::time::timeout(HANGS, run.ended()).await.unwrap().end, End::Returned(vec![2]));
+}
+
+/// On a machine that has no more of it.
+#[test]
+fn a_term_that_gets_no_memory_of_the_system_fails_so_that_another_host_may_have_it() {
+    gives_back(async || {
+        let mut bench = bench();
+        bench.tick_ms = None;
+        let component = guest(OK);
+        assert_eq!(bench.run(&component).await, End::Returned(vec![0]));
+        let unbounded = getrlimit(Resource::As);
+        let some = Rlimit { current: Some(1 << 30), ..unbounded };
+        setrlimit(Resource::As, some).unwrap();
+        let end = bench.run(&component).await;
+        setrlimit(Resource::As, unbounded).unwrap();
+        let End::Failed { retryable: true, message } = end else { panic!("{end:?}") };
+        assert!(message.starts_with("this host has no memory for it: "), "{message}");
+        assert_eq!(bench.run(&component).await, End::Returned(vec![0]));
+    });
+}
+
+#[test]
+fn a_host_that_may_have_too_few_mappings_does_not_start() {
+    let settings = RuntimeSettings { max_terms: u32::MAX, ..RuntimeSettings::default() };
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    let error = Runtime::new(settings, threads.handle().clone(), clock::system()).map(|_| ()).unwrap_err();
+    assert!(matches!(error, StartError::Mappings { max_terms: u32::MAX, .. }), "{error}");
 }

@@ -13,6 +13,8 @@ use crate::capability::fakes::TOKEN;
 const AMPLE: Duration = Duration::from_secs(60);
 /// The place of `HTTP-request-denied` among the codes.
 const DENIED: u8 = 15;
+/// The place of `connection-limit-reached`.
+const LIMIT_REACHED: u8 = 11;
 
 /// What the guest needs of WASI, in bare signatures. A resource that it only hands on has no methods here.
 const WASI: &str = "
@@ -210,4 +212,16 @@ async fn a_request_under_way_ends_with_its_term_and_the_term_not_before_it() {
     assert_eq!(run.ended().await.end, End::LostLeadership);
     bench.gate.vacated().await;
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "its connection is closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_runs_of_a_tenant_have_as_many_requests_as_it_was_allowed() {
+    let (mut bench, listener, authority) = bench().await;
+    bench.max_requests = Some(1);
+    let guest = calling_guest(&authority);
+    let first = bench.start(&guest);
+    let (_, mut stream) = request(&listener).await;
+    assert_eq!(bench.run(&guest).await, End::Returned(vec![LIMIT_REACHED]));
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    assert_eq!(first.ended().await.end, End::Returned(vec![204]));
 }

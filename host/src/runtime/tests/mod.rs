@@ -39,6 +39,14 @@ pub(crate) const OK: &str = "(i32.const 16)";
 /// Leaves `err(retryable("oh no"))`.
 const FAILED: &str = "(i32.const 32)";
 
+/// As [`guest`], with a memory of so many pages.
+fn guest_of_pages(pages: u32, body: &str) -> Vec<u8> {
+    let (resolve, world) = world::ours();
+    let small = module("", "silverback:leader/job@0.1.0#run", body);
+    let memory = r#"(memory (export "memory") "#;
+    wrap(resolve, *world, &small.replace(&format!("{memory}1)"), &format!("{memory}{pages})")))
+}
+
 fn module(imports: &str, export: &str, body: &str) -> String {
     format!(
         r#"(module {imports}
