@@ -12,6 +12,7 @@ use silverback_election::LeaseRule;
 use super::name;
 use super::output::say;
 use crate::config::{BytesText, DurationText, UpSettings};
+use crate::runtime::DEFAULT_MAX_TERMS;
 use crate::telemetry::{self, LogFormat};
 
 /// The longest root, in bytes: with the longest names and key below it a path stays within the coordinator's limit.
@@ -26,6 +27,8 @@ const GROUP_HOLD: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::
 const COMPILE_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 /// Less is no room for a handful of runs.
 const LEAST_GUEST_MEMORY: u64 = 64 << 20;
+/// Each reserves 4 GiB, and there are 128 TiB that a process can address.
+const MOST_LEADER_TERMS: i64 = 20_000;
 const COMPILE_MEMORY: RangeInclusive<u64> = (256 << 20)..=(16 << 30);
 
 #[derive(Debug, Args)]
@@ -86,6 +89,10 @@ pub(super) struct Up {
     /// ended, with the reason [default: half of the machine's]
     #[arg(long, value_parser = guest_memory, value_name = "SIZE")]
     guest_memory: Option<BytesText>,
+    /// How many terms of leader jobs there may be at once, from 1 to 20000, and of one tenant half as many; one more fails, and the
+    /// next host's contender leads. Each takes up to ten memory mappings (sysctl vm.max_map_count)
+    #[arg(long, default_value_t = DEFAULT_MAX_TERMS, value_parser = clap::value_parser!(u32).range(1..=MOST_LEADER_TERMS), value_name = "NUMBER")]
+    leader_terms: u32,
     /// The file with the keys that secrets are kept under, the same on all hosts; one a line, the one that new secrets are sealed
     /// with first. `silverback secret key` prints one
     #[arg(long, value_name = "FILE")]
@@ -124,6 +131,7 @@ impl Up {
             compile_time: self.compile_time.0,
             compile_memory: self.compile_memory.0,
             guest_memory: self.guest_memory.map(|memory| memory.0),
+            leader_terms: self.leader_terms,
             secrets_key: self.secrets_key,
         }
     }

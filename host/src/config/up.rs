@@ -45,6 +45,8 @@ pub struct UpSettings {
     pub compile_memory: u64,
     /// The most memory that all guests hold together, in bytes; None for half of the machine's.
     pub guest_memory: Option<u64>,
+    /// How many terms of leader jobs there may be at once.
+    pub leader_terms: u32,
     /// The file with the keys for secrets; None: there are no secrets here.
     pub secrets_key: Option<PathBuf>,
 }

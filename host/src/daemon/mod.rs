@@ -115,7 +115,8 @@ async fn up(
     let limits = CompileLimits { cpu_seconds: settings.compile_time.as_secs(), memory_bytes: settings.compile_memory };
     let compiler = Compiler::apart(&settings.data.join("compiled"), limits, clock.clone(), Handle::current())?;
     let guest_memory = settings.guest_memory.unwrap_or_else(|| memory_bytes() / 2);
-    let runtime_settings = RuntimeSettings { compiler, guest_memory, ..RuntimeSettings::default() };
+    let max_terms = settings.leader_terms;
+    let runtime_settings = RuntimeSettings { compiler, guest_memory, max_terms, ..RuntimeSettings::default() };
     let runtime = Runtime::new(runtime_settings, guest_threads, clock.clone())?;
 
     let first = coordinator.clone();

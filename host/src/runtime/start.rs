@@ -123,7 +123,7 @@ impl Bench {
         let mut share = self.terms.share(tenant);
         let failed = |over: OverBudget| End::Failed {
             retryable: true,
-            message: over.tell("leader terms", |terms| terms.to_string()),
+            message: format!("{} (silverback up --leader-terms)", over.tell("leader terms", |terms| terms.to_string())),
         };
         share.grow(1).map_err(failed)?;
         Ok(Place::Term { _share: share })

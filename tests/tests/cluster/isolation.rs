@@ -120,6 +120,22 @@ fn what_an_operator_allows_a_tenant_holds_for_its_runs_and_its_terms() {
     cluster.await_run("a later term under the new limit", "rogue/greedy", SOON, wider);
 }
 
+/// A term that finds none fails, so that another host's contender is next; others have theirs.
+#[test]
+fn a_tenant_has_half_of_the_places_for_terms_that_its_operator_gave_a_host() {
+    let mut cluster = Cluster::embedded_with(&["--leader-terms", "2"]);
+    cluster.apply(&job::misbehaving_leader("first", "sleep"));
+    cluster.await_run("a first term", "rogue/first", SOON, |run| run.outcome.is_none());
+    cluster.apply(&job::misbehaving_leader("second", "sleep"));
+    let refused = cluster.await_run("a term too many", "rogue/second", SOON, |run| run.outcome.is_some());
+    let why =
+        "leader terms of tenant `rogue`'s guests on this host 2 is over the limit of 1 (silverback up --leader-terms)";
+    assert_eq!((refused.outcome.as_deref(), refused.detail.contains(why)), (Some("failed"), true), "{refused:#?}");
+    cluster.apply(&job::leading_witness(""));
+    let leader = cluster.await_leader("another tenant's leader", WITNESS, SOON, |_| true);
+    Witnesses::of(WITNESS).await_life(&mut cluster, leader.token, 3);
+}
+
 fn session(cluster: &mut Cluster) -> String {
     let hosts: Vec<HostRow> = cluster.cli().rows(&["hosts"]).unwrap();
     hosts[0].session.clone()

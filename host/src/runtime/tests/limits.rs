@@ -118,8 +118,9 @@ async fn leaders_that_last_take_no_runs_place_and_a_tenants_half_of_theirs() {
     let waits = waiting_guest("(drop (call $sleep (i64.const 3600000))) (unreachable)");
     let leaders = [(); 3].map(|()| Box::pin(bench.start(&waits).ended()));
     let (refused, _, leaders) = select_all(leaders).await;
-    let message = "leader terms of tenant `acme`'s guests on this host 3 is over the limit of 2".to_owned();
-    assert_eq!(refused.end, End::Failed { retryable: true, message });
+    let message =
+        "leader terms of tenant `acme`'s guests on this host 3 is over the limit of 2 (silverback up --leader-terms)";
+    assert_eq!(refused.end, End::Failed { retryable: true, message: message.to_owned() });
     bench.tick_ms = Some(42);
     assert!(matches!(bench.run(&guest(OK)).await, End::Returned(_)), "a run has its own");
     bench.interrupt.kill();
