@@ -63,7 +63,7 @@ pub struct RuntimeSettings {
     /// The most scheduled runs at once. Each reserves about 4 GiB of address space (not of memory).
     pub max_runs: u32,
     /// The most terms of leader jobs at once, in places of their own: they last, and the runs must not wait for them. Of one
-    /// tenant's half of it. Each takes as much address space as a run when it begins, and seven of the kernel's mappings.
+    /// tenant's half of it. Each takes as much address space as a run when it begins, and up to ten of the kernel's mappings.
     pub max_terms: u32,
     /// The most memory that the guests hold, all of them together, in bytes; those of one tenant half of it.
     pub guest_memory: u64,
