@@ -50,8 +50,9 @@ pub(super) fn pooled(max_runs: u32) -> Result<Engine, StartError> {
     Ok(engine)
 }
 
-/// An engine that finds room for each guest as it comes: a start is slower, and what a run may have is the limiter's alone to say. A guest that lasts takes
-/// less memory there: each of its tables has a page of its own in a pool. `metered` guests count what they execute.
+/// An engine that finds room for each guest as it comes: a start is slower, and what a run may have is the limiter's alone to
+/// say. A guest that lasts takes less memory there: each of its tables has a page of its own in a pool. `metered` guests count
+/// what they execute.
 pub(super) fn on_demand(metered: bool) -> wasmtime::Result<Engine> {
     Engine::new(&config(metered))
 }

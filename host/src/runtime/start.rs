@@ -43,8 +43,8 @@ enum Place<'a> {
 }
 
 impl Runtime {
-    /// Starts a run on the guests' threads, in a store of its own. One of a component that was prepared for scheduled runs waits for a free place first; that wait doesn't
-    /// count as the run's time. A term that finds none fails: another host may have one.
+    /// Starts a run on the guests' threads, in a store of its own. One of a component that was prepared for scheduled runs waits
+    /// for a free place first; that wait doesn't count as the run's time. A term that finds none fails: another host may have one.
     pub fn start(&self, component: &Arc<Prepared>, request: RunRequest) -> Run {
         let (bench, component) = (self.bench.clone(), component.clone());
         let inside = request.gate.enter();

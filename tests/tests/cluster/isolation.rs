@@ -27,7 +27,7 @@ fn so_do_a_hundred_that_write_and_read_without_end() {
     a_hundred_guests_leave_the_others_alone("write");
 }
 
-/// Through calls that each take a stack, and lines of which most are dropped.
+/// Through calls that are made on another stack, and lines of which most are dropped.
 #[test]
 fn so_do_a_hundred_that_log_without_end() {
     a_hundred_guests_leave_the_others_alone("talk");
