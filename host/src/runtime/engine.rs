@@ -1,7 +1,5 @@
 //! The engine and its numbers, and the proof at the start that this machine can give what they ask for.
 
-use std::num::NonZeroUsize;
-
 use wasmtime::{
     Config, Engine, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Store, WasmFeatures,
 };
@@ -31,8 +29,6 @@ const KEPT_STACK_BYTES: usize = 8 * 1024;
 const KEPT_TABLE_BYTES: usize = 4 * 1024;
 /// How many slots are given back to the kernel in one call.
 const DECOMMIT_BATCH: usize = 8;
-/// Frames of a trap's backtrace.
-const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
 /// A core module of one memory of one page: `(module (memory 1))`.
 const PROBE: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01";
@@ -66,7 +62,11 @@ fn config(metered: bool) -> Config {
         .max_wasm_stack(MAX_WASM_STACK_BYTES)
         .async_stack_size(ASYNC_STACK_BYTES)
         .async_stack_zeroing(true)
-        .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
+        // A trap is told by what it is, not by where. The tables for who asks where would be an eighth of what is kept of a
+        // component, and some unwinders take quadratic time to be told of them (docs of `Config::native_unwind_info`).
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .native_unwind_info(false)
         // A call without the bookkeeping of concurrent tasks takes a quarter of the time.
         .concurrency_support(false)
         .wasm_features(unneeded(), false);
