@@ -104,6 +104,25 @@ fn tail(text: &str, lines: usize) -> &str {
     &text[start..]
 }
 
+/// The processes that this one started and that aren't reaped.
+///
+/// # Errors
+/// Where the system doesn't say which there are.
+pub fn children(pid: u32) -> Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // It may have ended just now. The name of its program, in parentheses, may have such in it.
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(1));
+        if parent.is_some_and(|parent| parent == pid.to_string()) {
+            children.push(id);
+        }
+    }
+    Ok(children)
+}
+
 /// What memory the process of this id has resident, in bytes.
 ///
 /// # Errors

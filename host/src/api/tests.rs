@@ -3,6 +3,7 @@
 mod next;
 mod pause;
 mod runs;
+mod secrets;
 mod tenants;
 
 use std::collections::BTreeMap;

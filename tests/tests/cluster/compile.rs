@@ -3,12 +3,16 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::thread;
 
+use rustix::process::{Pid, Signal, kill_process};
 use silverback_tests::bomb;
 use silverback_tests::cli::JobRow;
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
 use silverback_tests::place::guest;
+use silverback_tests::process::children;
+use silverback_tests::wait::await_value;
 
 const WITNESS: &str = "acme/witness";
 
@@ -49,12 +53,8 @@ fn a_component_that_takes_too_much_to_compile_is_refused_and_the_host_goes_on() 
         ("slow", bomb::long_to_compile(&well), "compiling the component takes more than 3 s of processor time"),
         ("hungry", bomb::large_to_compile(&well), "compiling the component takes more than 256 MiB of memory"),
     ] {
-        let file = cluster.dir().join(format!("{name}.wasm"));
-        fs::write(&file, bytes).unwrap();
-        let text = job::ticking("bomb").replace(&guest("witness").display().to_string(), &file.display().to_string());
-        let job_toml = cluster.dir().join("bomb.toml");
-        fs::write(&job_toml, text).unwrap();
-        let answer = cluster.cli().run(&["apply", &job_toml.display().to_string()]);
+        let job_toml = job_with(&cluster, &bytes);
+        let answer = cluster.cli().run(&["apply", &job_toml]);
         assert!(answer.code == Some(1) && answer.err.contains(said), "{name}: {answer:#?}");
     }
     let jobs: Vec<JobRow> = cluster.cli().rows(&["jobs"]).unwrap();
@@ -64,6 +64,48 @@ fn a_component_that_takes_too_much_to_compile_is_refused_and_the_host_goes_on() 
     assert_eq!(rest, [folder(&cluster).join("key")], "no file is left behind");
     let still = cluster.await_leader("the leader", WITNESS, SOON, |_| true);
     assert_eq!(still.token, leader.token, "the host went on");
+}
+
+/// By no fault of its own: it may be sent again.
+#[test]
+fn a_component_whose_compiler_gets_no_processor_is_not_waited_for_and_leaves_nothing() {
+    let mut cluster = Cluster::embedded_with(&["--compile-time", "1s"]);
+    let bytes = bomb::long_to_compile(&fs::read(guest("nothing")).unwrap());
+    let job_toml = job_with(&cluster, &bytes);
+    let (cli, host) = (cluster.cli(), cluster.host("solo").pid());
+    let applying = thread::spawn(move || cli.run(&["apply", &job_toml]));
+    let compiler = await_value("a compiler", SOON, || match compilers(host)[..] {
+        [compiler] => Ok(compiler),
+        ref others => Err(others.to_vec()),
+    });
+    kill_process(Pid::from_raw(compiler as i32).unwrap(), Signal::STOP).unwrap();
+    let answer = applying.join().unwrap();
+    let said = "this host had too little processor time for the component: it was not done with it after 4 s";
+    assert!(answer.code == Some(1) && answer.err.contains(said), "{answer:#?}");
+
+    await_value("the compiler's end", SOON, || match compilers(host)[..] {
+        [] => Ok(()),
+        ref others => Err(others.to_vec()),
+    });
+    let rest: Vec<PathBuf> = files(&cluster).into_iter().filter(|file| file.is_file()).collect();
+    assert_eq!(rest, [folder(&cluster).join("key")], "no file is left behind");
+    cluster.apply(&job::leading_witness(""));
+    cluster.await_leader("a leader", WITNESS, SOON, |_| true);
+}
+
+/// Writes a job of this component, and gives where.
+fn job_with(cluster: &Cluster, component: &[u8]) -> String {
+    let [file, job_toml] = ["bomb.wasm", "bomb.toml"].map(|name| cluster.dir().join(name));
+    fs::write(&file, component).unwrap();
+    let text = job::ticking("bomb").replace(&guest("witness").display().to_string(), &file.display().to_string());
+    fs::write(&job_toml, text).unwrap();
+    job_toml.display().to_string()
+}
+
+/// The children of a host that compile.
+fn compilers(host: u32) -> Vec<u32> {
+    let command = |child: &u32| fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+    children(host).unwrap().into_iter().filter(|child| command(child).contains("compile-component")).collect()
 }
 
 fn folder(cluster: &Cluster) -> PathBuf {

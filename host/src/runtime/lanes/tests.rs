@@ -128,6 +128,23 @@ fn who_computes_for_long_gives_way_and_is_prompt_again_after_a_while() {
     assert_eq!(place.compute("acme", 1), [PROMPT], "it has paid");
 }
 
+/// As the kernel has it: what wakes up on such a processor has it at once.
+#[test]
+fn patient_threads_compute_when_nothing_else_wants_to() {
+    // The 41st field; the name, the second, may have spaces in it.
+    let class = || {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').nth(38).unwrap().parse::<u32>().unwrap()
+    };
+    const OTHER: u32 = 0;
+    const IDLE: u32 = 5;
+    let place = Place::new();
+    let handles = [&place.lanes.prompt, &place.lanes.patient.as_ref().unwrap().threads];
+    let classes = handles.map(|threads| threads.block_on(threads.spawn(async move { class() })).unwrap());
+    assert_eq!(classes, [OTHER, IDLE]);
+}
+
 #[test]
 fn a_tenant_that_computes_for_long_moves_all_its_guests_and_no_others() {
     let place = Place::new();

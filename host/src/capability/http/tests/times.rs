@@ -41,6 +41,17 @@ async fn a_target_that_takes_a_connection_and_speaks_no_tls_is_not_waited_for() 
     assert!(matches!(asking(&mut caller, &url, options).await, Err(Error::ConnectionTimeout)));
 }
 
+/// However much its guest asks for.
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_waited_for_only_so_long() {
+    let url = staying("").await.replace("http:", "https:");
+    let mut caller = caller(&[&url]);
+    let options = RequestOptions { connect_timeout: Some(100 * MAX_CONNECT_TIME), ..RequestOptions::default() };
+    let begin = tokio::time::Instant::now();
+    assert!(matches!(asking(&mut caller, &url, options).await, Err(Error::ConnectionTimeout)));
+    assert_eq!(begin.elapsed().as_secs(), MAX_CONNECT_TIME.as_secs());
+}
+
 #[tokio::test]
 async fn a_request_whose_target_is_silent_may_have_been_done() {
     let url = staying("").await;
