@@ -83,10 +83,17 @@ pub(crate) fn term(clock: Arc<dyn Clock>, lease: Duration) -> (Arc<Gate>, Arc<Fa
 
 /// Everything one run can reach, on a clock that stands still under a lease of a minute.
 pub(crate) fn host(state_mode: StateMode) -> (Host, Arc<Gate>, Arc<FakeSession>) {
+    let (grants, session) = grants(state_mode);
+    let gate = grants.gate.clone();
+    (Host::new(grants), gate, session)
+}
+
+/// What that run is given.
+pub(crate) fn grants(state_mode: StateMode) -> (Grants, Arc<FakeSession>) {
     let clock = FakeClock::new();
     let (gate, session) = term(clock.clone(), Duration::from_secs(60));
-    let host = Host::new(Grants {
-        gate: gate.clone(),
+    let grants = Grants {
+        gate,
         state_path: "/state/acme/job".to_owned(),
         state_mode,
         config: BTreeMap::from([("colour".to_owned(), "silver".to_owned())]),
@@ -95,8 +102,8 @@ pub(crate) fn host(state_mode: StateMode) -> (Host, Arc<Gate>, Arc<FakeSession>)
         log: RunLog::new("acme/job/1".to_owned(), 1, collect().0, clock, usize::MAX),
         meter: unmetered(),
         asking: asking(),
-    });
-    (host, gate, session)
+    };
+    (grants, session)
 }
 
 /// What happens to a multi whose connection is cut.

@@ -86,6 +86,7 @@ impl leadership::Host for Host {
             within_patience((self.leadership.contenders)()).await
         });
         let asked = asked.await;
+        self.meter.take(asked.iter().flatten().map(|(identifier, _)| identifier.len()).sum())?;
         let contender = |(identifier, leader)| Contender { identifier, leader };
         Ok(asked.map(|queue| queue.into_iter().map(contender).collect()).map_err(|error| error.to_string()))
     }
@@ -130,7 +131,11 @@ impl leadership::Host for Host {
                 () = tokio::time::sleep(Duration::from_millis(timeout_ms)) => Ok(Change::Elapsed),
             }
         });
-        Ok(waits.await)
+        let waited = waits.await;
+        if let Ok(Change::Changed(entry)) = &waited {
+            self.meter.take(entry.value.as_ref().map_or(0, Vec::len))?;
+        }
+        Ok(waited)
     }
 }
 

@@ -39,7 +39,7 @@ impl Meter {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// The host takes so many bytes from the guest.
+    /// The host takes so many bytes from the guest, or gives it so many.
     ///
     /// # Errors
     /// Where they are too many over the run.
@@ -82,7 +82,17 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use wasmtime::component::Resource;
+
     use super::*;
+    use crate::capability::bindings::silverback::leader::leadership;
+    use crate::capability::bindings::wasi::config::store as config;
+    use crate::capability::bindings::wasi::keyvalue::{batch, store};
+    use crate::capability::fakes::grants;
+    use crate::capability::host::Host;
+    use crate::capability::state::StateMode;
     use crate::registry::{Ceilings, Limits};
 
     #[test]
@@ -96,5 +106,36 @@ mod tests {
         assert_eq!(meter.give_random(4096), Err(over), "the first one is told");
         assert_eq!(meter.over(), Some(over));
         assert_eq!(meter.hold(Limit::Fuel, u64::MAX), Ok(()), "no limit");
+    }
+
+    /// What a guest asks for is the host's to hold until the guest has it.
+    #[tokio::test]
+    async fn what_a_run_is_given_counts_as_what_is_taken_from_it() {
+        const ALL: [&str; 7] =
+            ["a value of the config", "the config", "a key", "keys", "the names of keys", "a change", "the queue"];
+        let of_600 = || "x".repeat(600);
+        for what in ALL {
+            let (mut grants, session) = grants(StateMode::Immediate);
+            grants.config = BTreeMap::from([("k".to_owned(), of_600())]);
+            grants.contenders = Arc::new(move || Box::pin(async move { Ok(vec![(of_600(), true)]) }));
+            grants.meter = Meter::new(Limits::LEADER.with(Limit::TransferBytes, 1024).of_run(false, &Ceilings::NONE));
+            for name in ["k", &"x".repeat(200), &"y".repeat(200), &"z".repeat(200)] {
+                session.put(&format!("{}/{name}", grants.state_path), of_600().as_bytes());
+            }
+            let mut host = Host::new(grants);
+            let (bucket, key) = (|| Resource::new_own(0), || "k".to_owned());
+            let mut ask = async || match what {
+                "a value of the config" => config::Host::get(&mut host, key()).await.map(drop),
+                "the config" => config::Host::get_all(&mut host).await.map(drop),
+                "a key" => store::HostBucket::get(&mut host, bucket(), key()).await.map(drop),
+                "keys" => batch::Host::get_many(&mut host, bucket(), vec![key()]).await.map(drop),
+                "the names of keys" => store::HostBucket::list_keys(&mut host, bucket(), None).await.map(drop),
+                "a change" => leadership::Host::wait_for_change(&mut host, key(), None, 60_000).await.map(drop),
+                _ => leadership::Host::contenders(&mut host).await.map(drop),
+            };
+            assert!(ask().await.is_ok(), "{what}");
+            let over = ask().await.expect_err(what);
+            assert_eq!(over.downcast_ref::<OverLimit>().unwrap().limit, Limit::TransferBytes, "{what}");
+        }
     }
 }

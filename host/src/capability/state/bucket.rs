@@ -57,6 +57,7 @@ impl store::HostBucket for Host {
         }
         let stack = self.state.stack();
         let keys = stack.wait(|| self.state.keys()).await;
+        self.meter.take(keys.iter().flatten().map(|key| key.as_str().len()).sum())?;
         answer(keys.map(|keys| store::KeyResponse {
             keys: keys.into_iter().map(|key| key.as_str().to_owned()).collect(),
             cursor: None,
