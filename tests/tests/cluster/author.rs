@@ -70,6 +70,30 @@ fn a_run_on_the_spot_tells_how_it_ends_and_what_it_leaves() {
 }
 
 #[test]
+fn a_run_on_the_spot_is_given_its_secrets_and_tells_none() {
+    let home = Home::new();
+    home.write(DAILY, "[secrets]\ntoken = 'api-token'");
+    let kept = home.folder.path().join("kept");
+    fs::write(&kept, "correct horse\r\n").unwrap();
+    let in_file = format!("api-token=@{}", kept.display());
+    for (secret, bytes) in [("api-token=correct", 7), (&in_file, 13)] {
+        let (answer, told) = home.run(&["--secret", secret]);
+        assert_eq!((answer.code, &told["detail"]), (Some(0), &format!("count=1 token of {bytes} bytes").into()));
+        assert!(!format!("{answer:?}").contains("correct"), "{answer:#?}");
+    }
+    let refused: [(&[&str], &str); 4] = [
+        (&[], "job `chore`: secrets.token `api-token` is not given: add --secret api-token=@FILE"),
+        (&["--secret", "token=x"], "--secret token: job `chore` has no such secret"),
+        (&["--secret", "api-token=x", "--secret", "api-token=y"], "--secret api-token is given twice"),
+        (&["--secret", "api-token=@/no/such/file"], "--secret api-token: "),
+    ];
+    for (secrets, why) in refused {
+        let answer = home.cli.run(&[&["run", home.file().to_str().unwrap()], secrets].concat());
+        assert!(answer.code == Some(1) && answer.err.contains(why), "{why}: {answer:#?}");
+    }
+}
+
+#[test]
 fn leadership_ends_on_the_spot_as_it_would_on_a_host() {
     let home = Home::new();
     home.write(LEADER, "takes-ms = '3600000'");
