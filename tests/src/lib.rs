@@ -39,3 +39,8 @@ pub mod txn_log;
 pub mod wait;
 pub mod witness;
 pub mod zookeeper;
+
+/// The hosts' own: what stays of a test's memory is what would stay of theirs.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
