@@ -4,6 +4,8 @@
 //! [`FOUND`], so that it is tried for ever.
 
 mod caller;
+mod exchange;
+mod offer;
 mod shapes;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use silverback::clock;
-use silverback::registry::{Build, Ceilings, Limits};
+use silverback::registry::{Build, Ceilings, HttpGrants, Limits};
 use silverback::runtime::{End, GuestThreads, MAX_PREPARED, Runtime, RuntimeSettings};
 use tokio::time::timeout;
 
@@ -20,6 +22,7 @@ use crate::lone_term::LoneTerm;
 use crate::process::resident_bytes;
 use crate::soak;
 use caller::World;
+use exchange::Server;
 
 /// Seeds that once failed.
 const FOUND: [u64; 0] = [];
@@ -41,7 +44,7 @@ fn admission_answers_whatever_it_is_given() {
     // What is taken is kept, up to so many; what is refused is kept nowhere.
     let settings = RuntimeSettings { max_runs: 1, max_terms: 1, ..RuntimeSettings::default() };
     let runtime = Runtime::new(settings, guests.lanes(), clock::system()).unwrap();
-    let world = World::new();
+    let world = World::new("127.0.0.1");
     let (mut taken, mut refused) = (0, 0);
     each_seed(|chance| {
         match runtime.admit(&shapes::bytes(chance, &world)) {
@@ -64,7 +67,12 @@ fn a_host_answers_whatever_a_guest_calls() {
     let settings = RuntimeSettings { max_runs: 4, max_terms: 1, ..RuntimeSettings::default() };
     let runtime = Runtime::new(settings, guests.lanes(), clock::system()).unwrap();
     let term = threads.block_on(LoneTerm::new()).unwrap();
-    let world = World::new();
+    let server = Server::start().unwrap();
+    let world = World::new(&server.authority);
+    let reach = HttpGrants {
+        allow: vec![format!("http://{}", server.authority).parse().unwrap()].into_iter().collect(),
+        ..HttpGrants::default()
+    };
     let (mut ends, mut calls) = (BTreeMap::<&str, u32>::new(), 0);
     each_seed(|chance| {
         let bytes = world.guest_that_calls(chance);
@@ -75,6 +83,7 @@ fn a_host_answers_whatever_a_guest_calls() {
             false => term.request("fuzz"),
             true => term.lead("fuzz", BTreeMap::new(), Arc::new(|_| {})),
         };
+        (request.http, request.private) = (reach.clone(), vec!["127.0.0.1/32".parse().unwrap()].into());
         request.limits = Limits { time_ms: Some(RUN_MS), ..Limits::SCHEDULED }.of_run(true, &Ceilings::NONE);
         let run = threads.block_on(async { timeout(HANGS, runtime.start(&component, request).ended()).await });
         let end = run.expect("it ends in its time");
@@ -92,8 +101,9 @@ fn a_host_answers_whatever_a_guest_calls() {
         *ends.entry(name).or_default() += 1;
         true
     });
-    println!("{ends:?}, {calls} calls");
-    assert!(is_alone() || ends.len() > 1 && calls > 0, "{ends:?}, {calls} calls");
+    let requests = server.requests();
+    println!("{ends:?}, {calls} calls, {requests} requests");
+    assert!(is_alone() || ends.len() > 1 && calls > 0 && requests > 0, "{ends:?}, {calls} calls, {requests} requests");
     guests.shut_down(Duration::from_secs(1));
 }
 
