@@ -1,9 +1,11 @@
 //! Runs without number, of components that behave and of components that don't, leave nothing behind in their host: no memory,
 //! no thread, no descriptor, no file.
 
-use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
+use std::{fs, thread};
 
 use jiff::{SignedDuration, Timestamp};
 use silverback_tests::cli::RunRow;
@@ -12,8 +14,9 @@ use silverback_tests::place::guest;
 use silverback_tests::soak;
 use silverback_tests::wait::await_that;
 
-/// Each ticks every second.
+/// Each runs every second.
 const JOBS: usize = 100;
+const TENANTS: usize = 7;
 /// So often each job runs first: the host's rings of records and outcomes are full then.
 const WARM_UP: usize = 30;
 /// So often that is done before a long run: what is resident of an idle host goes up and down by a fifth from one such round to
@@ -24,41 +27,84 @@ const ROUNDS: usize = 6;
 const SLACK: usize = 10;
 const SLACK_OF_SHORT: usize = 100;
 
-/// What a job does: a guest, lines of its limits, and of its config; and how its runs end, and why.
-const WAYS: [(&str, &str, &str, &str, &str); 10] = [
-    ("chore", "", "", "succeeded", ""),
-    ("nothing", "", "", "succeeded", ""),
-    ("chore", "", "fails = 'for-good'", "failed", "permanent: "),
-    ("chore", "memory = '8MiB'", "takes-ms = '50'", "succeeded", ""),
-    ("misbehave", "", "behave = 'trap'", "failed", "it panicked"),
-    ("misbehave", "", "behave = 'error'", "failed", "an error, as asked"),
-    ("misbehave", "memory = '8MiB'", "behave = 'allocate'", "failed", "is over the limit of 8MiB"),
-    ("misbehave", "cpu = '10ms'", "behave = 'spin'", "failed", "is over the limit of 10ms"),
-    ("misbehave", "time = '100ms'", "behave = 'sleep'", "timed-out", "100 ms"),
-    (
-        "misbehave",
-        "transfer = '256KiB'\nlog = '64KiB'",
-        "behave = 'flood-log'",
-        "failed",
-        "is over the limit of 256KiB",
-    ),
+/// What a job does, and how its runs end.
+struct Way {
+    trigger: &'static str,
+    component: &'static str,
+    /// Lines of its limits, and of its config.
+    limits: &'static str,
+    config: &'static str,
+    /// The path that it asks the neighbour for.
+    asks: Option<&'static str>,
+    outcome: &'static str,
+    detail: &'static str,
+}
+
+const EVERY_SECOND: &str = "trigger = 'schedule'\nschedule = '@every 1s'\nhistory = 2";
+/// One term after the other, for as long as each succeeds.
+const LEADER: &str = "trigger = 'leader'";
+
+const WELL: Way = Way {
+    trigger: EVERY_SECOND,
+    component: "nothing",
+    limits: "",
+    config: "",
+    asks: None,
+    outcome: "succeeded",
+    detail: "",
+};
+const ILL: Way = Way { component: "misbehave", outcome: "failed", ..WELL };
+
+static WAYS: [Way; 14] = [
+    WELL,
+    Way { component: "chore", detail: "count=", ..WELL },
+    Way { component: "chore", limits: "memory = '8MiB'", config: "takes-ms = '50'", ..WELL },
+    Way { component: "chore", trigger: LEADER, detail: "count=", ..WELL },
+    Way { component: "caller", asks: Some("/answers"), detail: "status=200 body=hi", ..WELL },
+    Way { component: "chore", config: "fails = 'for-good'", detail: "permanent: ", ..ILL },
+    Way { config: "behave = 'trap'", detail: "it panicked", ..ILL },
+    Way { config: "behave = 'error'", detail: "an error, as asked", ..ILL },
+    Way { limits: "memory = '8MiB'", config: "behave = 'allocate'", detail: "is over the limit of 8MiB", ..ILL },
+    Way { limits: "cpu = '10ms'", config: "behave = 'spin'", detail: "is over the limit of 10ms", ..ILL },
+    Way { limits: "time = '100ms'", config: "behave = 'sleep'", outcome: "timed-out", detail: "100 ms", ..ILL },
+    Way {
+        limits: "transfer = '256KiB'\nlog = '64KiB'",
+        config: "behave = 'flood-log'",
+        detail: "is over the limit of 256KiB",
+        ..ILL
+    },
+    Way {
+        component: "caller",
+        asks: Some("/floods"),
+        limits: "transfer = '64KiB'",
+        detail: "is over the limit of 64KiB",
+        ..ILL
+    },
+    Way {
+        component: "caller",
+        asks: Some("/silent"),
+        limits: "time = '200ms'",
+        outcome: "timed-out",
+        detail: "200 ms",
+        ..ILL
+    },
 ];
-/// Of those, the ones that count their runs in their state.
-const COUNTING: [usize; 2] = [0, 3];
 
 #[test]
 fn runs_without_number_leave_nothing_behind() {
     let mut cluster = Cluster::embedded();
+    (0..TENANTS).for_each(|tenant| cluster.let_reach_this_machine(&format!("tenant-{tenant}")));
+    let origin = neighbour();
     let rounds = soak::times(1, ROUNDS);
     let warm_ups: Vec<Footprint> = (1..=rounds)
         .map(|round| {
-            run_each(&mut cluster, round * WARM_UP);
+            run_each(&mut cluster, &origin, round * WARM_UP);
             Footprint::of(&mut cluster)
         })
         .collect();
     let before = warm_ups.into_iter().max_by_key(|footprint| footprint.resident).expect("there is a round");
     let times = soak::times(15, 1000);
-    run_each(&mut cluster, rounds * WARM_UP + times);
+    run_each(&mut cluster, &origin, rounds * WARM_UP + times);
     let most = before.resident + before.resident * soak::times(SLACK_OF_SHORT, SLACK) as u64 / 100;
     let at_rest = |after: &Footprint| {
         let Footprint { resident, threads, descriptors, files } = after;
@@ -70,47 +116,80 @@ fn runs_without_number_leave_nothing_behind() {
 
 /// Lets all jobs tick until each that counts its runs has had so many, and then until nothing runs any more. Each has run to the
 /// end then, and as it should.
-fn run_each(cluster: &mut Cluster, times: usize) {
-    cluster.apply_all(&jobs(false));
+fn run_each(cluster: &mut Cluster, origin: &str, times: usize) {
+    cluster.apply_all(&jobs(origin, false));
     let cli = cluster.cli();
     let count = |job: &usize| cli.state(&name(*job), "count").map_or(0, |count| count.parse::<usize>().unwrap());
-    let mut counting: Vec<usize> = (0..JOBS).filter(|job| COUNTING.contains(&(job % WAYS.len()))).collect();
+    let counts = |way: &Way| way.component == "chore" && way.trigger == EVERY_SECOND && way.outcome == "succeeded";
+    let mut counting: Vec<usize> = (0..JOBS).filter(|job| counts(way(*job))).collect();
     let fewest = || {
         counting.retain(|job| count(job) < times);
         counting.first().map_or(times, count)
     };
     await_that("so many runs", SOON + 2 * times as u32 * Duration::from_secs(1), fewest, |fewest| *fewest >= times);
     let until = Timestamp::now() - SignedDuration::from_secs(10);
-    cluster.apply_all(&jobs(true));
+    cluster.apply_all(&jobs(origin, true));
     for job in 0..JOBS {
-        let (.., outcome, detail) = WAYS[job % WAYS.len()];
+        let Way { outcome, detail, .. } = way(job);
         let runs = await_that(
             "the job's last run to end",
             SOON,
             || cli.runs(&name(job)).unwrap(),
             |runs| runs.iter().all(|run| run.outcome.is_some()),
         );
-        let ran = |run: &RunRow| run.outcome.as_deref() == Some(outcome) && run.detail.contains(detail);
+        let ran = |run: &RunRow| run.outcome.as_deref() == Some(*outcome) && run.detail.contains(detail);
         let last = runs.iter().filter(|run| ran(run)).map(|run| run.started).max();
         assert!(last.is_some_and(|last| last > until), "{} {outcome} {detail}: {runs:#?}", name(job));
     }
 }
 
-fn jobs(paused: bool) -> Vec<String> {
+fn jobs(origin: &str, paused: bool) -> Vec<String> {
     let job = |number: usize| {
-        let (component, limits, config, ..) = WAYS[number % WAYS.len()];
-        let component = guest(component);
-        let trigger = format!("trigger = 'schedule'\nschedule = '@every 1s'\nhistory = 2\npaused = {paused}");
-        format!(
-            "tenant = 'tenant-{}'\nname = 'job-{number}'\ncomponent = {component:?}\n{trigger}\n[limits]\n{limits}\n[config]\n{config}\n",
-            number % 7
-        )
+        let Way { trigger, component, limits, config, asks, .. } = way(number);
+        let (tenant, component) = (number % TENANTS, guest(component));
+        let begin = format!("tenant = 'tenant-{tenant}'\nname = 'job-{number}'\ncomponent = {component:?}\n{trigger}");
+        let reach = asks.map(|path| (format!("allow = ['{origin}']"), format!("url = '{origin}{path}'")));
+        let (allow, url) = reach.unwrap_or_default();
+        format!("{begin}\npaused = {paused}\n[limits]\n{limits}\n[http]\n{allow}\n[config]\n{config}\n{url}\n")
     };
     (0..JOBS).map(job).collect()
 }
 
+fn way(number: usize) -> &'static Way {
+    &WAYS[number % WAYS.len()]
+}
+
 fn name(number: usize) -> String {
-    format!("tenant-{}/job-{number}", number % 7)
+    format!("tenant-{}/job-{number}", number % TENANTS)
+}
+
+/// Answers who asks for `/answers`, answers for ever who asks for `/floods`, and is silent otherwise, until whoever asked is gone.
+fn neighbour() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // Who is gone needs no answer.
+            thread::spawn(move || drop(answer(stream)));
+        }
+    });
+    origin
+}
+
+fn answer(mut stream: TcpStream) -> io::Result<()> {
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line)?;
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n";
+    match line.split(' ').nth(1) {
+        Some("/answers") => stream.write_all(format!("{head}content-length: 2\r\n\r\nhi").as_bytes()),
+        Some("/floods") => {
+            stream.write_all(format!("{head}\r\n").as_bytes())?;
+            loop {
+                stream.write_all(&[b'x'; 4096])?;
+            }
+        }
+        _ => io::copy(&mut stream, &mut io::sink()).map(drop),
+    }
 }
 
 /// What a host takes of its machine.
