@@ -1,7 +1,8 @@
 //! The engine and its numbers, and the proof at the start that this machine can give what they ask for.
 
 use wasmtime::{
-    Config, Engine, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Store, WasmFeatures,
+    Config, Engine, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Store, WasmBacktraceDetails,
+    WasmFeatures,
 };
 
 use super::error::StartError;
@@ -63,8 +64,10 @@ fn config(metered: bool) -> Config {
         .async_stack_size(ASYNC_STACK_BYTES)
         .async_stack_zeroing(true)
         // A trap is told by what it is, not by where. The tables for who asks where would be an eighth of what is kept of a
-        // component, and some unwinders take quadratic time to be told of them (docs of `Config::native_unwind_info`).
+        // JavaScript component, and some unwinders take quadratic time to be told of them (docs of
+        // `Config::native_unwind_info`). The host's environment has no say in it: its compiler has none.
         .wasm_backtrace_max_frames(None)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .generate_address_map(false)
         .native_unwind_info(false)
         // A call without the bookkeeping of concurrent tasks takes a quarter of the time.

@@ -93,6 +93,17 @@ fn a_run_on_the_spot_is_given_its_secrets_and_tells_none() {
     }
 }
 
+/// What is compiled apart, where nothing of it is known, has to be what this program loads.
+#[test]
+fn the_environment_has_no_say_in_how_a_guest_is_compiled() {
+    let home = Home::new();
+    home.write(DAILY, "");
+    let mut run = Command::new(silverback());
+    run.arg("run").arg(home.file()).env("WASMTIME_BACKTRACE_DETAILS", "1");
+    let output = run.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
 #[test]
 fn leadership_ends_on_the_spot_as_it_would_on_a_host() {
     let home = Home::new();
