@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::super::{End, Interrupt, Run, RunRequest, Runtime, RuntimeSettings, StartError, StateMode};
-use super::{FAILED, OK, guest, waiting_guest};
+use super::{FAILED, OK, guest, importing_guest, waiting_guest};
 use crate::capability::fakes::{TOKEN, alone, collect, term};
 use crate::capability::residue::gives_back;
-use crate::capability::{Gate, Lease};
-use crate::clock;
+use crate::capability::{Contenders, Gate, Lease};
 use crate::registry::{Build, Ceilings, HttpGrants, JobId, Limit, Limits};
+use crate::{clock, coordinator};
 
 /// Long beside what a test should take, short beside what a person waits.
 pub(super) const HANGS: Duration = Duration::from_secs(20);
@@ -29,6 +30,7 @@ pub(super) struct Bench {
     pub(super) tick_ms: Option<u64>,
     pub(super) tenant: String,
     pub(super) max_requests: Option<u32>,
+    pub(super) contenders: Contenders,
 }
 
 impl Bench {
@@ -49,6 +51,7 @@ impl Bench {
             tick_ms: Some(42),
             tenant: "acme".to_owned(),
             max_requests: None,
+            contenders: alone(),
         }
     }
 
@@ -63,13 +66,13 @@ impl Bench {
             tick_ms: self.tick_ms,
             gate: self.gate.clone(),
             state_path: "/state/acme/job".to_owned(),
-            state_mode: StateMode::Buffered,
+            state_mode: if self.tick_ms.is_some() { StateMode::Buffered } else { StateMode::Immediate },
             config: Default::default(),
             secrets: None,
             http: self.http.clone(),
             private: vec!["127.0.0.0/8".parse().unwrap()].into(),
             max_requests: self.max_requests,
-            contenders: alone(),
+            contenders: self.contenders.clone(),
             limits: self.limits.of_run(self.tick_ms.is_some(), &Ceilings::NONE),
             log: collect().0,
             interrupt: self.interrupt.clone(),
@@ -120,6 +123,23 @@ fn an_instance_is_used_again_for_another_run() {
             assert_eq!(bench.run(&guest(&counter)).await, End::Returned(vec![1]));
         }
     });
+}
+
+/// The fault is the host's. Nothing tells the machine's unwinder of the guest's frames in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_panics_under_its_guest_ends_that_run_and_goes_on() {
+    fn panics() -> BoxFuture<'static, Result<Vec<(String, bool)>, coordinator::Error>> {
+        panic!("as this test asks")
+    }
+    let import = r#"(import "silverback:leader/leadership@0.1.0" "contenders" (func $ask (param i32)))"#;
+    let asks = importing_guest(import, "(call $ask (i32.const 3072)) (unreachable)");
+    let mut bench = Bench { contenders: Arc::new(panics), ..bench() };
+    for tick_ms in [Some(42), None] {
+        bench.tick_ms = tick_ms;
+        let ended = End::Trapped { message: "the host's thread for this run ended early".to_owned() };
+        assert_eq!(bench.run(&asks).await, ended, "{tick_ms:?}");
+        assert!(matches!(bench.run(&guest(OK)).await, End::Returned(_)), "{tick_ms:?}");
+    }
 }
 
 #[test]
