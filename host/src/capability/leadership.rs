@@ -86,7 +86,7 @@ impl leadership::Host for Host {
             within_patience((self.leadership.contenders)()).await
         });
         let asked = asked.await;
-        self.meter.take(asked.iter().flatten().map(|(identifier, _)| identifier.len()).sum())?;
+        self.meter.transfer(asked.iter().flatten().map(|(identifier, _)| identifier.len()).sum())?;
         let contender = |(identifier, leader)| Contender { identifier, leader };
         Ok(asked.map(|queue| queue.into_iter().map(contender).collect()).map_err(|error| error.to_string()))
     }
@@ -114,7 +114,7 @@ impl leadership::Host for Host {
         timeout_ms: u64,
     ) -> Result<std::result::Result<Change, String>> {
         self.leadership.lasts()?;
-        self.meter.take(key.len())?;
+        self.meter.transfer(key.len())?;
         let stop = self.leadership.stop();
         if stop.is_up() {
             return Ok(Ok(Change::Stop));
@@ -133,7 +133,7 @@ impl leadership::Host for Host {
         });
         let waited = waits.await;
         if let Ok(Change::Changed(entry)) = &waited {
-            self.meter.take(entry.value.as_ref().map_or(0, Vec::len))?;
+            self.meter.transfer(entry.value.as_ref().map_or(0, Vec::len))?;
         }
         Ok(waited)
     }

@@ -142,7 +142,7 @@ impl Allowance {
 impl logging::Host for Host {
     async fn log(&mut self, level: Level, context: String, message: String) -> Result<()> {
         self.leadership.lasts()?;
-        self.meter.take(context.len() + message.len())?;
+        self.meter.transfer(context.len() + message.len())?;
         self.state.stack().call(|| self.log.say(level.into(), &context, &message));
         Ok(())
     }

@@ -43,7 +43,7 @@ impl Meter {
     ///
     /// # Errors
     /// Where they are too many over the run.
-    pub fn take(&self, bytes: usize) -> Result<(), OverLimit> {
+    pub fn transfer(&self, bytes: usize) -> Result<(), OverLimit> {
         self.count(&self.transferred, Limit::TransferBytes, bytes)
     }
 
@@ -99,10 +99,10 @@ mod tests {
     fn the_first_limit_that_is_passed_is_remembered() {
         let limits = Limits::LEADER.with(Limit::TransferBytes, 1024).with(Limit::RandomBytes, 2048);
         let meter = Meter::new(limits.of_run(false, &Ceilings::NONE));
-        assert_eq!((meter.take(1000), meter.take(24)), (Ok(()), Ok(())));
+        assert_eq!((meter.transfer(1000), meter.transfer(24)), (Ok(()), Ok(())));
         assert_eq!(meter.over(), None);
         let over = OverLimit { limit: Limit::TransferBytes, used: Some(1025), most: 1024 };
-        assert_eq!(meter.take(1), Err(over));
+        assert_eq!(meter.transfer(1), Err(over));
         assert_eq!(meter.give_random(4096), Err(over), "the first one is told");
         assert_eq!(meter.over(), Some(over));
         assert_eq!(meter.hold(Limit::Fuel, u64::MAX), Ok(()), "no limit");

@@ -59,7 +59,7 @@ impl LineStream {
     fn take(&self, bytes: &[u8]) {
         let mut lines = self.lines();
         // A stream has no words for that; the meter ends the run.
-        if lines.meter.take(bytes.len()).is_err() {
+        if lines.meter.transfer(bytes.len()).is_err() {
             return;
         }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {

@@ -11,13 +11,14 @@ async fn a_secret_is_set_listed_by_name_and_never_told() {
     let path = "/v1/tenants/acme/secrets/token";
     assert_eq!(a.ask(Method::PUT, path, SECRET).await.0, StatusCode::NO_CONTENT);
     for host in [&a, &b] {
-        assert_eq!(host.get("/v1/tenants/acme/secrets").await[0]["name"], "token");
+        let listed = host.get("/v1/tenants/acme/secrets").await;
+        assert_eq!(listed[0]["name"], "token");
+        assert_eq!(listed[0].as_object().unwrap().keys().collect::<Vec<_>>(), ["key", "name", "set"]);
         for method in [Method::GET, Method::POST, Method::PATCH] {
             assert_eq!(host.ask(method.clone(), path, b"").await.0, StatusCode::METHOD_NOT_ALLOWED, "{method}");
         }
-        let heads = [(path, Method::GET), (path, Method::PUT), ("/v1/tenants/acme/secrets", Method::GET)];
-        for (path, method) in heads {
-            let (_, answer) = host.send(method, path, &format!("Host: {}\r\n", host.address), SECRET).await;
+        for (method, body) in [(Method::GET, &b""[..]), (Method::PUT, SECRET)] {
+            let (_, answer) = host.send(method, path, &format!("Host: {}\r\n", host.address), body).await;
             let told = answer.windows(SECRET.len()).any(|part| part == SECRET);
             assert!(!told, "{}", String::from_utf8_lossy(&answer));
         }

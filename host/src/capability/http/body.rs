@@ -47,7 +47,7 @@ impl Body for Guarded {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         let is_too_much = match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.outlet.meter.take(size(frame)).is_err(),
+            Poll::Ready(Some(Ok(frame))) => self.outlet.meter.transfer(size(frame)).is_err(),
             Poll::Ready(Some(Err(_)) | None) | Poll::Pending => false,
         };
         if is_too_much || self.outlet.is_over() {
@@ -97,7 +97,7 @@ impl Body for Answer {
             return Poll::Ready(Some(Err(Error::HttpResponseTimeout)));
         }
         match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) if self.meter.take(size(&frame)).is_err() => {
+            Poll::Ready(Some(Ok(frame))) if self.meter.transfer(size(&frame)).is_err() => {
                 Poll::Ready(Some(Err(Error::ConnectionTerminated)))
             }
             Poll::Ready(frame) => {

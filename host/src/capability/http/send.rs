@@ -50,7 +50,7 @@ pub(super) async fn send(
     options: RequestOptions,
 ) -> Sending {
     let target = outlet.granted(&request)?;
-    outlet.meter.take(head_bytes(&request)).map_err(|_| Error::HttpRequestDenied)?;
+    outlet.meter.transfer(head_bytes(&request)).map_err(|_| Error::HttpRequestDenied)?;
     let room = outlet.enter().await?;
     let mut time = Box::pin(sleep(MAX_REQUEST_TIME));
     let (exchange, room) = begin(&outlet, &target, request, &options, room).await?;
@@ -66,7 +66,7 @@ pub(super) async fn send(
     };
     let (response, connection) = answered.map_err(|why| error::unanswered(&why))?;
     let silence = bounded(options.between_bytes_timeout, MAX_REQUEST_TIME);
-    outlet.meter.take(headers_bytes(response.headers())).map_err(|_| Error::ConnectionTerminated)?;
+    outlet.meter.transfer(headers_bytes(response.headers())).map_err(|_| Error::ConnectionTerminated)?;
     let stands_until = time.deadline() + GRACE;
     let response =
         response.map(|body| Answer::new(body, silence, time, outlet.meter.clone(), room.clone()).boxed_unsync());

@@ -19,7 +19,7 @@ type Answer<T> = Result<std::result::Result<T, store::Error>>;
 
 impl store::Host for Host {
     async fn open(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
-        self.meter.take(identifier.len())?;
+        self.meter.transfer(identifier.len())?;
         if OWN.contains(&identifier.as_str()) {
             return Ok(Ok(self.table.push(Bucket(()))?));
         }
@@ -44,7 +44,7 @@ impl store::HostBucket for Host {
     }
 
     async fn exists(&mut self, _: Resource<Bucket>, key: String) -> Answer<bool> {
-        self.meter.take(key.len())?;
+        self.meter.transfer(key.len())?;
         let stack = self.state.stack();
         answer(stack.wait(|| async { self.state.exists(&Key::new(key)?).await }).await)
     }
@@ -57,7 +57,7 @@ impl store::HostBucket for Host {
         }
         let stack = self.state.stack();
         let keys = stack.wait(|| self.state.keys()).await;
-        self.meter.take(keys.iter().flatten().map(|key| key.as_str().len()).sum())?;
+        self.meter.transfer(keys.iter().flatten().map(|key| key.as_str().len()).sum())?;
         answer(keys.map(|keys| store::KeyResponse {
             keys: keys.into_iter().map(|key| key.as_str().to_owned()).collect(),
             cursor: None,
@@ -72,7 +72,7 @@ impl store::HostBucket for Host {
 
 impl atomics::Host for Host {
     async fn increment(&mut self, _: Resource<Bucket>, key: String, delta: u64) -> Answer<u64> {
-        self.meter.take(key.len())?;
+        self.meter.transfer(key.len())?;
         let stack = self.state.stack();
         answer(stack.wait(|| async { self.state.increment(&Key::new(key)?, delta).await }).await)
     }
@@ -99,20 +99,20 @@ impl batch::Host for Host {
 
 impl Host {
     async fn get_one(&mut self, key: String) -> std::result::Result<Option<Vec<u8>>, StateError> {
-        self.meter.take(key.len())?;
+        self.meter.transfer(key.len())?;
         let value = self.state.get(&Key::new(key)?).await?;
-        self.meter.take(value.as_ref().map_or(0, Vec::len))?;
+        self.meter.transfer(value.as_ref().map_or(0, Vec::len))?;
         Ok(value)
     }
 
     async fn get_all(&mut self, keys: Vec<String>) -> std::result::Result<Vec<Option<(String, Vec<u8>)>>, StateError> {
-        self.meter.take(keys.iter().map(String::len).sum())?;
+        self.meter.transfer(keys.iter().map(String::len).sum())?;
         within_batch(keys.len())?;
         let mut found = Vec::with_capacity(keys.len());
         let mut bytes = 0;
         for key in keys {
             let value = self.state.get(&Key::new(key.clone())?).await?;
-            self.meter.take(value.as_ref().map_or(0, Vec::len))?;
+            self.meter.transfer(value.as_ref().map_or(0, Vec::len))?;
             bytes += value.as_ref().map_or(0, Vec::len);
             if bytes > MAX_BATCH_BYTES {
                 return Err(StateError::over("bytes of values asked for at once", None, bytes, MAX_BATCH_BYTES));
@@ -123,7 +123,7 @@ impl Host {
     }
 
     async fn write_many(&mut self, writes: Vec<(String, Option<Vec<u8>>)>) -> std::result::Result<(), StateError> {
-        self.meter.take(writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum())?;
+        self.meter.transfer(writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum())?;
         within_batch(writes.len())?;
         let batch: Batch = writes
             .into_iter()

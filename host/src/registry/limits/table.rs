@@ -33,7 +33,8 @@ pub enum Limit {
     Resources,
     /// Bytes that the host takes from it in one call.
     CallBytes,
-    /// Bytes that the host takes from it over the run: keys, values, log lines, requests.
+    /// Bytes that the host takes from it or gives to it over the run: keys, values, config, the queue, log lines, requests and
+    /// their answers.
     TransferBytes,
     /// Random bytes over the run.
     RandomBytes,
