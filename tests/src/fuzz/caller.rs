@@ -10,20 +10,20 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::abi::WasmType;
 use wit_parser::{Resolve, WorldId};
 
-use super::exchange::{EXCHANGE, PATHS, Step};
+use super::exchange::{ANSWERED, EXCHANGE, PATHS, Step};
 use super::offer::{Function, Given, KEPT, Use, functions};
 use crate::chance::Chance;
 use crate::cli::Cli;
 
-/// How many functions one guest imports, and how often it calls one, at the most.
+/// How many functions one guest imports and how often it calls one, at the most, where it isn't sending a request.
 const IMPORTS: usize = 12;
 const CALLS: usize = 60;
 /// One argument in so many is anything at all.
 const WILD: usize = 12;
-/// One guest in so many now and then uses handles that it doesn't have, which ends it.
+/// One guest in so many often uses handles that it doesn't have, which ends it.
 const RASH: usize = 4;
 /// One guest in so many sends a request of HTTP, more or less.
-const SENDERS: usize = 4;
+const SENDERS: usize = 2;
 
 /// The world that a host offers, with WASI 0.2 whole.
 pub(super) struct World {
@@ -132,7 +132,7 @@ impl World {
     }
 }
 
-/// What comes before the calls: a result that is `ok`, an allocator that gives what is left and begins again, memory with texts.
+/// What comes before the calls: a result that is `ok` of the first text's first byte, an allocator that gives what is left and begins again, memory with texts.
 const BEFORE: &str = r#"
 (memory (export "memory") 2)
 (global $free (mut i32) (i32.const 4096))
@@ -188,6 +188,10 @@ impl World {
             }
             let _ = write!(wat, "(local.set $k{kept} (i32.load (i32.const {})))", RETURN + behind);
             wat.push_str(&"))".repeat(where_there.len()));
+        }
+        if step.is_some_and(|step| step.tells) {
+            let _ = write!(wat, "(if (i32.eqz (i32.load8_u (i32.const {RETURN}))) (then ");
+            let _ = write!(wat, "(i32.store8 (i32.const {ANY_TEXT}) (i32.const {ANSWERED}))))");
         }
         wat
     }

@@ -22,7 +22,7 @@ use crate::lone_term::LoneTerm;
 use crate::process::resident_bytes;
 use crate::soak;
 use caller::World;
-use exchange::Server;
+use exchange::{ANSWERED, Server};
 
 /// Seeds that once failed.
 const FOUND: [u64; 0] = [];
@@ -73,7 +73,7 @@ fn a_host_answers_whatever_a_guest_calls() {
         allow: vec![format!("http://{}", server.authority).parse().unwrap()].into_iter().collect(),
         ..HttpGrants::default()
     };
-    let (mut ends, mut calls) = (BTreeMap::<&str, u32>::new(), 0);
+    let (mut ends, mut calls, mut answers) = (BTreeMap::<&str, u32>::new(), 0, 0);
     each_seed(|chance| {
         let bytes = world.guest_that_calls(chance);
         let digest = runtime.admit(&bytes).unwrap_or_else(|error| panic!("{error}")).digest;
@@ -88,6 +88,7 @@ fn a_host_answers_whatever_a_guest_calls() {
         let run = threads.block_on(async { timeout(HANGS, runtime.start(&component, request).ended()).await });
         let end = run.expect("it ends in its time");
         calls += end.usage.host_calls;
+        answers += u32::from(end.end == End::Returned(vec![ANSWERED]));
         let name = match &end.end {
             End::Returned(_) => "returned",
             End::Failed { .. } => "failed",
@@ -101,9 +102,9 @@ fn a_host_answers_whatever_a_guest_calls() {
         *ends.entry(name).or_default() += 1;
         true
     });
-    let requests = server.requests();
-    println!("{ends:?}, {calls} calls, {requests} requests");
-    assert!(is_alone() || ends.len() > 1 && calls > 0 && requests > 0, "{ends:?}, {calls} calls, {requests} requests");
+    let told = format!("{ends:?}, {calls} calls, {} requests, {answers} answers", server.requests());
+    println!("{told}");
+    assert!(is_alone() || ends.len() > 1 && calls > 0 && answers > 0, "{told}");
     guests.shut_down(Duration::from_secs(1));
 }
 
