@@ -16,7 +16,8 @@ use silverback_tests::wait::await_that;
 
 /// Each runs every second.
 const JOBS: usize = 100;
-const TENANTS: usize = 7;
+/// Each has jobs of every way.
+const TENANTS: usize = 9;
 /// So often each job runs first: the host's rings of records and outcomes are full then.
 const WARM_UP: usize = 30;
 /// So often that is done before a long run: what is resident of an idle host goes up and down by a fifth from one such round to
@@ -127,7 +128,7 @@ fn run_each(cluster: &mut Cluster, origin: &str, times: usize) {
         counting.first().map_or(times, count)
     };
     await_that("so many runs", SOON + 2 * times as u32 * Duration::from_secs(1), fewest, |fewest| *fewest >= times);
-    let until = Timestamp::now() - SignedDuration::from_secs(10);
+    let until = Timestamp::now() - SignedDuration::try_from(SOON).unwrap();
     cluster.apply_all(&jobs(origin, true));
     for job in 0..JOBS {
         let Way { outcome, detail, .. } = way(job);
