@@ -23,6 +23,7 @@ pub mod job;
 pub mod kazoo;
 pub mod ledger;
 pub mod lone_term;
+pub mod neighbour;
 pub mod oracle;
 pub mod place;
 pub mod port;

@@ -10,16 +10,19 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::abi::WasmType;
 use wit_parser::{Resolve, WorldId};
 
-use super::exchange::{ANSWERED, EXCHANGE, PATHS, Step};
+use super::exchange::{ANSWERED, EXCHANGE, PATH, Step};
 use super::offer::{Function, Given, KEPT, Use, functions};
 use crate::chance::Chance;
 use crate::cli::Cli;
+use crate::neighbour::PATHS;
 
 /// How many functions one guest imports and how often it calls one, at the most, where it isn't sending a request.
 const IMPORTS: usize = 12;
 const CALLS: usize = 60;
-/// One argument in so many is anything at all.
+/// One argument in so many is anything at all, and one call in so many of an exchange.
 const WILD: usize = 12;
+/// The same of every other guest that sends a request: nearly never.
+const TAME: usize = usize::MAX / 8;
 /// One guest in so many often uses handles that it doesn't have, which ends it.
 const RASH: usize = 4;
 /// One guest in so many sends a request of HTTP, more or less.
@@ -68,7 +71,7 @@ impl World {
     }
 
     /// The calls of a request and its answer, some of them missing or there twice, and others in between.
-    fn exchange(&self, chance: &mut Chance) -> Vec<(&Function, Option<&Step>)> {
+    fn exchange(&self, chance: &mut Chance, wild: usize) -> Vec<(&Function, Option<&Step>)> {
         let is_of = |function: &Function, step: &Step| {
             function.name == step.name && function.module.starts_with(step.interface)
         };
@@ -76,9 +79,9 @@ impl World {
         let others = self.calls(chance);
         let mut plan = Vec::new();
         for step in &EXCHANGE {
-            let times = [0, 2].get(chance.below(2 * WILD)).copied().unwrap_or(1);
+            let times = [0, 2].get(chance.below(2 * wild)).copied().unwrap_or(1);
             plan.extend((0..times).map(|_| (find(step), Some(step))));
-            if chance.below(WILD) == 0 {
+            if chance.below(wild) == 0 {
                 plan.push((others[chance.below(others.len())], None));
             }
         }
@@ -88,8 +91,9 @@ impl World {
     /// A component that is well, whatever it does.
     pub(super) fn guest_that_calls(&self, chance: &mut Chance) -> Vec<u8> {
         let sends = chance.below(SENDERS) == 0;
+        let wild = if sends { [WILD, TAME][chance.below(2)] } else { WILD };
         let plan: Vec<(&Function, Option<&Step>)> = match sends {
-            true => self.exchange(chance),
+            true => self.exchange(chance, wild),
             false => self.calls(chance).into_iter().map(|function| (function, None)).collect(),
         };
         let mut wat = String::from("(module\n");
@@ -104,8 +108,8 @@ impl World {
         (0..KEPT).for_each(|kept| wat.push_str(&format!("(local $k{kept} i32)")));
         let is_rash = chance.below(RASH) == 0;
         for (at, (function, step)) in plan.iter().enumerate() {
-            let call = self.call(chance, at, function, *step);
-            let tries = is_rash && chance.below(WILD) == 0;
+            let call = self.call(chance, wild, at, function, *step);
+            let tries = is_rash && chance.below(wild) == 0;
             let needed = function.uses.iter().filter_map(|used| match used {
                 Use::Handle(kept) | Use::Owned(kept) if !tries => Some(*kept),
                 _ => None,
@@ -150,21 +154,21 @@ const BEFORE: &str = r#"
 
 impl World {
     /// The call of the function that is imported as the `at`-th; as a step has it, mostly, where there is one.
-    fn call(&self, chance: &mut Chance, at: usize, function: &Function, step: Option<&Step>) -> String {
-        let step = step.filter(|_| chance.below(WILD) > 0);
+    fn call(&self, chance: &mut Chance, wild: usize, at: usize, function: &Function, step: Option<&Step>) -> String {
+        let step = step.filter(|_| chance.below(wild) > 0);
         let mut numbers = step.map_or(&[][..], |step| step.numbers).iter();
         let mut said = step.and_then(|step| step.text).unwrap_or_else(|| chance.below(self.texts.len()));
         // Any path will do.
-        if (1..=PATHS.len()).contains(&said) {
-            said = 1 + chance.below(PATHS.len());
+        if (PATH..PATH + PATHS.len()).contains(&said) {
+            said = PATH + chance.below(PATHS.len());
         }
         let args = function.params.iter().zip(&function.uses).fold(String::new(), |args, (ty, used)| {
             let arg = match (used, ty, numbers.next()) {
                 (Use::Number, WasmType::I64, Some(number)) => format!("(i64.const {number})"),
                 (Use::Number, _, Some(number)) => format!("(i32.const {number})"),
-                (Use::Text, _, _) if chance.below(WILD) > 0 => format!("(i32.const {})", TEXTS + said * TEXT),
-                (Use::Length, _, _) if chance.below(WILD) > 0 => format!("(i32.const {})", self.texts[said].len()),
-                _ => argument(*ty, *used, chance, step.is_some()),
+                (Use::Text, _, _) if chance.below(wild) > 0 => format!("(i32.const {})", TEXTS + said * TEXT),
+                (Use::Length, _, _) if chance.below(wild) > 0 => format!("(i32.const {})", self.texts[said].len()),
+                _ => argument(*ty, *used, chance, wild, step.is_some()),
             };
             format!("{args} {arg}")
         });
@@ -204,9 +208,9 @@ const TEXTS: usize = 2048;
 const TEXT: usize = 32;
 
 /// `is_tame`: a number is one that all take.
-fn argument(ty: WasmType, used: Use, chance: &mut Chance, is_tame: bool) -> String {
+fn argument(ty: WasmType, used: Use, chance: &mut Chance, wild: usize, is_tame: bool) -> String {
     let integers: [i64; 10] = [0, 1, 2, 4, 16, RETURN as i64, 65_536, 131_071, -1, i64::from(i32::MIN)];
-    let used = if chance.below(4 * WILD) == 0 { Use::Number } else { used };
+    let used = if chance.below(4 * wild) == 0 { Use::Number } else { used };
     match (ty, used) {
         (WasmType::F32, _) => "(f32.const nan)".to_owned(),
         (WasmType::F64, _) => "(f64.const nan)".to_owned(),

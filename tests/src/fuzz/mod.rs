@@ -19,10 +19,11 @@ use tokio::time::timeout;
 
 use crate::chance::Chance;
 use crate::lone_term::LoneTerm;
+use crate::neighbour::Neighbour;
 use crate::process::resident_bytes;
 use crate::soak;
 use caller::World;
-use exchange::{ANSWERED, Server};
+use exchange::ANSWERED;
 
 /// Seeds that once failed.
 const FOUND: [u64; 0] = [];
@@ -67,12 +68,10 @@ fn a_host_answers_whatever_a_guest_calls() {
     let settings = RuntimeSettings { max_runs: 4, max_terms: 1, ..RuntimeSettings::default() };
     let runtime = Runtime::new(settings, guests.lanes(), clock::system()).unwrap();
     let term = threads.block_on(LoneTerm::new()).unwrap();
-    let server = Server::start().unwrap();
-    let world = World::new(&server.authority);
-    let reach = HttpGrants {
-        allow: vec![format!("http://{}", server.authority).parse().unwrap()].into_iter().collect(),
-        ..HttpGrants::default()
-    };
+    let neighbour = Neighbour::start().unwrap();
+    let world = World::new(&neighbour.authority());
+    let reach =
+        HttpGrants { allow: [neighbour.origin().parse().unwrap()].into_iter().collect(), ..HttpGrants::default() };
     let (mut ends, mut calls, mut answers) = (BTreeMap::<&str, u32>::new(), 0, 0);
     each_seed(|chance| {
         let bytes = world.guest_that_calls(chance);
@@ -102,7 +101,7 @@ fn a_host_answers_whatever_a_guest_calls() {
         *ends.entry(name).or_default() += 1;
         true
     });
-    let told = format!("{ends:?}, {calls} calls, {} requests, {answers} answers", server.requests());
+    let told = format!("{ends:?}, {calls} calls, {} requests, {answers} answers", neighbour.requests());
     println!("{told}");
     assert!(is_alone() || ends.len() > 1 && calls > 0 && answers > 0, "{told}");
     guests.shut_down(Duration::from_secs(1));

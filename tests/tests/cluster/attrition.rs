@@ -1,15 +1,14 @@
 //! Runs without number, of components that behave and of components that don't, leave nothing behind in their host: no memory,
 //! no thread, no descriptor, no file.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use std::{fs, thread};
 
 use jiff::{SignedDuration, Timestamp};
 use silverback_tests::cli::RunRow;
 use silverback_tests::cluster::{Cluster, SOON};
+use silverback_tests::neighbour::Neighbour;
 use silverback_tests::place::guest;
 use silverback_tests::soak;
 use silverback_tests::wait::await_that;
@@ -95,7 +94,8 @@ static WAYS: [Way; 14] = [
 fn runs_without_number_leave_nothing_behind() {
     let mut cluster = Cluster::embedded();
     (0..TENANTS).for_each(|tenant| cluster.let_reach_this_machine(&format!("tenant-{tenant}")));
-    let origin = neighbour();
+    let neighbour = Neighbour::start().unwrap();
+    let origin = neighbour.origin();
     let rounds = soak::times(1, ROUNDS);
     let warm_ups: Vec<Footprint> = (1..=rounds)
         .map(|round| {
@@ -162,35 +162,6 @@ fn way(number: usize) -> &'static Way {
 
 fn name(number: usize) -> String {
     format!("tenant-{}/job-{number}", number % TENANTS)
-}
-
-/// Answers who asks for `/answers`, answers for ever who asks for `/floods`, and is silent otherwise, until whoever asked is gone.
-fn neighbour() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            // Who is gone needs no answer.
-            thread::spawn(move || drop(answer(stream)));
-        }
-    });
-    origin
-}
-
-fn answer(mut stream: TcpStream) -> io::Result<()> {
-    let mut line = String::new();
-    BufReader::new(&stream).read_line(&mut line)?;
-    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n";
-    match line.split(' ').nth(1) {
-        Some("/answers") => stream.write_all(format!("{head}content-length: 2\r\n\r\nhi").as_bytes()),
-        Some("/floods") => {
-            stream.write_all(format!("{head}\r\n").as_bytes())?;
-            loop {
-                stream.write_all(&[b'x'; 4096])?;
-            }
-        }
-        _ => io::copy(&mut stream, &mut io::sink()).map(drop),
-    }
 }
 
 /// What a host takes of its machine.
