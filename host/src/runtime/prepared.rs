@@ -9,7 +9,7 @@ use super::instance::Guest;
 use crate::capability::LeaderPre;
 use crate::registry::{Build, Digest};
 
-/// How many components are kept compiled. One takes about four times the size of its bytes.
+/// How many components are kept compiled. One takes about three times the size of its bytes.
 pub const MAX_PREPARED: usize = 256;
 
 /// Of a linear memory.
