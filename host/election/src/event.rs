@@ -55,6 +55,9 @@ pub enum Event {
     /// No answer to [`Action::List`]: the session lives, and for as long as its timeout the lease did not vouch for it. On a slow
     /// connection it may never do, and nobody behind us could lead.
     Unvouched,
+    /// Answer to [`Action::List`]: the ensemble does not let us see the queue. Who stands in it all the same would lead without
+    /// knowing it, and nobody behind could lead.
+    ListRefused,
     /// Answer to [`Action::Watch`]: the child changed, or is gone.
     WatchFired,
     /// Answer to [`Action::Verify`]: our contender's owner and czxid; None where it does not exist.

@@ -106,6 +106,7 @@ impl Election {
             Event::Looked(children) => self.looked(&children),
             Event::Listed { children, own } => self.listed(&children, own),
             Event::Unvouched => self.unvouched(),
+            Event::ListRefused => self.list_refused(),
             Event::WatchFired => self.watch_fired(),
             Event::Verified(found) => self.verified(found),
             Event::Deleted => self.deleted(),
@@ -231,6 +232,18 @@ impl Election {
         match &self.state {
             State::Listing { me } => {
                 let me = me.clone();
+                self.release(me, Next::Requeue)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Leaves the queue, and stands again after a pause that grows each time: access may be granted meanwhile.
+    fn list_refused(&mut self) -> Vec<Action> {
+        match &self.state {
+            State::Listing { me } => {
+                let me = me.clone();
+                self.failures += 1;
                 self.release(me, Next::Requeue)
             }
             _ => Vec::new(),

@@ -47,6 +47,19 @@ fn who_is_never_vouched_for_goes_to_the_end_of_the_queue() {
 }
 
 #[test]
+fn who_may_not_see_the_queue_leaves_it_and_backs_off() {
+    let mut machine = Election::new(7, OnReturn::Requeue);
+    for failures in 1..=2 {
+        machine.step(Event::Stand { prefix: lock_prefix("a") });
+        machine.step(Event::Created(ME.to_owned()));
+        assert_eq!(machine.step(Event::ListRefused), [Action::Delete { name: ME.to_owned() }]);
+        assert_eq!(machine.step(Event::Deleted), [Action::Rest { failures }]);
+    }
+    let mut machine = leading();
+    assert_eq!(machine.step(Event::ListRefused), [], "a leader lists nothing");
+}
+
+#[test]
 fn on_return_stop_leaves_the_queue_after_the_function_returned() {
     let mut machine = Election::new(7, OnReturn::Stop);
     lead_again(&mut machine);

@@ -113,7 +113,7 @@ impl From<RegistryError> for ApiError {
             | RegistryError::Contended(_)
             | RegistryError::ContendedTenant(_) => ApiError::Conflict(message),
             RegistryError::NothingToCatchUp { .. } | RegistryError::Spec(_) => ApiError::Invalid(message),
-            RegistryError::Corrupt { .. } => ApiError::Internal(message),
+            RegistryError::Corrupt { .. } | RegistryError::Cluster { .. } => ApiError::Internal(message),
             RegistryError::Coordinator(error) => error.into(),
         }
     }

@@ -25,8 +25,9 @@ pub(super) async fn evict(
         serde_json::from_slice(&body).map_err(|error| ApiError::Invalid(format!("not an eviction: {error}")))?;
     let job = api.registry.get(&id).await?;
     let evicted = the_one(&id, &eviction.contender, api.cluster.contenders(&job.spec).await?)?;
-    api.remove(&format!("{}/{}", api.cluster.election(&job.spec), evicted.znode)).await?;
-    warn!(job = %id, contender = evicted.identifier, znode = evicted.znode, "a contender was removed by an operator");
+    let znode = evicted.znode.as_deref().unwrap_or_default();
+    api.remove(&format!("{}/{znode}", api.cluster.election(&job.spec))).await?;
+    warn!(job = %id, contender = evicted.identifier, znode, "a contender was removed by an operator");
     Ok(Json(evicted))
 }
 
@@ -47,7 +48,7 @@ fn the_one(job: &JobId, who: &str, mut queue: Vec<ContenderRow>) -> Result<Conte
     let names = |rows: &[&ContenderRow], name: fn(&ContenderRow) -> &str| {
         rows.iter().map(|row| format!("`{}`", name(row).escape_default())).collect::<Vec<_>>().join(", ")
     };
-    if let Some(at) = queue.iter().position(|row| row.znode == who) {
+    if let Some(at) = queue.iter().position(|row| row.znode.as_deref() == Some(who)) {
         return Ok(queue.swap_remove(at));
     }
     let meant: Vec<&ContenderRow> = queue.iter().filter(|row| row.identifier == who).collect();
@@ -61,7 +62,7 @@ fn the_one(job: &JobId, who: &str, mut queue: Vec<ContenderRow>) -> Result<Conte
             Err(ApiError::NotFound(format!("`{shown}` does not stand in the election of job `{job}`, but {all}")))
         }
         [..] => {
-            let nodes = names(&meant, |row| &row.znode);
+            let nodes = names(&meant, |row| row.znode.as_deref().unwrap_or_default());
             let why =
                 format!("`{shown}` stands more than once in the election of job `{job}`: name a node, one of {nodes}");
             Err(ApiError::Conflict(why))
@@ -77,16 +78,17 @@ mod tests {
         let row = |(at, identifier): (usize, &&str)| ContenderRow {
             identifier: (*identifier).to_owned(),
             host: None,
-            znode: format!("x__lock__000000000{at}"),
-            token: at as i64,
+            znode: Some(format!("x__lock__000000000{at}")),
+            token: Some(at as i64),
             leader: at == 0,
+            problem: None,
         };
         identifiers.iter().enumerate().map(row).collect()
     }
 
     fn meant(who: &str, identifiers: &[&str]) -> Result<i64, String> {
         let job = JobId::new("acme", "job").unwrap();
-        the_one(&job, who, queue(identifiers)).map(|row| row.token).map_err(|error| error.to_string())
+        the_one(&job, who, queue(identifiers)).map(|row| row.token.unwrap()).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -28,12 +28,20 @@ pub(super) fn id(Path((tenant, name)): Named) -> Result<JobId, ApiError> {
 
 /// All jobs, by name.
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<Vec<JobRow>>, ApiError> {
-    let jobs = api.registry.list().await?;
-    let session = api.session().await?;
-    let jobs: Vec<Arc<Job>> = jobs.values().cloned().collect();
+    let (listing, problems) = tokio::join!(api.registry.list_all(), api.problems());
+    let (listing, session) = (listing?, api.session().await?);
     let row = async |job: Arc<Job>| api.row(&*session, &job).await;
-    let rows = stream::iter(jobs).map(row).buffered(PIPELINE);
-    Ok(Json(rows.try_collect().await?))
+    let rows = stream::iter(listing.jobs).map(row).buffered(PIPELINE);
+    let mut rows: Vec<JobRow> = rows.try_collect().await?;
+    rows.extend(listing.unreadable.into_iter().map(|(id, why)| JobRow::unreadable(&id, why)));
+    rows.sort_by(|a, b| (&a.tenant, &a.name).cmp(&(&b.tenant, &b.name)));
+    for row in &mut rows {
+        let Ok(id) = JobId::new(&row.tenant, &row.name) else { continue };
+        let group = row.group.is_some().then(|| api.cluster.group(&id));
+        let told = row.problem.take().into_iter().chain(problems.of(&id, group)).collect::<Vec<_>>();
+        row.problem = Some(told.join("; ")).filter(|told| !told.is_empty());
+    }
+    Ok(Json(rows))
 }
 
 /// A job as it is stored.
@@ -125,14 +133,15 @@ impl Api {
             tenant: spec.id.tenant.clone(),
             name: spec.id.name.clone(),
             version: job.version,
-            trigger: spec.trigger.name().to_owned(),
-            component: spec.component.clone(),
+            trigger: Some(spec.trigger.name().to_owned()),
+            component: Some(spec.component.clone()),
             group,
             election,
             paused: pause.is_some(),
-            next_tick: if pause.is_some() { None } else { self.next_tick(spec) },
+            next_tick: if pause.is_some() { None } else { self.next_tick(spec, &state) },
             pause,
             last_outcome: state.outcomes.front().map(|kept| kept.outcome.to_string()),
+            problem: None,
         })
     }
 
@@ -146,13 +155,19 @@ impl Api {
         }
     }
 
-    fn next_tick(&self, spec: &JobSpec) -> Option<jiff::Timestamp> {
+    fn next_tick(&self, spec: &JobSpec, state: &JobState) -> Option<jiff::Timestamp> {
         match &spec.trigger {
             Trigger::Schedule { times, .. } => {
-                Schedule::parse(times, Some(&spec.id)).ok()?.next_after(self.clock.wall())
+                Schedule::parse(times, Some(&spec.id)).ok()?.next_after(self.undecided_from(state))
             }
             Trigger::Leader { .. } => None,
         }
+    }
+
+    /// Returns the time after which ticks are yet to come: now, or the job's cursor if that is ahead of the clock.
+    pub(super) fn undecided_from(&self, state: &JobState) -> jiff::Timestamp {
+        let now = self.clock.wall();
+        state.cursor.map_or(now, |cursor| cursor.max(now))
     }
 
     /// What the coordinator keeps of the job's runs: nothing where it keeps none, or what it has can't be read.
@@ -161,6 +176,26 @@ impl Api {
             Ok((value, _)) => Ok(JobState::from_bytes(&value).unwrap_or_default()),
             Err(Error::NoNode { .. }) => Ok(JobState::default()),
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl JobRow {
+    /// Returns the row of a job whose node holds something that this host can't read.
+    fn unreadable(id: &JobId, why: String) -> Self {
+        JobRow {
+            tenant: id.tenant.clone(),
+            name: id.name.clone(),
+            version: 0,
+            trigger: None,
+            component: None,
+            group: None,
+            election: None,
+            paused: false,
+            pause: None,
+            last_outcome: None,
+            next_tick: None,
+            problem: Some(format!("{why}: it does not run; apply it again, or delete it")),
         }
     }
 }

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::jobs::{Named, id};
-use super::{Api, ApiError, ContenderRow, FilledIn, Triggered};
+use super::{Api, ApiError, ContenderRow, CursorSet, FilledIn, Triggered};
 use crate::config::HostInfo;
-use crate::registry::JobId;
+use crate::registry::{JobId, Trigger};
 
 /// Whether the question may be handed on.
 #[derive(Debug, Default, Deserialize)]
@@ -30,7 +30,16 @@ pub(super) type MaybeReach = Result<Query<Reach>, QueryRejection>;
 /// Who stands in the job's election, in queue order.
 pub(super) async fn contenders(State(api): State<Arc<Api>>, path: Named) -> Result<Json<Vec<ContenderRow>>, ApiError> {
     let job = api.registry.get(&id(path)?).await?;
-    Ok(Json(api.cluster.contenders(&job.spec).await?))
+    let spec = &job.spec;
+    let group = matches!(spec.trigger, Trigger::Schedule { .. }).then(|| api.cluster.group(&spec.id));
+    let (contenders, problems) = tokio::join!(api.cluster.contenders(spec), api.problems());
+    let mut rows = match contenders {
+        // Whatever keeps this host from seeing the queue is among what keeps it from standing.
+        Err(_) if problems.of(&spec.id, group).is_some() => Vec::new(),
+        listed => listed?,
+    };
+    problems.add_to_contenders(&spec.id, group, &mut rows);
+    Ok(Json(rows))
 }
 
 /// Makes the leader of the job's election give up.
@@ -81,6 +90,35 @@ pub(super) async fn backfill(
         Leader::Peer(peer) => {
             let path = format!("/v1/jobs/{id}/backfill?from={from}&to={to}&local=true");
             Ok(Json(api.peers.post(&peer, &path).await?))
+        }
+    }
+}
+
+/// Up to when ticks are to count as decided.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cursor {
+    /// Now, if it is not given.
+    to: Option<Timestamp>,
+    #[serde(default)]
+    local: bool,
+}
+
+/// Sets up to when a scheduled job's ticks count as decided.
+pub(super) async fn set_cursor(
+    State(api): State<Arc<Api>>,
+    path: Named,
+    cursor: Result<Query<Cursor>, QueryRejection>,
+) -> Result<Json<CursorSet>, ApiError> {
+    let (id, Query(Cursor { to, local })) = (id(path)?, cursor?);
+    match api.leader(&id, &Reach { local }).await? {
+        Leader::Here => {
+            let to = to.unwrap_or_else(|| api.clock.wall());
+            Ok(Json(CursorSet { cursor: api.cluster.set_cursor(&id, to).await? }))
+        }
+        Leader::Peer(peer) => {
+            let to = to.map_or_else(String::new, |to| format!("&to={to}"));
+            Ok(Json(api.peers.post(&peer, &format!("/v1/jobs/{id}/cursor?local=true{to}")).await?))
         }
     }
 }

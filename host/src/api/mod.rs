@@ -2,6 +2,7 @@
 //!
 //! It doesn't know how leadership is won or a run is started: [`Cluster`] is what it asks for that.
 
+mod cluster;
 mod components;
 mod error;
 mod evict;
@@ -11,6 +12,7 @@ mod lead;
 mod logs;
 mod next;
 mod peers;
+mod problems;
 mod runs;
 mod secrets;
 mod state;
@@ -36,8 +38,8 @@ use tokio::sync::watch;
 pub use error::ApiError;
 pub use peers::{PeerError, Peers};
 pub use wire::{
-    ComingTick, ContenderRow, ErrorBody, Eviction, FilledIn, JobRow, KeyRow, LogPage, PauseRow, StoredComponent,
-    TenantRow, Triggered,
+    ComingTick, ContenderRow, CursorSet, ErrorBody, Eviction, FilledIn, JobRow, KeyRow, LogPage, PauseRow, Resumed,
+    StoredComponent, TenantRow, Triggered,
 };
 
 use crate::artifact::Artifacts;
@@ -46,7 +48,7 @@ use crate::clock::Clock;
 use crate::config::Layout;
 use crate::coordinator::{MAX_VALUE_BYTES, Session, Sessions};
 use crate::history::History;
-use crate::registry::{Digest, JobId, JobSpec, MAX_SECRET_BYTES, Registry, Secrets, Signers, TENANT_HEADER};
+use crate::registry::{Digest, JobId, JobSpec, MAX_SECRET_BYTES, Problem, Registry, Secrets, Signers, TENANT_HEADER};
 
 /// The largest component, in bytes. Those of interpreted languages bring their interpreter, 10 to 20 MB.
 pub const MAX_COMPONENT_BYTES: usize = 32 * 1024 * 1024;
@@ -115,6 +117,18 @@ pub trait Cluster: Send + Sync + 'static {
     /// # Errors
     /// [`ApiError::Invalid`] for a span that can't be filled in; otherwise as [`Cluster::trigger`].
     async fn backfill(&self, job: &JobId, from: Timestamp, to: Timestamp) -> Result<usize, ApiError>;
+
+    /// Counts the ticks of a scheduled job up to `to` as decided and those after it as not, on this host. Returns `to`.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] for a time that is yet to come; otherwise as [`Cluster::trigger`].
+    async fn set_cursor(&self, job: &JobId, to: Timestamp) -> Result<Timestamp, ApiError>;
+
+    /// Returns the number of the group that a scheduled job of this name is in.
+    fn group(&self, job: &JobId) -> u32;
+
+    /// Returns what keeps jobs from going on at this host.
+    fn problems(&self) -> Vec<Problem>;
 }
 
 /// What the routes work on.
@@ -217,6 +231,8 @@ impl Api {
             .route("/v1/hosts", get(hosts::list))
             .route("/v1/hosts/{host}/drain", post(hosts::drain))
             .route("/v1/hosts/{host}/undrain", post(hosts::undrain))
+            .route("/v1/cluster/resume-after-restore", post(cluster::resume))
+            .route("/v1/problems", get(problems::list))
             .route("/v1/jobs", get(jobs::list))
             .route("/v1/tenants", get(tenants::list))
             .route("/v1/tenants/{tenant}", tenant)
@@ -233,6 +249,7 @@ impl Api {
             )
             .route("/v1/jobs/{tenant}/{name}/trigger", post(lead::trigger))
             .route("/v1/jobs/{tenant}/{name}/backfill", post(lead::backfill))
+            .route("/v1/jobs/{tenant}/{name}/cursor", post(lead::set_cursor))
             .route("/v1/jobs/{tenant}/{name}/runs", get(runs::list))
             .route("/v1/jobs/{tenant}/{name}/next", get(next::list))
             .route("/v1/jobs/{tenant}/{name}/logs", get(logs::list))

@@ -40,7 +40,8 @@ pub(super) async fn list(
         }
         Trigger::Schedule { times, .. } => {
             let schedule = Schedule::parse(times, Some(&id)).map_err(|error| ApiError::Internal(error.to_string()))?;
-            let (now, count) = (api.clock.wall(), how_many.n.min(MAX_TICKS));
+            let state = api.run_state(&*api.session().await?, &id).await?;
+            let (now, count) = (api.undecided_from(&state), how_many.n.min(MAX_TICKS));
             // A moment's work for each, which may be a second for all.
             let coming = tokio::task::spawn_blocking(move || schedule.forecast(now, count)).await;
             let coming = coming.map_err(|error| ApiError::Internal(error.to_string()))?;

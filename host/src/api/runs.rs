@@ -111,7 +111,9 @@ impl Api {
     }
 }
 
-/// Each attempt once. A live host's own word counts before another's; of others' the one that tells more.
+/// Returns each attempt once for each host that has a record of it. A live host's own word counts before another's, and of two
+/// words of one host the one that tells more. An attempt that a host saw end was not skipped, whoever says so: after a restoration
+/// of the ensemble, the next leader knows no better.
 fn by_attempt(first_hand: Vec<RunRecord>, second_hand: Vec<RunRecord>) -> Vec<RunRecord> {
     let key = |run: &RunRecord| (run.run.clone(), run.attempt, run.host.clone());
     let mut attempts: BTreeMap<_, RunRecord> = BTreeMap::new();
@@ -121,8 +123,18 @@ fn by_attempt(first_hand: Vec<RunRecord>, second_hand: Vec<RunRecord>) -> Vec<Ru
             Some(_) | None => drop(attempts.insert(key(&run), run)),
         }
     }
-    attempts.extend(first_hand.into_iter().map(|run| (key(&run), run)));
-    attempts.into_values().collect()
+    let mut own: BTreeMap<_, RunRecord> = BTreeMap::new();
+    for run in first_hand {
+        match own.get(&key(&run)) {
+            Some(known) if known.tells().0 > run.tells().0 => {}
+            Some(_) | None => drop(own.insert(key(&run), run)),
+        }
+    }
+    attempts.extend(own);
+    let attempt = |run: &RunRecord| (run.run.clone(), run.attempt);
+    let ended: BTreeSet<_> = attempts.values().filter(|run| run.tells().0 == Known::Ended).map(attempt).collect();
+    let counts = |run: &RunRecord| run.tells().0 == Known::Ended || !ended.contains(&attempt(run));
+    attempts.into_values().filter(counts).collect()
 }
 
 /// A host that dies between the last write of a run and the store of its record leaves one without an end, or none, and what

@@ -24,7 +24,7 @@ use crate::clock;
 use crate::config::HostInfo;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
 use crate::history::{KEPT_RUNS, LogLevel, LogLine, Outcome, RunRecord, RunState};
-use crate::registry::{Limits, Names, OnReturn, TermRules, Trigger, Vault};
+use crate::registry::{Limits, Names, OnReturn, Problem, Problems, TermRules, Trigger, Vault};
 
 /// Host `a` leads everything.
 struct Fake {
@@ -32,6 +32,7 @@ struct Fake {
     artifacts: Artifacts,
     resigned: Mutex<Vec<JobId>>,
     drained: Mutex<Vec<bool>>,
+    problems: Problems,
 }
 
 #[async_trait]
@@ -57,9 +58,10 @@ impl Cluster for Fake {
         let contender = |host: &str, token| ContenderRow {
             identifier: host.to_owned(),
             host: Some(host.to_owned()),
-            znode: format!("x__lock__000000000{token}"),
-            token,
+            znode: Some(format!("x__lock__000000000{token}")),
+            token: Some(token),
             leader: host == "a",
+            problem: None,
         };
         Ok(vec![contender("a", 1), contender("b", 2)])
     }
@@ -89,6 +91,18 @@ impl Cluster for Fake {
     async fn backfill(&self, job: &JobId, from: Timestamp, to: Timestamp) -> Result<usize, ApiError> {
         self.trigger(job).await.map(|_| to.duration_since(from).as_secs() as usize)
     }
+
+    async fn set_cursor(&self, job: &JobId, to: Timestamp) -> Result<Timestamp, ApiError> {
+        self.trigger(job).await.map(|_| to)
+    }
+
+    fn group(&self, _: &JobId) -> u32 {
+        7
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.problems.list()
+    }
 }
 
 pub(crate) struct Host {
@@ -115,6 +129,7 @@ pub(crate) async fn host(name: &str, sessions: &Sessions) -> Host {
         artifacts: artifacts.clone(),
         resigned: Mutex::default(),
         drained: Mutex::default(),
+        problems: Problems::default(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -129,6 +144,8 @@ pub(crate) async fn host(name: &str, sessions: &Sessions) -> Host {
         drained: false,
         clock_offset_ms: None,
         clock_wrong: false,
+        position: 0,
+        problem: None,
         elections_led: 1,
         groups_led: 1,
         groups: 3,

@@ -17,10 +17,10 @@ pub struct JobRow {
     pub name: String,
     /// How often it was changed since it was created.
     pub version: i32,
-    /// `leader` or `schedule`.
-    pub trigger: String,
-    /// What runs.
-    pub component: Digest,
+    /// `leader` or `schedule`; None if what is stored can't be read.
+    pub trigger: Option<String>,
+    /// What runs; None as above.
+    pub component: Option<Digest>,
     /// The path of the election that it shares with other scheduled jobs; only for these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
@@ -36,6 +36,9 @@ pub struct JobRow {
     pub last_outcome: Option<String>,
     /// When it is due next; None for a leader job or a paused one.
     pub next_tick: Option<Timestamp>,
+    /// What keeps it from going on, on which hosts; None if nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// Why a job rests.
@@ -103,12 +106,15 @@ pub struct ContenderRow {
     pub identifier: String,
     /// The host of this cluster that it stands for; None for another program's contender.
     pub host: Option<String>,
-    /// The name of its node.
-    pub znode: String,
-    /// The fencing token of the term it has or will have.
-    pub token: i64,
+    /// The name of its node; None for a host that would stand, and can't.
+    pub znode: Option<String>,
+    /// The fencing token of the term it has or will have; None as above.
+    pub token: Option<i64>,
     /// Whether it leads.
     pub leader: bool,
+    /// What keeps this host from standing or leading, and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// Whom to remove from a job's election.
@@ -154,6 +160,20 @@ pub struct Triggered {
 pub struct FilledIn {
     /// How many ticks will be run.
     pub ticks: usize,
+}
+
+/// The reply to a resumption after a restoration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Fencing tokens are above this from now on.
+    pub base: i64,
+}
+
+/// The reply to a cursor that was set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CursorSet {
+    /// The ticks up to here count as decided.
+    pub cursor: Timestamp,
 }
 
 /// The reply to what failed.

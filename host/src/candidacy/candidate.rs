@@ -9,6 +9,7 @@ use silverback_election::{Action, Election, Event, How, Names, OnReturn, Report,
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
+use super::concern::Concern;
 use super::courtesy::{Courtesy, MakesWay, Manners};
 use super::duty::Duty;
 use super::heartbeat::Membership;
@@ -19,9 +20,10 @@ use super::requests::Requests;
 use super::term::{Past, Term, ending};
 use crate::capability::{Ending, Gate, Lease};
 use crate::coordinator::{Op, SessionState};
+use crate::registry::{About, Problems};
 
 /// What is stood for, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Candidacy {
     /// The election's path; made where it is missing.
     pub election: String,
@@ -37,6 +39,10 @@ pub struct Candidacy {
     pub max_term: Option<Duration>,
     /// Whom this host makes way for.
     pub makes_way: MakesWay,
+    /// Where it is told what keeps this host from standing.
+    pub problems: Problems,
+    /// Which jobs that is about.
+    pub about: About,
 }
 
 /// Where a candidate stands, for whoever shows it.
@@ -183,6 +189,7 @@ impl Driver {
                 lease: member.lease().clone(),
                 election: candidacy.election.as_str().into(),
                 identifier: candidacy.identifier.as_str().into(),
+                concern: Concern::new(candidacy.problems.clone(), candidacy.about.clone(), member.clock().clone()),
             },
             courtesy: Courtesy::new(candidacy.makes_way.clone()),
             candidacy,
@@ -333,7 +340,8 @@ impl Driver {
         self.read = Some(Box::pin(read));
     }
 
-    fn grant(&mut self, name: &str, token: i64) {
+    fn grant(&mut self, name: &str, czxid: i64) {
+        let token = self.member.timeline().token(czxid);
         let lease = self.member.lease().clone();
         let contender = child(&self.candidacy.election, name);
         let session = self.member.session().clone();
@@ -345,7 +353,7 @@ impl Driver {
         let granted_at = self.member.clock().boot();
         let manners = self.courtesy.of_term(self.rear(name), &gate, granted_at);
         let (passing, heir) = manners.map(|Manners { passing, heir }| (passing, heir)).unzip();
-        self.term = Some(Term::begin(self.duty.clone(), gate, granted_at, passing));
+        self.term = Some(Term::begin(self.duty.clone(), gate, granted_at, passing, self.member.timeline().clone()));
         self.lease_end = Some(Box::pin(lease_end(lease)));
         self.term_end = self.candidacy.max_term.map(|max_term| Box::pin(tokio::time::sleep(max_term)) as BoxFuture<_>);
         self.heir = heir;

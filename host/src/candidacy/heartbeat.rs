@@ -1,6 +1,7 @@
 //! A host's membership of the cluster on one session: its node, its heartbeats, and the lease that they prove.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use silverback_election::{Heartbeats, LeaseRule, RuleError};
 use thiserror::Error;
@@ -9,9 +10,10 @@ use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use super::clock_check::Answer;
+use super::timeline::Timeline;
 use crate::capability::Lease;
 use crate::clock::Clock;
-use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, ensure_path, settled};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, Stat, ensure_path, repeat, settled};
 
 /// A host, as its heartbeats see it. A function that gives the value is one that hears nothing.
 pub trait Presence: Send + Sync {
@@ -43,6 +45,9 @@ pub enum JoinError {
     /// The negotiated session time-out leaves no lease.
     #[error("session timeout: {0}")]
     Rule(#[from] RuleError),
+    /// What is stored as the cluster's node can't be read.
+    #[error("{0}")]
+    Cluster(String),
     /// The session failed.
     #[error(transparent)]
     Coordinator(#[from] Error),
@@ -53,6 +58,7 @@ pub struct Membership {
     session: Arc<dyn Session>,
     lease: Arc<Lease>,
     clock: Arc<dyn Clock>,
+    timeline: Arc<Timeline>,
     anew: Arc<Notify>,
     beating: JoinHandle<()>,
 }
@@ -70,17 +76,19 @@ impl Membership {
         clock: Arc<dyn Clock>,
         path: String,
         value: PresenceValue,
+        timeline: Arc<Timeline>,
     ) -> Result<Arc<Self>, JoinError> {
         let rule = LeaseRule { timeout: session.timeout(), ..rule };
         rule.check()?;
-        create_presence(session.as_ref(), &path, &value).await?;
+        timeline.begin_session(create_presence(session.as_ref(), &path, &value).await?);
         let lease = Lease::new(clock.clone());
         let beats = Heartbeats::new(rule, session.opening());
         lease.extend(beats.stop_at());
         let anew = Arc::new(Notify::new());
         let node = Node { session: session.clone(), path, value };
-        let beating = tokio::spawn(beat(node, lease.clone(), clock.clone(), beats, rule, anew.clone()));
-        Ok(Arc::new(Membership { session, lease, clock, anew, beating }))
+        let heard = Heard { lease: lease.clone(), beats, timeline: timeline.clone() };
+        let beating = tokio::spawn(beat(node, heard, clock.clone(), rule, anew.clone()));
+        Ok(Arc::new(Membership { session, lease, clock, timeline, anew, beating }))
     }
 
     /// Has the host's node made anew, at one moment with what it says now: who watches the hosts sees it at once, and it
@@ -99,6 +107,11 @@ impl Membership {
         &self.lease
     }
 
+    /// Whether the ensemble is still the one that this host knows, and what tokens count from.
+    pub fn timeline(&self) -> &Arc<Timeline> {
+        &self.timeline
+    }
+
     /// The clock that the lease is measured on.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
@@ -111,23 +124,24 @@ impl Drop for Membership {
     }
 }
 
-async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValue) -> Result<(), JoinError> {
+/// Creates the host's node, and returns the transaction that did.
+async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValue) -> Result<i64, JoinError> {
     let patience = session.timeout() * 2;
     let name = || path.rsplit('/').next().unwrap_or(path).to_owned();
     let created = tokio::time::timeout(patience, async {
         loop {
             match session.create(path, &value.value(), CreateMode::Ephemeral).await {
-                Ok(_) => return Ok(()),
-                Err(Error::NodeExists { .. }) => {}
+                // Its stat follows.
+                Ok(_) | Err(Error::NodeExists { .. }) => {}
                 Err(Error::NoNode { .. }) => {
-                    make_parent(session, path).await?;
+                    ensure_parent(session, path).await?;
                     continue;
                 }
                 Err(error) if error.is_unknown() => settled(session).await,
                 Err(other) => return Err(other),
             }
             match session.stat_and_watch(path).await {
-                Ok((Some(stat), _)) if stat.ephemeral_owner == session.id() => return Ok(()),
+                Ok((Some(stat), _)) if stat.ephemeral_owner == session.id() => return Ok(stat.czxid),
                 Ok((Some(_), mut watch)) => {
                     info!(host = name(), "waiting for an earlier session of this host to end");
                     watch.changed().await;
@@ -144,16 +158,12 @@ async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValu
     }
 }
 
-/// The directory of the host's node: it is made with the cluster, and again where somebody deleted it.
-async fn make_parent(session: &dyn Session, path: &str) -> Result<(), Error> {
+/// Creates the directory of the host's node. Bootstrap makes it; it is missing only if somebody deleted it since.
+async fn ensure_parent(session: &dyn Session, path: &str) -> Result<(), Error> {
     let Some((parent, _)) = path.rsplit_once('/') else { return Ok(()) };
-    match ensure_path(session, parent).await {
-        Err(error) if error.is_unknown() => {
-            settled(session).await;
-            Ok(())
-        }
-        made => made,
-    }
+    repeat(session, || ensure_path(session, parent)).await?;
+    warn!(node = parent, "a directory of the cluster was missing, and is made again");
+    Ok(())
 }
 
 /// The host's node on one session.
@@ -163,16 +173,26 @@ struct Node {
     value: PresenceValue,
 }
 
-/// A quorum write every sixth of the time-out. One at a time: while one is not answered another would prove nothing.
-async fn beat(
-    node: Node,
+/// What heartbeats tell.
+struct Heard {
     lease: Arc<Lease>,
-    clock: Arc<dyn Clock>,
-    mut beats: Heartbeats,
-    rule: LeaseRule,
-    anew: Arc<Notify>,
-) {
+    beats: Heartbeats,
+    timeline: Arc<Timeline>,
+}
+
+impl Heard {
+    fn answered(&mut self, sent: Duration, received: Duration, stat: &Stat) {
+        self.beats.acknowledged(sent, received);
+        self.lease.extend(self.beats.stop_at());
+        self.timeline.observe(stat.mzxid);
+    }
+}
+
+/// A quorum write every sixth of the time-out. One at a time: while one is not answered another would prove nothing.
+async fn beat(node: Node, mut heard: Heard, clock: Arc<dyn Clock>, rule: LeaseRule, anew: Arc<Notify>) {
     let Node { session, path, value } = &node;
+    // Said once, not with each heartbeat.
+    let mut name_taken = false;
     let mut interval = tokio::time::interval(rule.interval());
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -186,18 +206,16 @@ async fn beat(
         match session.set(path, &value.value(), None).await {
             Ok(stat) if stat.ephemeral_owner == session.id() => {
                 let received = clock.boot();
-                beats.acknowledged(sent, received);
-                lease.extend(beats.stop_at());
+                name_taken = false;
+                heard.answered(sent, received, &stat);
                 value.hear(Answer { wall, sent, received, stamp_ms: stat.mtime_ms });
             }
             // Our node went with our session, or by somebody's hand, and another host of our name made its own.
-            Ok(_) => error!("another host has this host's name; a heartbeat proves nothing"),
-            Err(Error::NoNode { .. }) => {
-                warn!("this host's node was deleted by somebody, it is made again");
-                if let Err(error) = session.create(path, &value.value(), CreateMode::Ephemeral).await {
-                    debug!(%error, "this host's node was not made again");
-                }
+            Ok(_) if !std::mem::replace(&mut name_taken, true) => {
+                error!(node = path, "another host has this host's name: no heartbeat proves anything until it stops");
             }
+            Ok(_) => {}
+            Err(Error::NoNode { .. }) => node.restore().await,
             Err(Error::Lost) => return,
             Err(error) => {
                 debug!(%error, "a heartbeat was not acknowledged");
@@ -208,6 +226,25 @@ async fn beat(
 }
 
 impl Node {
+    /// Creates the host's node again after somebody deleted it, and its directory if that is gone too. If this fails, the
+    /// next heartbeat finds the node missing and tries again.
+    async fn restore(&self) {
+        let Node { session, path, value } = self;
+        let mut created = session.create(path, &value.value(), CreateMode::Ephemeral).await;
+        if let Err(Error::NoNode { .. }) = created {
+            created = match ensure_parent(session.as_ref(), path).await {
+                Ok(()) => session.create(path, &value.value(), CreateMode::Ephemeral).await,
+                Err(error) => Err(error),
+            };
+        }
+        match created {
+            Ok(_) => warn!(node = path, "somebody deleted this host's node; it is made again"),
+            Err(error) => {
+                warn!(node = path, %error, "somebody deleted this host's node, and it can't be made again yet")
+            }
+        }
+    }
+
     /// Deletes and creates it in one multi, so that nobody sees it gone. Done twice it is only newer; where it is somebody
     /// else's, or gone, the next heartbeat says so.
     async fn make_anew(&self) {

@@ -4,6 +4,7 @@
 
 mod candidate;
 mod clock_check;
+mod concern;
 mod courtesy;
 mod duty;
 mod hand_back;
@@ -23,9 +24,11 @@ mod term;
 mod term_book;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
 pub use candidate::{Candidacy, Candidate, Ended, Standing};
 pub use clock_check::{Answer, ClockCheck, ClockState};
+pub use concern::Concern;
 pub use courtesy::MakesWay;
 pub use duty::{Duty, Served};
 pub use heartbeat::{JoinError, Membership, Presence, PresenceValue};
@@ -35,3 +38,4 @@ pub use preference::Preference;
 pub use queue::{QueueEntry, contenders, for_guests};
 pub use roll::follow_hosts;
 pub use seats::{LiveHosts, Seat, Seats, surplus};
+pub use timeline::{Keep, KnownCluster, Timeline, TimelineState};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use silverback_election::Event;
 use tracing::{debug, warn};
 
+use super::concern::Concern;
 use super::queue::child;
 use crate::capability::Lease;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, Stat, ensure_path, settled};
@@ -26,6 +27,7 @@ pub(super) struct Requests {
     pub lease: Arc<Lease>,
     pub election: Arc<str>,
     pub identifier: Arc<str>,
+    pub concern: Concern,
 }
 
 impl Requests {
@@ -53,8 +55,18 @@ impl Requests {
     }
 
     fn refused(&self, error: &Error) -> Event {
-        warn!(election = %self.election, %error, "cannot stand in the election");
+        if self.concern.raise(&format!("this host can't stand in its election `{}`: {error}", self.election)) {
+            warn!(election = %self.election, %error, "can't stand in the election, trying again later");
+        }
         Event::CreateRefused
+    }
+
+    /// Nothing but the access list, or a limit, keeps this host from seeing the queue.
+    fn list_refused(&self, error: &Error) -> Event {
+        if self.concern.raise(&format!("this host can't list its election `{}`: {error}", self.election)) {
+            warn!(election = %self.election, %error, "can't list the election, and leaves it until later");
+        }
+        Event::ListRefused
     }
 
     /// Deletes the contender, together with the term's last words where there are any. Words that can't be said don't hold
@@ -128,8 +140,12 @@ impl Requests {
             self.lease.vouched().await;
             match self.session.list_and_stat(&self.election, name).await {
                 Ok(_) if self.lease.is_over() => {}
-                Ok((children, own)) => return Event::Listed { children, own: own.map(owner_and_token) },
+                Ok((children, own)) => {
+                    self.concern.clear();
+                    return Event::Listed { children, own: own.map(owner_and_token) };
+                }
                 Err(Error::NoNode { .. }) => return Event::Listed { children: Vec::new(), own: None },
+                Err(error) if error != Error::Lost && !error.is_unknown() => return self.list_refused(&error),
                 Err(error) => {
                     if !self.again(&error).await {
                         return Event::SessionLost;
@@ -190,7 +206,9 @@ impl Requests {
         if error.is_unknown() {
             debug!(election = %self.election, %error, "a request is repeated");
         } else {
-            warn!(election = %self.election, %error, "a request is refused and repeated");
+            if self.concern.raise(&format!("a request about its election `{}` is refused: {error}", self.election)) {
+                warn!(election = %self.election, %error, "a request is refused and repeated");
+            }
             tokio::time::sleep(REFUSED_PAUSE).await;
         }
         settled(self.session.as_ref()).await;

@@ -7,15 +7,19 @@ use std::time::Duration;
 use futures::FutureExt;
 use silverback_election::{Event, Report};
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::courtesy::Successor;
 use super::duty::{Duty, Served};
+use super::timeline::Timeline;
 use crate::capability::{Ending, Gate};
 
 /// How long a term's beginning waits for word of those that stand behind its host. A host that can't be seen is no reason
 /// not to lead.
 const HEIR_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a term's beginning waits for its token to be kept. Beyond it the disk is full or stuck: another host may lead.
+const KEEP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Ends its gate when dropped.
 pub(super) struct Term {
@@ -47,8 +51,14 @@ pub(super) struct Passing {
 
 impl Term {
     /// Serves a term, from a task of its own.
-    pub(super) fn begin(duty: Arc<dyn Duty>, gate: Arc<Gate>, granted_at: Duration, passing: Option<Passing>) -> Self {
-        let serving = tokio::spawn(serve(duty, gate.clone(), passing));
+    pub(super) fn begin(
+        duty: Arc<dyn Duty>,
+        gate: Arc<Gate>,
+        granted_at: Duration,
+        passing: Option<Passing>,
+        timeline: Arc<Timeline>,
+    ) -> Self {
+        let serving = tokio::spawn(serve(duty, gate.clone(), passing, timeline));
         Term { gate, granted_at, serving }
     }
 
@@ -67,11 +77,16 @@ impl Term {
 
 /// Serves a term to its end, which is when nothing executes under its gate any more: also after a duty that panicked, or
 /// returned without waiting for what it had started.
-async fn serve(duty: Arc<dyn Duty>, gate: Arc<Gate>, passing: Option<Passing>) -> Past {
+async fn serve(duty: Arc<dyn Duty>, gate: Arc<Gate>, passing: Option<Passing>, timeline: Arc<Timeline>) -> Past {
     let course = match passing {
         Some(passing) => course(&gate, passing).await,
         None => Course::Begins,
     };
+    let course = match course {
+        Course::Begins if !is_kept(&gate, &timeline).await => Course::Unkept,
+        course => course,
+    };
+    let mut report = Report::Stopped;
     let serving = async {
         match &course {
             Course::Begins => return duty.serve(gate.clone()).await,
@@ -79,10 +94,17 @@ async fn serve(duty: Arc<dyn Duty>, gate: Arc<Gate>, passing: Option<Passing>) -
                 info!(token = gate.token(), heir, "a term is passed on before it begins");
                 gate.because(Ending::Preferred);
             }
+            Course::Unkept => {
+                warn!(
+                    token = gate.token(),
+                    "a term does not begin, because its token can't be kept in the data folder"
+                );
+                report = Report::Failed;
+            }
             Course::Ended => {}
         }
         duty.not_begun(&gate).await;
-        Served::with(Report::Stopped)
+        Served::with(report)
     };
     let served = AssertUnwindSafe(serving).catch_unwind().await;
     gate.end();
@@ -93,7 +115,7 @@ async fn serve(duty: Arc<dyn Duty>, gate: Arc<Gate>, passing: Option<Passing>) -
     });
     let passed_to = match course {
         Course::PassedTo(heir) => Some(heir),
-        Course::Begins | Course::Ended => None,
+        Course::Begins | Course::Unkept | Course::Ended => None,
     };
     Past { served, passed_to }
 }
@@ -103,8 +125,17 @@ enum Course {
     Begins,
     /// To this host.
     PassedTo(String),
+    /// Its token can't be kept.
+    Unkept,
     /// It was to end before it was known whether it begins.
     Ended,
+}
+
+/// Waits until the term's token is on this host's disk. A contender's token is the position of its creation, and every heartbeat
+/// since then has kept a higher one: it waits only if the contender has just been created. False if it takes too long.
+async fn is_kept(gate: &Gate, timeline: &Timeline) -> bool {
+    timeline.observe_token(gate.token());
+    tokio::time::timeout(KEEP_PATIENCE, timeline.kept(gate.token())).await.is_ok()
 }
 
 async fn course(gate: &Gate, Passing { successor, queue }: Passing) -> Course {
@@ -136,6 +167,7 @@ pub(super) fn ending(event: &Event) -> Option<Ending> {
         | Event::Looked(_)
         | Event::Listed { .. }
         | Event::Unvouched
+        | Event::ListRefused
         | Event::WatchFired
         | Event::Deleted
         | Event::DeleteUnknown

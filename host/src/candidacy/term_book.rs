@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::capability::Gate;
 use crate::clock::Clock;
-use crate::coordinator::{CreateMode, Error, MultiError, Op, repeat, settled};
+use crate::coordinator::{CreateMode, Error, MultiError, Op, ensure_path, repeat, settled};
 use crate::history::{History, KEPT_RUNS, RunRecord, RunState, Running};
 use crate::registry::JobId;
 
@@ -31,13 +31,14 @@ pub(super) struct Begun {
 }
 
 impl TermBook<'_> {
-    /// Why the term before had no clean end, as the run state has it; None where it had one, or there was none. Repeated
+    /// Returns why the term before had no clean end, as far as the run state tells; None if it had one, or there was none. Repeated
     /// until it is answered.
     pub(super) async fn unclean_end(&self, gate: &Gate) -> Result<Option<String>, Error> {
         let session = gate.session();
         let value = match repeat(session.as_ref(), || session.get(&self.path)).await {
             Ok((value, _)) => value,
-            Err(Error::NoNode { .. }) => return Ok(None),
+            // It is made with the job, so somebody deleted it, and with it the word of how the last term ended.
+            Err(Error::NoNode { .. }) => return Ok(Some("the run state was deleted".to_owned())),
             Err(other) => return Err(other),
         };
         Ok(match RunState::from_bytes(&value) {
@@ -56,12 +57,14 @@ impl TermBook<'_> {
         let mut before = None;
         for _ in 0..WRITE_TRIES {
             match self.try_write_beginning(gate, record, &mut before).await {
-                Ok(begun) => {
+                Ok(Some(begun)) => {
                     if let Some(before) = before {
                         self.history.record(self.job, before, KEPT_RUNS);
                     }
                     return Some(begun);
                 }
+                // Its directory was missing, and is there now.
+                Ok(None) => {}
                 // Others changed it, or it may be done: the next try sees which.
                 Err(Error::BadVersion { .. } | Error::NodeExists { .. }) => {}
                 Err(error) if error.is_unknown() => settled(gate.session().as_ref()).await,
@@ -75,12 +78,13 @@ impl TermBook<'_> {
         None
     }
 
+    /// None if the directory of run states was missing and had to be made again.
     async fn try_write_beginning(
         &self,
         gate: &Gate,
         record: &RunRecord,
         before: &mut Option<RunRecord>,
-    ) -> Result<Begun, Error> {
+    ) -> Result<Option<Begun>, Error> {
         let session = gate.session();
         let path = self.path.clone();
         let (mut state, version) = match session.get(&path).await {
@@ -92,7 +96,7 @@ impl TermBook<'_> {
             && state.running.as_ref().is_some_and(|running| running.record.run == record.run)
         {
             // Written by a try whose reply was lost.
-            return Ok(Begun { state, version });
+            return Ok(Some(Begun { state, version }));
         }
         state.take_abandoned(self.clock.wall());
         *before = state.outcomes.front().cloned();
@@ -102,8 +106,17 @@ impl TermBook<'_> {
             Some(version) => Op::Set { path, data, version: Some(version) },
             None => Op::Create { path, data, mode: CreateMode::Persistent },
         };
-        session.multi(vec![gate.check(), write]).await.map_err(MultiError::into_error)?;
-        Ok(Begun { state, version: version.map_or(0, |version| version.wrapping_add(1)) })
+        match session.multi(vec![gate.check(), write]).await {
+            Ok(_) => Ok(Some(Begun { state, version: version.map_or(0, |version| version.wrapping_add(1)) })),
+            // The check of the contender comes first, so this is of the run state.
+            Err(MultiError::Op { index: 1, source: Error::NoNode { .. } }) if version.is_none() => {
+                let directory = self.path.rsplit_once('/').map_or("", |(directory, _)| directory);
+                ensure_path(session.as_ref(), directory).await?;
+                warn!(job = %self.job, node = directory, "the directory of run states was deleted, and is made again");
+                Ok(None)
+            }
+            Err(error) => Err(error.into_error()),
+        }
     }
 
     /// How the term ended: to be written in one multi with its release, which makes it a clean end.

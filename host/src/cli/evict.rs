@@ -22,7 +22,7 @@ impl Evict {
         let job = &self.named.job;
         let eviction = Eviction { contender: self.contender };
         let evicted: ContenderRow = self.server.client()?.post_json(&format!("/v1/jobs/{job}/evict"), &eviction)?;
-        let (who, znode) = (plain(&evicted.identifier), plain(&evicted.znode));
+        let (who, znode) = (plain(&evicted.identifier), plain(evicted.znode.as_deref().unwrap_or_default()));
         Ok(say(&format!("removed {who} ({znode}) from the election of {job}"))?)
     }
 }

@@ -1,4 +1,4 @@
-//! What only a job's leader can do: `resign`, `trigger`, `backfill`.
+//! What only a job's leader can do: `resign`, `trigger`, `backfill`, `set-cursor`.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::output::say;
 use super::{Named, Server};
-use crate::api::{FilledIn, Triggered};
+use crate::api::{CursorSet, FilledIn, Triggered};
 
 #[derive(Debug, Args)]
 pub(super) struct Resign {
@@ -58,5 +58,25 @@ impl Backfill {
         let Backfill { named: Named { job }, from, to, server } = self;
         let filled_in: FilledIn = server.client()?.post(&format!("/v1/jobs/{job}/backfill?from={from}&to={to}"))?;
         Ok(say(&format!("{} ticks of {job} will be run, one after another", filled_in.ticks))?)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetCursor {
+    #[command(flatten)]
+    named: Named,
+    /// Up to when ticks count as decided, like 2026-01-01T00:00:00Z; not in the future
+    #[arg(long, value_name = "TIME")]
+    to: Option<Timestamp>,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl SetCursor {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let SetCursor { named: Named { job }, to, server } = self;
+        let query = to.map_or_else(String::new, |to| format!("?to={to}"));
+        let set: CursorSet = server.client()?.post(&format!("/v1/jobs/{job}/cursor{query}"))?;
+        Ok(say(&format!("{job} ticks from {} on", set.cursor))?)
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::output::Output;
 use super::{Named, Server};
 
-pub(super) const JOBS: [&str; 9] = [
+pub(super) const JOBS: [&str; 10] = [
     "tenant",
     "name",
     "version",
@@ -16,8 +16,9 @@ pub(super) const JOBS: [&str; 9] = [
     "pause|paused",
     "last_outcome",
     "next_tick",
+    "problem",
 ];
-pub(super) const HOSTS: [&str; 11] = [
+pub(super) const HOSTS: [&str; 12] = [
     "host",
     "address",
     "version",
@@ -29,8 +30,9 @@ pub(super) const HOSTS: [&str; 11] = [
     "groups",
     "jobs_led",
     "session",
+    "problem",
 ];
-pub(super) const CONTENDERS: [&str; 5] = ["identifier", "host", "znode", "token", "leader"];
+pub(super) const CONTENDERS: [&str; 6] = ["identifier", "host", "znode", "token", "leader", "problem"];
 pub(super) const RUNS: [&str; 9] = ["run", "attempt", "tick", "host", "token", "started", "ended", "outcome", "detail"];
 
 #[derive(Debug, Args)]

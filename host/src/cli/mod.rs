@@ -4,6 +4,7 @@
 mod apply;
 mod check;
 mod client;
+mod cluster;
 mod delete;
 mod dev;
 mod drain;
@@ -93,12 +94,20 @@ enum Command {
     Drain(drain::Drain),
     /// Let a drained host stand again
     Undrain(drain::Undrain),
+    /// What concerns the cluster as a whole
+    Cluster(cluster::Cluster),
     /// Run a scheduled job now
     Trigger(lead::Trigger),
     /// Run the ticks of a span that is past, one after another beside the schedule
     ///
     /// The tick that a run is told is the nominal time. At most 1000 ticks at once; a change of the job ends it.
     Backfill(lead::Backfill),
+    /// Let a scheduled job tick from a time on whose ticks count as decided
+    ///
+    /// Each tick is decided once, in order, and a job remembers up to when. If the clock of a host was ahead for a while, that is a
+    /// time yet to come, and nothing runs before it: `jobs` says so. From the time given here on, which is now unless --to says
+    /// otherwise, ticks count as undecided again, also those that have run already.
+    SetCursor(lead::SetCursor),
     /// Let a job rest
     Pause(pause::Pause),
     /// Let a paused job go on
@@ -206,8 +215,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Evict(evict) => evict.run(),
         Command::Drain(drain) => drain.run(),
         Command::Undrain(undrain) => undrain.run(),
+        Command::Cluster(cluster) => cluster.run(),
         Command::Trigger(trigger) => trigger.run(),
         Command::Backfill(backfill) => backfill.run(),
+        Command::SetCursor(cursor) => cursor.run(),
         Command::Pause(pause) => pause.run(),
         Command::Resume(resume) => resume.run(),
         Command::Tenants(tenants) => tenants.run(),

@@ -24,6 +24,12 @@ pub struct HostInfo {
     /// Whether that is beyond the bound: it leads no groups until the clocks agree again.
     #[serde(default)]
     pub clock_wrong: bool,
+    /// The highest position in the ensemble's history that it has seen, which fencing tokens never fall below.
+    #[serde(default)]
+    pub position: i64,
+    /// Why it leads nothing although it is not drained; None if nothing keeps it from leading.
+    #[serde(default)]
+    pub problem: Option<String>,
     /// How many elections it leads; it says so anew with its heartbeats.
     pub elections_led: u32,
     /// How many of them are groups of scheduled jobs.

@@ -144,9 +144,20 @@ impl Layout {
         Ok(format!("{}/{}", self.state(tenant, job), encode_key(key)?))
     }
 
+    /// The directory of a tenant's tick states.
+    pub fn runs(&self, tenant: &str) -> String {
+        format!("{}/runs/{tenant}", self.root)
+    }
+
     /// The directories that a job needs above its nodes, created when it is first applied.
     pub fn parents(&self, tenant: &str, job: &str) -> [String; 3] {
-        [self.jobs(tenant), format!("{}/runs/{tenant}", self.root), self.state(tenant, job)]
+        [self.jobs(tenant), self.runs(tenant), self.state(tenant, job)]
+    }
+
+    /// The directories that every cluster has below its root, whichever tenants and jobs there are.
+    pub fn directories(&self) -> [String; 9] {
+        ["hosts", "sessions", "tenants", "secrets", "jobs", "runs", "groups", "elections", "state"]
+            .map(|name| format!("{}/{name}", self.root))
     }
 }
 

@@ -129,6 +129,18 @@ impl Watch {
         Watch(Some(Box::pin(fired)))
     }
 
+    /// Fires when either of the two does.
+    #[must_use]
+    pub fn or(self, other: Watch) -> Watch {
+        let (mut one, mut other) = (self, other);
+        Watch::new(async move {
+            tokio::select! {
+                () = one.changed() => {}
+                () = other.changed() => {}
+            }
+        })
+    }
+
     /// Waits for the change; returns at once where it has fired before. Cancel-safe as long as `self` is kept (`&mut`).
     pub async fn changed(&mut self) {
         if let Some(fired) = &mut self.0 {

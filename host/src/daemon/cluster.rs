@@ -12,9 +12,9 @@ use super::elections::{Post, Standings, election_of};
 use super::withdrawal::Withdrawal;
 use crate::api::{ApiError, Cluster, ContenderRow};
 use crate::artifact::Artifacts;
-use crate::candidacy::contenders;
-use crate::coordinator::Sessions;
-use crate::registry::{Digest, JobId, JobSpec, Registry, Signers, Trigger, group_of};
+use crate::candidacy::{Timeline, contenders};
+use crate::coordinator::{Error, Sessions};
+use crate::registry::{Digest, JobId, JobSpec, Problem, Registry, Signers, Trigger, group_of};
 use crate::runtime::{AdmissionError, ComponentError, Components};
 use crate::scheduler::plan::BackfillError;
 use crate::scheduler::{Scheduling, TriggerError};
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// This host's parts, as the API sees them.
 pub(super) struct Parts {
+    pub timeline: Arc<Timeline>,
     pub components: Components,
     pub artifacts: Artifacts,
     pub registry: Registry,
@@ -78,13 +79,18 @@ impl Cluster for Parts {
     async fn contenders(&self, spec: &JobSpec) -> Result<Vec<ContenderRow>, ApiError> {
         let session = self.sessions.get(PATIENCE).await?;
         let queue = contenders(session.as_ref(), &self.election(spec)).await?;
-        let hosts = session.list(&self.scheduling.layout.hosts()).await?;
+        let hosts = match session.list(&self.scheduling.layout.hosts()).await {
+            // Somebody deleted it, and it is about to be made again.
+            Err(Error::NoNode { .. }) => Vec::new(),
+            listed => listed?,
+        };
         let rows = queue.into_iter().enumerate().map(|(at, entry)| ContenderRow {
             host: hosts.contains(&entry.identifier).then(|| entry.identifier.clone()),
             identifier: entry.identifier,
-            znode: entry.znode,
-            token: entry.token,
+            znode: Some(entry.znode),
+            token: Some(self.timeline.token(entry.token)),
             leader: at == 0,
+            problem: None,
         });
         Ok(rows.collect())
     }
@@ -123,6 +129,19 @@ impl Cluster for Parts {
         self.may_order(job).await?;
         self.scheduling.backfill(job, from, to).await.map_err(|error| refused(job, &error))
     }
+
+    async fn set_cursor(&self, job: &JobId, to: Timestamp) -> Result<Timestamp, ApiError> {
+        self.may_order(job).await?;
+        self.scheduling.set_cursor(job, to).await.map_err(|error| refused(job, &error))
+    }
+
+    fn group(&self, job: &JobId) -> u32 {
+        group_of(job, self.scheduling.groups)
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.scheduling.problems.list()
+    }
 }
 
 impl Parts {
@@ -149,7 +168,8 @@ fn refused(job: &JobId, error: &TriggerError) -> ApiError {
             ApiError::Conflict(message)
         }
         TriggerError::Refused(_) => ApiError::Unavailable(message),
-        TriggerError::Backfill(
+        TriggerError::Future { .. }
+        | TriggerError::Backfill(
             BackfillError::Backwards { .. }
             | BackfillError::Future { .. }
             | BackfillError::Empty { .. }

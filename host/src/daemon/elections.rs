@@ -28,6 +28,7 @@ use self::berth::Berth;
 use self::posts::Posts;
 use self::roster::Roster;
 pub(super) use self::standings::Standings;
+use super::timeline::TimelineKeeper;
 use super::withdrawal::Withdrawal;
 use crate::candidacy::{ClockState, JoinError, PresenceValue, Seats, follow_hosts};
 use crate::coordinator::{Coordinator, MAX_WATCHED_BYTES, Sessions};
@@ -92,6 +93,8 @@ pub(super) struct Elections {
     pub components: Components,
     pub scheduling: Arc<Scheduling>,
     pub presence: PresenceValue,
+    /// Whether the ensemble is the one that this host knows.
+    pub timeline: TimelineKeeper,
     pub lease: LeaseRule,
     pub grace: Duration,
     pub standing: Arc<Standings>,
@@ -130,6 +133,7 @@ impl Elections {
         let mut roster = Roster::new(host, *groups, elections.lease.timeout * LINGER_TIMEOUTS);
         let mut posts = Posts::of(&jobs.borrow_and_update(), &elections.scheduling);
         let mut wall = elections.clock.clone();
+        let mut timeline = elections.timeline.timeline.follow();
         let mut allotment = Allotment::new(elections.share);
         let mut berths: Vec<watch::Sender<Wanted>> = Vec::new();
         let mut tasks = JoinSet::new();
@@ -141,7 +145,8 @@ impl Elections {
             let withdrawn = *withdrawal.borrow_and_update();
             let in_time = *wall.borrow_and_update() == ClockState::Right;
             if stale {
-                let wanted = if withdrawn { Wanted::new() } else { elections.wanted(&posts, &roster, in_time) };
+                let nothing = withdrawn || timeline.borrow_and_update().problem().is_some();
+                let wanted = if nothing { Wanted::new() } else { elections.wanted(&posts, &roster, in_time) };
                 leaving = wanted.values().any(|want| want.wish == Wish::GoOnLeading);
                 for (index, wanted) in allotment.share(wanted).into_iter().enumerate() {
                     match berths.get(index) {
@@ -167,6 +172,7 @@ impl Elections {
                 Ok(()) = jobs.changed() => posts.follow(&jobs.borrow_and_update(), &elections.scheduling),
                 Ok(()) = withdrawal.changed() => true,
                 Ok(()) = wall.changed() => true,
+                Ok(()) = timeline.changed() => true,
                 Ok(()) = live.changed() => roster.see(live.borrow_and_update().clone(), clock.boot()),
                 _ = looks.tick() => roster.pass(clock.boot()) || leaving,
             };

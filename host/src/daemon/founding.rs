@@ -1,37 +1,30 @@
 //! The cluster's own nodes, made by whichever host comes first.
 
-use anyhow::Context;
-use serde_json::Value;
+use super::timeline::TimelineKeeper;
+use crate::coordinator::{Error, Session, ensure_path, repeat};
+use crate::registry::{ClusterNode, RegistryError, ensure_directories};
 
-use crate::config::Layout;
-use crate::coordinator::{CreateMode, Error, Session, ensure_path, repeat};
-use crate::registry::DEFAULT_GROUPS;
-
-/// Makes the cluster's own nodes where they are missing, and gives the number of groups it was made with. All of it may be
-/// done twice, so it is repeated where a reply was lost.
-pub(super) async fn found_cluster(session: &dyn Session, layout: &Layout) -> anyhow::Result<u32> {
-    let path = layout.cluster();
-    let value = repeat(session, || try_found(session, layout)).await?;
-    groups(&value).with_context(|| format!("cluster: node `{path}` can't be read"))
+/// Makes the cluster's own nodes that are missing, and returns what its node says. All of it may be done twice, so it is repeated
+/// if a reply was lost.
+pub(super) async fn found_cluster(
+    session: &dyn Session,
+    timeline: &TimelineKeeper,
+) -> Result<ClusterNode, RegistryError> {
+    repeat(session, || try_found(session, timeline)).await?;
+    timeline.read(session).await
 }
 
-async fn try_found(session: &dyn Session, layout: &Layout) -> Result<Vec<u8>, Error> {
-    for path in [layout.root().to_owned(), layout.hosts(), layout.tenants()] {
-        ensure_path(session, &path).await?;
+async fn try_found(session: &dyn Session, timeline: &TimelineKeeper) -> Result<(), Error> {
+    let layout = &timeline.layout;
+    if session.stat(&layout.cluster()).await?.is_some() {
+        // What is missing now, somebody deleted.
+        return ensure_directories(session, layout).await.map(drop);
     }
-    let path = layout.cluster();
-    let value = serde_json::json!({ "groups": DEFAULT_GROUPS }).to_string();
-    match session.create(&path, value.as_bytes(), CreateMode::Persistent).await {
-        Ok(_) | Err(Error::NodeExists { .. }) => {}
-        Err(other) => return Err(other),
+    ensure_path(session, layout.root()).await?;
+    for directory in layout.directories() {
+        ensure_path(session, &directory).await?;
     }
-    Ok(session.get(&path).await?.0)
-}
-
-fn groups(value: &[u8]) -> anyhow::Result<u32> {
-    let value: Value = serde_json::from_slice(value)?;
-    let groups = value.get("groups").and_then(Value::as_u64).and_then(|groups| u32::try_from(groups).ok());
-    groups.filter(|groups| *groups > 0).context("`groups` is not a number from 1")
+    Ok(())
 }
 
 #[cfg(test)]
@@ -39,8 +32,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::candidacy::Timeline;
     use crate::clock;
+    use crate::config::Layout;
     use crate::coordinator::{Coordinator, Embedded};
+    use crate::registry::{DEFAULT_GROUPS, Problems};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -50,11 +46,17 @@ mod tests {
             let embedded = Embedded::in_memory(clock::system(), Duration::from_secs(6));
             let (session, other) =
                 (embedded.connect(PATIENCE).await.unwrap(), embedded.connect(PATIENCE).await.unwrap());
-            let layout = Layout::new("/zoo");
+            let keeper = TimelineKeeper {
+                host: "a".to_owned(),
+                layout: Layout::new("/zoo"),
+                timeline: Timeline::new(None),
+                problems: Problems::default(),
+                clock: clock::system(),
+            };
             embedded.lose_replies(session.id(), lost).await.unwrap();
-            assert_eq!(found_cluster(session.as_ref(), &layout).await.unwrap(), DEFAULT_GROUPS, "{lost} lost");
-            other.set(&layout.cluster(), b"{\"groups\": 7}", None).await.unwrap();
-            assert_eq!(found_cluster(session.as_ref(), &layout).await.unwrap(), 7);
+            assert_eq!(found_cluster(session.as_ref(), &keeper).await.unwrap().groups, DEFAULT_GROUPS, "{lost} lost");
+            other.set(&keeper.layout.cluster(), b"{\"groups\": 7}", None).await.unwrap();
+            assert_eq!(found_cluster(session.as_ref(), &keeper).await.unwrap().groups, 7);
         }
     }
 }

@@ -6,8 +6,10 @@
 mod cluster;
 mod elections;
 mod founding;
+mod known_cluster;
 mod machine;
 mod rehearsal;
+mod timeline;
 mod withdrawal;
 
 use std::fs::{DirBuilder, File};
@@ -30,12 +32,12 @@ use tracing::{info, warn};
 
 use crate::api::{Api, ApiParts, Peers};
 use crate::artifact::Artifacts;
-use crate::candidacy::{ClockCheck, ClockState, JoinError, PresenceValue};
+use crate::candidacy::{ClockCheck, ClockState, JoinError, PresenceValue, Timeline};
 use crate::clock::{self, Clock};
 use crate::config::{HostInfo, Layout, UpSettings};
 use crate::coordinator::{Coordinator, Embedded, Sessions, ZooKeeper};
 use crate::history::History;
-use crate::registry::{Registry, Secrets, Vault};
+use crate::registry::{Problems, Registry, Secrets, Vault};
 use crate::runtime::{
     CompileLimits, Compiler, Components, DEFAULT_MAX_RUNS, GuestThreads, Lanes, Runtime, RuntimeSettings,
 };
@@ -45,6 +47,7 @@ use elections::{ELECTIONS_SHARE, Elections, Standings};
 use founding::found_cluster;
 use machine::memory_bytes;
 pub use rehearsal::{Changes, Rehearsal, Rehearsed, Turn, Values, rehearse};
+use timeline::TimelineKeeper;
 use withdrawal::Withdrawal;
 
 /// How long the first session is waited for.
@@ -125,7 +128,18 @@ async fn up(
         .await?
         .with_context(|| format!("coordinator: no session with {label}"))?;
     let layout = Layout::new(&settings.root);
-    let groups = found_cluster(sessions.get(FIRST_SESSION).await?.as_ref(), &layout).await?;
+    let problems = Problems::default();
+    let timeline = TimelineKeeper {
+        host: settings.name.clone(),
+        layout: layout.clone(),
+        timeline: Timeline::new(known_cluster::read(&settings.data, &settings.root)?),
+        problems: problems.clone(),
+        clock: clock.clone(),
+    };
+    timeline.timeline.keep_with(known_cluster::keep(&settings.data, &settings.root));
+    let groups = found_cluster(sessions.get(FIRST_SESSION).await?.as_ref(), &timeline).await?.groups;
+    tokio::spawn(timeline.clone().follow(sessions.clone()));
+    tokio::spawn(timeline.clone().tell(sessions.clone()));
 
     let secrets = Secrets::new(vault(settings.secrets_key.as_deref())?, layout.clone());
     let peers = Peers::new(sessions.clone(), layout.clone(), &settings.name);
@@ -144,6 +158,9 @@ async fn up(
         turns: Turns::new(DEFAULT_MAX_RUNS, followed.tenants, clock.clone(), Handle::current()),
         history: history.clone(),
         jobs: followed.jobs,
+        missing: followed.missing,
+        problems: problems.clone(),
+        timeline: timeline.timeline.clone(),
         handle: Handle::current(),
         led: Led::default(),
         pipelines: Pipelines::default(),
@@ -167,7 +184,9 @@ async fn up(
             &sessions,
             standing.clone(),
             withdrawal.clone(),
+            timeline.timeline.clone(),
         ),
+        timeline: timeline.clone(),
         lease,
         grace: settings.drain_grace,
         standing: standing.clone(),
@@ -180,6 +199,7 @@ async fn up(
     let mut holding = session_threads.spawn(elections.hold(draining, joined));
 
     let parts = Parts {
+        timeline: timeline.timeline,
         components,
         artifacts: artifacts.clone(),
         registry: registry.clone(),
@@ -298,6 +318,7 @@ fn presence(
     sessions: &Sessions,
     standing: Arc<Standings>,
     withdrawal: Arc<Withdrawal>,
+    timeline: Arc<Timeline>,
 ) -> PresenceValue {
     let (name, started, sessions) = (settings.name.clone(), clock.wall(), sessions.clone());
     let checked = clock_check.clone();
@@ -316,6 +337,8 @@ fn presence(
             jobs_led: counts.jobs_led,
             clock_offset_ms: checked.offset_ms(),
             clock_wrong: checked.state() == ClockState::Wrong,
+            position: timeline.position(),
+            problem: timeline.follow().borrow().problem(),
             session: HostInfo::session_text(session),
         };
         serde_json::to_vec(&info).expect("a host's own description is plain data")

@@ -46,6 +46,8 @@ pub enum Known {
     Lost,
     /// Its host was gone when the next one settled it.
     SettledAsLost,
+    /// That it was not begun, as far as whoever says so knew.
+    Skipped,
     /// All.
     Ended,
 }
@@ -101,7 +103,8 @@ impl RunRecord {
             None => Known::Begun,
             Some(Outcome::Unknown) if self.ended.is_none() => Known::Lost,
             Some(Outcome::Unknown) => Known::SettledAsLost,
-            Some(_) => Known::Ended,
+            Some(Outcome::Skipped) => Known::Skipped,
+            Some(Outcome::Succeeded | Outcome::Failed | Outcome::TimedOut | Outcome::LostLeadership) => Known::Ended,
         };
         (known, self.detail.len(), self.usage.is_some())
     }

@@ -1,19 +1,26 @@
 //! What hosts know of all jobs and of what tenants were set: maps kept up to date by one watch on the registry's own node.
+//! Whoever follows also makes sure that the nodes exist which these maps stand for, see [`super::repair`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::news::{self, Changed};
+use super::repair::ensure_directories;
 use super::tenant_store::Known;
 use super::tenants::Tenants;
-use super::{JobMap, JobSpec, Registry, RegistryError};
-use crate::coordinator::{Session, Stat, Watch};
+use super::{JobId, JobMap, JobSpec, Registry, RegistryError};
+use crate::coordinator::{Error, Session, Stat, Watch, ensure_path};
 
 /// How long a look waits for a session, and between two looks that failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
+/// How often a follower compares what it knows with the names of the nodes that exist: one listing a tenant.
+const AUDIT: Duration = Duration::from_secs(60);
+/// How many reports of missing jobs may wait. One more is dropped: the audit finds what it was about.
+const REPORTS: usize = 64;
 
 /// A stored job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +29,9 @@ pub struct Job {
     pub spec: JobSpec,
     /// How often it was changed since it was created.
     pub version: i32,
+    /// The transaction that created the job. A job that is deleted and applied again has another one; a job whose node was
+    /// made again after somebody deleted it by hand keeps it.
+    pub born: i64,
     /// The transaction of its last change: another one for each change, also over a deletion.
     pub mzxid: i64,
     /// When it was last changed, by the ensemble's clock, in milliseconds since 1970.
@@ -34,9 +44,28 @@ pub struct Job {
 /// All jobs at one moment.
 pub type Jobs = Arc<JobMap>;
 
+/// Where to report that a job's node is missing although the job is known.
+#[derive(Clone)]
+pub struct MissingJobs(mpsc::Sender<JobId>);
+
+impl MissingJobs {
+    /// Has the follower look whether the job was deleted in order, which it then hears of, or by hand: then it makes the node
+    /// again.
+    pub fn report(&self, job: &JobId) {
+        let _ = self.0.try_send(job.clone());
+    }
+
+    /// Reports to nobody.
+    pub fn ignored() -> Self {
+        MissingJobs(mpsc::channel(1).0)
+    }
+}
+
 /// All that a host follows.
 #[derive(Clone)]
 pub struct Followed {
+    /// Takes reports of jobs whose node is missing.
+    pub missing: MissingJobs,
     /// All jobs.
     pub jobs: watch::Receiver<Jobs>,
     /// What tenants were set.
@@ -58,24 +87,32 @@ impl Registry {
         let mut watch = follower.look().await;
         let jobs = watch::Sender::new(Arc::new(follower.jobs.clone()));
         let tenants = watch::Sender::new(Arc::new(follower.tenants.all().clone()));
-        let followed = Followed { jobs: jobs.subscribe(), tenants: tenants.subscribe() };
+        let (report, mut reports) = mpsc::channel(REPORTS);
+        let followed = Followed { missing: MissingJobs(report), jobs: jobs.subscribe(), tenants: tenants.subscribe() };
         tokio::spawn(async move {
+            let mut audits = interval(AUDIT);
+            audits.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 let nobody_follows = async { tokio::join!(jobs.closed(), tenants.closed()) };
-                let look = async {
-                    // Also fires when the session is lost; the next look then waits for another.
-                    watch.changed().await;
-                    follower.look().await
-                };
                 tokio::select! {
                     _ = nobody_follows => return,
-                    next = look => watch = next,
+                    // Also fires when the session is lost; the next look then waits for another.
+                    () = watch.changed() => watch = follower.look().await,
+                    Some(job) = reports.recv() => follower.check(&job).await,
+                    _ = audits.tick() => follower.audit().await,
                 }
                 tell(&jobs, &follower.jobs, JobMap::is_same);
                 tell(&tenants, follower.tenants.all(), PartialEq::eq);
             }
         });
         followed
+    }
+}
+
+/// A repair that fails is tried again by the next audit at the latest.
+fn log_failure(repaired: Result<bool, RegistryError>) {
+    if let Err(error) = repaired {
+        tracing::warn!(%error, "what is missing in the coordinator can't be made again now");
     }
 }
 
@@ -91,15 +128,20 @@ fn tell<T: Clone>(known: &watch::Sender<Arc<T>>, now: &T, is_same: impl Fn(&T, &
 }
 
 /// A state of the registry: which node, changed how often.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Generation {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Generation {
     czxid: i64,
-    version: i32,
+    pub(super) version: i32,
 }
 
 impl Generation {
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         Generation { czxid: stat.czxid, version: stat.version }
+    }
+
+    /// Whether both are of the same node, which was not deleted in between.
+    pub(super) fn is_of_same_node(self, other: Self) -> bool {
+        self.czxid == other.czxid
     }
 
     /// How many changes lie between; None where it can't be told.
@@ -111,7 +153,7 @@ impl Generation {
 
 struct Follower {
     registry: Registry,
-    /// None: never read, or there was no registry.
+    /// None: never read.
     seen: Option<Generation>,
     jobs: JobMap,
     tenants: Known,
@@ -133,13 +175,18 @@ impl Follower {
 
     async fn try_look(&mut self) -> Result<Watch, RegistryError> {
         let session = self.registry.sessions().get(PATIENCE).await?;
+        let directories = ensure_directories(&*session, self.registry.layout()).await?;
         // The watch is set before anything is read: what changes meanwhile makes it fire.
-        let (node, watch) = session.get_and_watch(&self.registry.node()).await?;
-        let Some((value, stat)) = node else {
-            (self.seen, self.jobs) = (None, JobMap::default());
-            self.tenants.forget();
-            return Ok(watch);
-        };
+        let (mut node, mut watch) = session.get_and_watch(&self.registry.node()).await?;
+        if node.is_none() {
+            ensure_path(&*session, &self.registry.node()).await?;
+            if self.seen.is_some() {
+                tracing::warn!(node = self.registry.node(), "the registry's node was deleted, and is made again");
+            }
+            (node, watch) = session.get_and_watch(&self.registry.node()).await?;
+        }
+        let Some((value, stat)) = node else { return Err(Error::NoNode { path: self.registry.node() }.into()) };
+        let watch = watch.or(directories);
         let now = Generation::of(&stat);
         let changes = self.seen.and_then(|seen| now.since(seen));
         match changes.and_then(|changes| news::last(&value, changes)) {
@@ -148,13 +195,46 @@ impl Follower {
                     self.look_at(&*session, changed).await?;
                 }
             }
+            // It changes the registry, so the watch fires, and the next look reads everything.
+            None if self.restores_any(&*session, now).await? => return Ok(watch),
             None => {
-                self.jobs.replace(self.registry.read_all(&*session).await?);
+                self.jobs.replace(self.registry.read_all(&*session).await?.or_log());
                 self.tenants.look(&self.registry, &*session).await?;
             }
         }
         self.seen = Some(now);
         Ok(watch)
+    }
+
+    /// Makes what is missing again if the registry's own node was deleted since the last look. Somebody may still be deleting what
+    /// is beside it: so a job that is missing was not deleted in order, as far as anybody can tell. Returns whether anything was
+    /// missing.
+    async fn restores_any(&self, session: &dyn Session, now: Generation) -> Result<bool, RegistryError> {
+        if self.seen.is_none_or(|seen| seen.is_of_same_node(now)) {
+            return Ok(false);
+        }
+        let missing = self.registry.missing(session, &self.jobs).await?;
+        self.registry.restore_missing(session, &missing, self.tenants.all(), now).await
+    }
+
+    /// A job's node was found missing: it was deleted in order, which this host is about to hear of, or by hand, and then maybe
+    /// others with it.
+    async fn check(&self, id: &JobId) {
+        if self.jobs.contains_key(id) {
+            self.audit().await;
+        }
+    }
+
+    /// Makes all jobs and settings of tenants again whose nodes somebody deleted by hand.
+    async fn audit(&self) {
+        let Some(seen) = self.seen else { return };
+        let audited = async {
+            let session = self.registry.sessions().get(PATIENCE).await?;
+            session.sync(&self.registry.node()).await?;
+            let missing = self.registry.missing(&*session, &self.jobs).await?;
+            self.registry.restore_missing(&*session, &missing, self.tenants.all(), seen).await
+        };
+        log_failure(audited.await);
     }
 
     /// Reads again what alone has changed.

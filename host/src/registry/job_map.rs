@@ -157,7 +157,7 @@ mod tests {
             http: Default::default(),
             paused: None,
         };
-        Arc::new(Job { spec, version, mzxid: version.into(), mtime_ms: 0, ticks_from_ms: None })
+        Arc::new(Job { spec, version, born: 0, mzxid: version.into(), mtime_ms: 0, ticks_from_ms: None })
     }
 
     fn count(jobs: &JobMap) -> usize {

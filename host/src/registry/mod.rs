@@ -1,5 +1,6 @@
 //! Tenants and their jobs: what they are, whether they are valid, and their place in the coordinator.
 
+mod cluster;
 mod follow;
 mod group_of;
 mod hex;
@@ -11,6 +12,8 @@ mod misfit;
 mod news;
 mod pause;
 mod policies;
+mod problems;
+mod repair;
 mod schedule;
 mod secrets;
 mod signers;
@@ -22,7 +25,8 @@ mod tenants;
 mod term_rules;
 mod validate;
 
-pub use follow::{Followed, Job, Jobs};
+pub use cluster::{Behind, ClusterNode, found_cluster_node, mark_behind, resume_after_restore};
+pub use follow::{Followed, Job, Jobs, MissingJobs};
 pub use group_of::{DEFAULT_GROUPS, group_of};
 pub use http::{
     Allowed, HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Ranges, Scheme, TENANT_HEADER, TokenHeader,
@@ -36,6 +40,8 @@ pub use policies::{
     CatchUp, CatchUpRule, Delivery, KeptPolicies, MAX_QUEUED, MAX_RUNNING, Overlap, OverlapRule, Policies, PolicySpec,
     Retry, RetryOn, RetrySpec,
 };
+pub use problems::{About, Problem, Problems, Raised};
+pub use repair::ensure_directories;
 pub use schedule::{Fold, Forecast, Gap, Schedule, ScheduleError, ScheduleSpec};
 pub use secrets::{
     Fetch, MAX_SECRET_BYTES, OpenError, Sealed, SecretError, SecretRow, Secrets, Vault, VaultError, check_secret,
@@ -43,7 +49,7 @@ pub use secrets::{
 };
 pub use signers::{MAX_SIGNERS, Signer, SignerError, Signers};
 pub use spec::{Build, Digest, DigestError, JobId, JobSpec, Names, OnReturn, Trigger};
-pub use store::{Applied, Change, Registry, RegistryError};
+pub use store::{Applied, Change, Listing, Registry, RegistryError};
 pub use stored::PassedOver;
 pub use tenants::{TenantSettings, Tenants, check_tenant, settings_of};
 pub use term_rules::TermRules;

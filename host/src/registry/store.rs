@@ -2,6 +2,7 @@
 //! name as value, so that hosts watch one node and re-read one job. A tenant's settings are told the same way.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use thiserror::Error;
 use super::stored::{decode, encode};
 use super::{Job, JobId, JobSpec, PassedOver, Pause, SpecError, Trigger, news};
 use crate::config::Layout;
-use crate::coordinator::{CreateMode, Error, MAX_CHILDREN, MultiError, Op, OpResult, Session, Sessions, ensure_path};
+use crate::coordinator::{Error, MAX_CHILDREN, MultiError, Op, OpResult, Session, Sessions, ensure_path};
 
 /// How long a request waits for a session.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -72,6 +73,14 @@ pub enum RegistryError {
         /// What serde said.
         detail: String,
     },
+    /// What is stored as the cluster's node is something else.
+    #[error("what is stored as node `{path}` is no cluster: {detail}")]
+    Cluster {
+        /// The node.
+        path: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// Others changed the job each time.
     #[error("job `{0}` is being changed by others: try again")]
     Contended(JobId),
@@ -102,6 +111,35 @@ pub struct Applied {
     pub version: i32,
     /// What was done.
     pub change: Change,
+}
+
+/// All jobs that are stored.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Those that can be read, in no order.
+    pub jobs: Vec<Arc<Job>>,
+    /// Those that can't, each with the reason.
+    pub unreadable: Vec<(JobId, String)>,
+}
+
+/// A stored job, or its name and why it can't be read.
+type Found = Result<Arc<Job>, (JobId, String)>;
+
+impl Listing {
+    fn take(&mut self, found: Found) {
+        match found {
+            Ok(job) => self.jobs.push(job),
+            Err(unreadable) => self.unreadable.push(unreadable),
+        }
+    }
+
+    /// Returns those that can be read, and logs the others.
+    pub(super) fn or_log(self) -> Vec<Arc<Job>> {
+        for (job, error) in self.unreadable {
+            tracing::error!(%job, error, "a stored job can't be read and does not run");
+        }
+        self.jobs
+    }
 }
 
 /// The jobs of all tenants.
@@ -154,11 +192,14 @@ impl Registry {
             let found = self.read(&*session, &spec.id).await;
             let wanted = with_pause_of(spec, found.as_ref().ok().and_then(Option::as_ref));
             let ticks_from = found.as_ref().ok().and_then(Option::as_ref).and_then(|job| passed_over.ticks_from(job));
-            let data = encode(&wanted, ticks_from);
+            let born = found.as_ref().ok().and_then(Option::as_ref).map(|job| job.born);
+            let data = encode(&wanted, ticks_from, born);
             let change = match &found {
-                Ok(Some(job)) if job.spec == wanted => {
-                    return Ok(Applied { version: job.version, change: maybe.unwrap_or(Change::Unchanged) });
-                }
+                Ok(Some(job)) if job.spec == wanted => match self.repair_job(&*session, &spec.id).await {
+                    Ok(()) => return Ok(Applied { version: job.version, change: maybe.unwrap_or(Change::Unchanged) }),
+                    Err(Error::Lost | Error::OutcomeUnknown { .. }) => continue,
+                    Err(error) => return Err(error.into()),
+                },
                 Ok(Some(job)) if job.spec.trigger.name() != spec.trigger.name() => {
                     let (is, wanted) = (job.spec.trigger.name(), spec.trigger.name());
                     return Err(RegistryError::OtherTrigger { job: spec.id.clone(), is, wanted });
@@ -169,20 +210,19 @@ impl Registry {
                 Err(RegistryError::Coordinator(Error::Lost | Error::OutcomeUnknown { .. })) => continue,
                 Err(error) => return Err(error.clone()),
             };
-            let op = match found {
-                Ok(Some(job)) => self.set(&spec.id, &data, Some(job.version)),
+            let ops = match found {
+                Ok(Some(job)) => vec![self.set(&spec.id, &data, Some(job.version))],
                 Ok(None) => {
                     self.room_for(&*session, &spec.id).await?;
-                    match self.make_parents(&*session, &spec.id).await {
-                        Ok(()) => {}
+                    match self.create_ops(&*session, &spec.id, data).await {
+                        Ok(ops) => ops,
                         Err(Error::Lost | Error::OutcomeUnknown { .. }) => continue,
                         Err(error) => return Err(error.into()),
                     }
-                    Op::Create { path: self.path(&spec.id), data, mode: CreateMode::Persistent }
                 }
-                Err(_) => self.set(&spec.id, &data, None),
+                Err(_) => vec![self.set(&spec.id, &data, None)],
             };
-            match self.commit(&*session, &spec.id.to_string(), op).await? {
+            match self.commit(&*session, &spec.id.to_string(), ops).await? {
                 Committed::Yes(version) => return Ok(Applied { version, change }),
                 Committed::Perhaps => maybe = Some(change),
                 Committed::No => {}
@@ -208,8 +248,18 @@ impl Registry {
     pub async fn list(&self) -> Result<BTreeMap<JobId, Arc<Job>>, RegistryError> {
         let session = self.session().await?;
         session.sync(&self.layout.registry()).await?;
-        let jobs = self.read_all(&*session).await?;
+        let jobs = self.read_all(&*session).await?.or_log();
         Ok(jobs.into_iter().map(|job| (job.spec.id.clone(), job)).collect())
+    }
+
+    /// All jobs, and the names of those that are stored and can't be read.
+    ///
+    /// # Errors
+    /// What the coordinator says.
+    pub async fn list_all(&self) -> Result<Listing, RegistryError> {
+        let session = self.session().await?;
+        session.sync(&self.layout.registry()).await?;
+        self.read_all(&*session).await
     }
 
     /// Pauses a job; of one that rests already this is the pause from now on.
@@ -239,7 +289,8 @@ impl Registry {
         let mut existed = false;
         for _ in 0..ATTEMPTS {
             let session = self.session().await?;
-            match self.commit(&*session, &id.to_string(), Op::Delete { path: self.path(id), version: None }).await? {
+            let delete = Op::Delete { path: self.path(id), version: None };
+            match self.commit(&*session, &id.to_string(), vec![delete]).await? {
                 Committed::Yes(_) => existed = true,
                 // Gone, or gone by the time of the next look.
                 Committed::Perhaps => existed = true,
@@ -275,25 +326,28 @@ impl Registry {
         }
     }
 
-    pub(super) async fn read_all(&self, session: &dyn Session) -> Result<Vec<Arc<Job>>, RegistryError> {
-        let mut jobs = Vec::new();
+    pub(super) async fn read_all(&self, session: &dyn Session) -> Result<Listing, RegistryError> {
+        let mut listing = Listing::default();
         for tenant in children(session, &self.layout.tenants()).await? {
             // Names of another's making are no jobs.
             let names = children(session, &self.layout.jobs(&tenant)).await?;
             let ids: Vec<JobId> = names.iter().filter_map(|name| JobId::new(&tenant, name).ok()).collect();
             let some: Vec<Vec<JobId>> = ids.chunks(AT_ONCE).map(<[JobId]>::to_vec).collect();
             let read = stream::iter(some).map(|some| self.read_some(session, some)).buffered(REQUESTS);
-            jobs.append(&mut read.try_concat().await?);
+            let mut read = pin!(read);
+            while let Some(some) = read.try_next().await? {
+                some.into_iter().for_each(|found| listing.take(found));
+            }
         }
-        Ok(jobs)
+        Ok(listing)
     }
 
-    async fn read_some(&self, session: &dyn Session, ids: Vec<JobId>) -> Result<Vec<Arc<Job>>, RegistryError> {
+    async fn read_some(&self, session: &dyn Session, ids: Vec<JobId>) -> Result<Vec<Found>, RegistryError> {
         let paths: Vec<String> = ids.iter().map(|id| self.path(id)).collect();
         let found = session.get_each(&paths).await?;
-        let jobs = ids.iter().zip(found).filter_map(|(id, found)| {
+        let jobs = ids.into_iter().zip(found).filter_map(|(id, found)| {
             let (data, stat) = found?;
-            or_log(id, decode(id, &data, stat)).map(Arc::new)
+            Some(decode(&id, &data, stat).map(Arc::new).map_err(|error| (id, error.to_string())))
         });
         Ok(jobs.collect())
     }
@@ -331,15 +385,13 @@ impl Registry {
             };
             passed_over.check(&job.spec)?;
             let ticks_from = passed_over.ticks_from(&job);
-            let Job { mut spec, version, mzxid, .. } = job;
+            let Job { mut spec, version, born, mzxid, .. } = job;
             if before.is_some_and(|before| before != mzxid) && spec.paused == pause {
                 return Ok(Applied { version, change: Change::Updated });
             }
             spec.paused.clone_from(&pause);
-            match self
-                .commit(&*session, &id.to_string(), self.set(id, &encode(&spec, ticks_from), Some(version)))
-                .await?
-            {
+            let set = self.set(id, &encode(&spec, ticks_from, Some(born)), Some(version));
+            match self.commit(&*session, &id.to_string(), vec![set]).await? {
                 Committed::Yes(version) => return Ok(Applied { version, change: Change::Updated }),
                 Committed::Perhaps => before = Some(mzxid),
                 Committed::No => {}
@@ -352,7 +404,7 @@ impl Registry {
         Ok(self.sessions.get(PATIENCE).await?)
     }
 
-    fn path(&self, id: &JobId) -> String {
+    pub(super) fn path(&self, id: &JobId) -> String {
         self.layout.job(&id.tenant, &id.name)
     }
 
@@ -360,14 +412,15 @@ impl Registry {
         Op::Set { path: self.path(id), data: data.to_vec(), version }
     }
 
-    /// One change of a job or of a tenant's settings, and the registry's own node with it, which says what changed last.
+    /// Commits one change of a job or of a tenant's settings together with the registry's own node, which says what changed
+    /// last. The first operation is the change itself: the version that it leads to is returned.
     pub(super) async fn commit(
         &self,
         session: &dyn Session,
         changed: &str,
-        op: Op,
+        mut ops: Vec<Op>,
     ) -> Result<Committed, RegistryError> {
-        let deletes = matches!(op, Op::Delete { .. });
+        let deletes = matches!(ops.first(), Some(Op::Delete { .. }));
         let (said, stat) = match session.get(&self.layout.registry()).await {
             Ok(found) => found,
             Err(error @ Error::NoNode { .. }) => return self.make_way(session, error).await,
@@ -376,8 +429,8 @@ impl Registry {
             Err(error) => return Err(error.into()),
         };
         let data = news::after(&said, changed);
-        let tell = Op::Set { path: self.layout.registry(), data, version: Some(stat.version) };
-        match session.multi(vec![op, tell]).await {
+        ops.push(Op::Set { path: self.layout.registry(), data, version: Some(stat.version) });
+        match session.multi(ops).await {
             Ok(results) => Ok(Committed::Yes(match results.first() {
                 Some(OpResult::Set(stat)) => stat.version,
                 Some(OpResult::Created(_) | OpResult::Checked | OpResult::Deleted) | None => 0,
@@ -413,15 +466,6 @@ impl Registry {
             return Err(RegistryError::Full { what, count: jobs.len() });
         }
         Ok(())
-    }
-
-    /// The directories above a job's nodes. Another job of the tenant has made some of them, never all.
-    async fn make_parents(&self, session: &dyn Session, id: &JobId) -> Result<(), Error> {
-        let make = async |parent: String| match session.stat(&parent).await? {
-            Some(_) => Ok(()),
-            None => ensure_path(session, &parent).await,
-        };
-        futures::future::try_join_all(self.layout.parents(&id.tenant, &id.name).map(make)).await.map(drop)
     }
 
     /// Deletes what a job without a spec left.

@@ -45,6 +45,8 @@ impl PassedOver {
 struct Remembered {
     #[serde(default)]
     ticks_from_ms: Option<i64>,
+    #[serde(default)]
+    born: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -53,10 +55,13 @@ struct Stored<'a> {
     spec: &'a JobSpec,
     #[serde(skip_serializing_if = "Option::is_none")]
     ticks_from_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    born: Option<i64>,
 }
 
-pub(super) fn encode(spec: &JobSpec, ticks_from_ms: Option<i64>) -> Vec<u8> {
-    serde_json::to_vec(&Stored { spec, ticks_from_ms })
+/// Returns a node's value. `born` is [`Job::born`] of the job that is changed or made again, None for a new job.
+pub(super) fn encode(spec: &JobSpec, ticks_from_ms: Option<i64>, born: Option<i64>) -> Vec<u8> {
+    serde_json::to_vec(&Stored { spec, ticks_from_ms, born })
         .expect("a spec has string keys only, which is all that JSON asks")
 }
 
@@ -67,6 +72,8 @@ pub(super) fn decode(id: &JobId, data: &[u8], stat: Stat) -> Result<Job, Registr
         return Err(corrupt(format!("it calls itself `{}`", spec.id)));
     }
     spec.validate().map_err(|error| corrupt(error.to_string()))?;
-    let Remembered { ticks_from_ms } = serde_json::from_slice(data).map_err(|error| corrupt(error.to_string()))?;
-    Ok(Job { spec, version: stat.version, mzxid: stat.mzxid, mtime_ms: stat.mtime_ms, ticks_from_ms })
+    let Remembered { ticks_from_ms, born } =
+        serde_json::from_slice(data).map_err(|error| corrupt(error.to_string()))?;
+    let born = born.unwrap_or(stat.czxid);
+    Ok(Job { spec, version: stat.version, born, mzxid: stat.mzxid, mtime_ms: stat.mtime_ms, ticks_from_ms })
 }

@@ -65,7 +65,7 @@ impl Registry {
                 Err(Error::Lost | Error::OutcomeUnknown { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
-            match self.commit(&*session, name, op).await? {
+            match self.commit(&*session, name, vec![op]).await? {
                 Committed::Yes(_) => return Ok(()),
                 Committed::Perhaps | Committed::No => {}
             }
@@ -82,7 +82,8 @@ impl Registry {
         let mut was_set = false;
         for _ in 0..ATTEMPTS {
             let session = self.session().await?;
-            match self.commit(&*session, name, Op::Delete { path: path.clone(), version: None }).await? {
+            let delete = Op::Delete { path: path.clone(), version: None };
+            match self.commit(&*session, name, vec![delete]).await? {
                 Committed::Yes(_) => return Ok(true),
                 Committed::Perhaps => was_set = true,
                 Committed::No => {}
@@ -158,10 +159,6 @@ impl Known {
     pub(super) async fn look(&mut self, registry: &Registry, session: &dyn Session) -> Result<(), Error> {
         self.0 = registry.read_all_settings(session).await?;
         Ok(())
-    }
-
-    pub(super) fn forget(&mut self) {
-        self.0.clear();
     }
 
     pub(super) fn all(&self) -> &BTreeMap<String, TenantSettings> {

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use futures::future;
-use tracing::debug;
+use tracing::{debug, warn};
 
-use super::change::{Change, Setback, Unchanged, Written, setback};
+use super::change::{Change, Setback, Written, setback};
 use crate::capability::Gate;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, ensure_path, repeat, settled};
 use crate::runtime::StateWrite;
@@ -127,25 +127,43 @@ impl<K: Send + Sync> Batch<K> {
     async fn without(&mut self, mut piece: Vec<Entry<K>>, at: usize, op: usize, error: Error) {
         let mut entry = piece.remove(at);
         self.pieces.push(piece);
-        let state_at = usize::from(entry.change.condition.is_some());
-        let failed = match op {
-            _ if !is_of_a_node(&error) => Setback::Refused(error),
-            _ if op < state_at => Setback::JobChanged,
-            _ if op == state_at => Setback::StateChanged,
+        let state_at = usize::from(entry.change.job_op().is_some());
+        let mended = match op {
+            _ if !is_of_a_node(&error) => Err(Setback::Refused(error.clone())),
+            _ if op < state_at && matches!(error, Error::NoNode { .. }) => Err(Setback::JobMissing),
+            _ if op < state_at => Err(Setback::JobChanged),
+            _ if op == state_at && matches!(error, Error::NoNode { .. }) => self.restore_state(&mut entry.change).await,
+            _ if op == state_at => Err(Setback::StateChanged),
             _ => {
-                entry.mistakes += 1;
                 debug!(path = entry.change.path, %error, "a change is tried again");
-                match self.make_place(&error).await {
-                    Err(failed) => failed,
-                    Ok(()) if entry.mistakes < TRIES => return self.pieces.push(vec![entry]),
-                    Ok(()) => {
-                        let detail = format!("`{}` was tried {TRIES} times: {error}", entry.change.path);
-                        Setback::Refused(Error::Refused { detail })
-                    }
-                }
+                self.make_place(&error).await
+            }
+        };
+        entry.mistakes += 1;
+        let failed = match mended {
+            Err(failed) => failed,
+            Ok(()) if entry.mistakes < TRIES => return self.pieces.push(vec![entry]),
+            Ok(()) => {
+                let detail = format!("`{}` was tried {TRIES} times: {error}", entry.change.path);
+                Setback::Refused(Error::Refused { detail })
             }
         };
         self.settled.push((entry.whose, Err(failed)));
+    }
+
+    /// The run state is missing, or the directory above it. Somebody deleted it, unless it went with its job: so it is created
+    /// from what this term knows, if the job exists. Only the leader writes run states, so nothing is overwritten.
+    async fn restore_state(&self, change: &mut Change) -> Result<(), Setback> {
+        if change.version.is_some() {
+            change.recreate();
+            warn!(node = change.path, "a job's run state was deleted, and is made again if the job exists");
+            return Ok(());
+        }
+        let Some((directory, _)) = change.path.rsplit_once('/') else { return Err(Setback::StateChanged) };
+        let session = self.session.as_ref();
+        repeat(session, || ensure_path(session, directory)).await.map_err(setback)?;
+        warn!(node = directory, "the directory of run states was deleted, and is made again");
+        Ok(())
     }
 
     /// Looks whether a multi whose outcome is not known was done; what was not done is sent again.
@@ -190,7 +208,7 @@ impl<K: Send + Sync> Batch<K> {
         let mut places = Vec::with_capacity(piece.len());
         for (entry, writes) in piece.iter().zip(writes) {
             let start = ops.len();
-            ops.extend(entry.change.condition.as_ref().map(Unchanged::op));
+            ops.extend(entry.change.job_op());
             ops.push(entry.change.state_op());
             ops.extend(writes);
             places.push(start..ops.len());
@@ -242,7 +260,9 @@ impl<K: Send + Sync> Batch<K> {
         let Error::NoNode { path } = mistake else { return Ok(()) };
         let Some((directory, _)) = path.rsplit_once('/') else { return Ok(()) };
         let session = self.session.as_ref();
-        repeat(session, || ensure_path(session, directory)).await.map_err(setback)
+        repeat(session, || ensure_path(session, directory)).await.map_err(setback)?;
+        warn!(node = directory, "the directory of a job's keys was missing, and is made again");
+        Ok(())
     }
 
     fn made(&mut self, piece: Vec<Entry<K>>) {

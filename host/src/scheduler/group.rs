@@ -14,12 +14,12 @@ use super::pipeline::Pipelines;
 use super::runner::Runner;
 use super::term::Term;
 use super::turns::Turns;
-use crate::candidacy::{Duty, Served};
+use crate::candidacy::{Duty, Served, Timeline};
 use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::history::History;
-use crate::registry::{JobId, Jobs, Secrets, group_of};
+use crate::registry::{JobId, Jobs, MissingJobs, Problems, Secrets, group_of};
 
 /// How many orders may wait for a group to hear them.
 const ORDERS: usize = 16;
@@ -46,6 +46,12 @@ pub struct Scheduling {
     pub history: History,
     /// All jobs of the cluster.
     pub jobs: watch::Receiver<Jobs>,
+    /// Takes reports of jobs whose node is missing.
+    pub missing: MissingJobs,
+    /// What keeps jobs from going on at this host.
+    pub problems: Problems,
+    /// Says when the ensemble was last restored from an older state.
+    pub timeline: Arc<Timeline>,
     /// Where schedules are kept: not on the threads of the session, nor on those of the guests.
     pub handle: Handle,
     /// The groups that are led here now, and how to give each an order.
@@ -86,6 +92,15 @@ impl Scheduling {
     /// be filled in.
     pub async fn backfill(&self, job: &JobId, from: Timestamp, to: Timestamp) -> Result<usize, TriggerError> {
         self.tell(job, |answer| Order::Backfill { from, to, answer }).await
+    }
+
+    /// Counts a job's ticks up to `to` as decided and those after it as not. Gives the time back once that is written.
+    ///
+    /// # Errors
+    /// [`TriggerError::NotHere`] where this host doesn't lead the job's group, [`TriggerError::Future`] for a time that is yet to
+    /// come.
+    pub async fn set_cursor(&self, job: &JobId, to: Timestamp) -> Result<Timestamp, TriggerError> {
+        self.tell(job, |answer| Order::SetCursor { to, answer }).await
     }
 
     async fn tell<T>(

@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tracing::warn;
 
 pub(super) use self::load::Loaded;
 use self::runs::{Ended, Live};
@@ -25,8 +26,11 @@ use super::records::Scribe;
 use super::runner::Start;
 use super::turns::{Asked, Ticket, Turn};
 use crate::history::Stored;
-use crate::registry::{Build, Job, JobId, Policies, Schedule, Trigger};
+use crate::registry::{About, Build, Job, JobId, Policies, Raised, Schedule, Trigger};
 use crate::runtime::ComponentError;
+
+/// By how much a cursor may be ahead of this host's clock without a word: more than clocks of hosts that may lead differ.
+const CURSOR_AHEAD: SignedDuration = SignedDuration::from_secs(10);
 
 /// Whether a keeper should go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +87,6 @@ pub(super) struct Keeper {
     version: Option<i32>,
     /// When the job was last changed, and from when on it ticks.
     changed: Changed,
-    /// The transaction that made the job's node; 0 while it is not known.
-    czxid: i64,
     term: Term,
     live: Vec<Live>,
     ended: VecDeque<Ended>,
@@ -95,22 +97,40 @@ pub(super) struct Keeper {
     /// When its present chance was asked for.
     asked: Option<Timestamp>,
     alarm: Option<Timestamp>,
+    /// How many setbacks there were in a row.
+    setbacks: u32,
+    problems: KeeperProblems,
 }
 
-/// What a job says of its ticks and runs; None where it has no schedule.
-fn rules_of(job: &Job) -> Option<(Schedule, Policies)> {
+/// What keeps the job from going on, each until it is over.
+#[derive(Default)]
+struct KeeperProblems {
+    /// Its run state can't be read or written.
+    setback: Option<Raised>,
+    /// Its component can't be had.
+    component: Option<Raised>,
+    /// Its ticks are decided up to a time that is yet to come.
+    cursor: Option<Raised>,
+}
+
+/// Returns what a job says of its ticks and runs, or why this host can't keep it.
+fn rules_of(job: &Job) -> Result<(Schedule, Policies), String> {
     match &job.spec.trigger {
         Trigger::Schedule { times, policies } => {
-            let schedule = Schedule::parse(times, Some(&job.spec.id)).ok()?;
-            Some((schedule, Policies::parse(policies, &job.spec.id.name).ok()?))
+            let schedule = Schedule::parse(times, Some(&job.spec.id)).map_err(|error| error.to_string())?;
+            let policies = Policies::parse(policies, &job.spec.id.name).map_err(|error| error.to_string())?;
+            Ok((schedule, policies))
         }
-        Trigger::Leader { .. } => None,
+        Trigger::Leader { .. } => Err("it has no schedule".to_owned()),
     }
 }
 
 impl Keeper {
-    /// Begins with reading what the coordinator has. None for a job without a schedule.
-    pub(super) fn start(job: Arc<Job>, key: Key, desk: &mut Desk) -> Option<Self> {
+    /// Begins with reading what the coordinator has.
+    ///
+    /// # Errors
+    /// Why the job can't be kept: this host refuses its schedule or policies, which another release may have accepted.
+    pub(super) fn start(job: Arc<Job>, key: Key, desk: &mut Desk) -> Result<Self, String> {
         let (schedule, policies) = rules_of(&job)?;
         let retire = if job.spec.paused.is_some() { Retire::AfterRuns } else { Retire::No };
         let holder = Holder { host: desk.scheduling.host.clone(), token: desk.gate.token() };
@@ -126,7 +146,6 @@ impl Keeper {
             state: JobState::default(),
             version: None,
             changed: Changed::from_now_on(Timestamp::MIN),
-            czxid: 0,
             term: Term { holder, since: desk.now(), stopping: Vec::new() },
             live: Vec::new(),
             ended: VecDeque::new(),
@@ -135,15 +154,21 @@ impl Keeper {
             chance: Chance::None,
             asked: None,
             alarm: None,
+            setbacks: 0,
+            problems: KeeperProblems::default(),
         };
         keeper.load(desk);
-        Some(keeper)
+        Ok(keeper)
     }
 
     /// The job is another now, or paused. Its runs go on to their end.
     pub(super) fn change(&mut self, job: Arc<Job>) {
-        if let Some((schedule, policies)) = rules_of(&job) {
+        if let Ok((schedule, policies)) = rules_of(&job) {
             (self.schedule, self.policies) = (schedule, policies);
+        }
+        if job.born != self.job.born {
+            // The one that was kept here was deleted meanwhile, and this is another of its name.
+            return self.retire(Retire::Now);
         }
         self.stale = true;
         // What was made ready, or waits, may be another component.
@@ -244,6 +269,7 @@ impl Keeper {
     /// False where nothing is to be done now.
     fn take_step(&mut self, desk: &mut Desk) -> bool {
         let (now, nonce) = (desk.now(), desk.nonce());
+        self.look_at_cursor(desk);
         let turn = plan::Turn { asked: self.asked.unwrap_or(now), answer: self.chance.answer() };
         match next_step(&self.state, &self.rules(), &self.term, turn, now, nonce) {
             Step::Write(mut decision) => {
@@ -282,6 +308,7 @@ impl Keeper {
                 let tenant = &self.job.spec.id.tenant;
                 let signers = desk.scheduling.turns.settings(tenant).signers;
                 if let Some(start) = runner.at_hand(&build, &signers) {
+                    self.problems.component = None;
                     return self.ask_for_turn(start, desk);
                 }
                 let prepared = runner.prepare(tenant, &build, &signers);
@@ -313,6 +340,7 @@ impl Keeper {
         }
         match prepared {
             Ok(start) => {
+                self.problems.component = None;
                 if let Some(start) = self.still_accepted(start, desk) {
                     self.ask_for_turn(start, desk);
                 } else {
@@ -321,6 +349,10 @@ impl Keeper {
             }
             Err(error) => {
                 let reason = if error.may_pass() { Reason::OutOfReach } else { Reason::Unavailable };
+                let (about, text) = (self.about(), format!("its component can't run: {error}"));
+                if desk.scheduling.problems.set(&mut self.problems.component, about, desk.now(), &text) {
+                    warn!(job = %self.id(), %error, "a job's component can't run");
+                }
                 self.chance = Chance::Refused { reason, why: Some(error.to_string()) };
             }
         }
@@ -351,6 +383,25 @@ impl Keeper {
 
     fn id(&self) -> &JobId {
         &self.job.spec.id
+    }
+
+    fn about(&self) -> About {
+        About::Job(self.id().clone())
+    }
+
+    /// Tells whether the ticks are decided up to a time that is yet to come: then none runs until that has passed.
+    fn look_at_cursor(&mut self, desk: &Desk) {
+        let now = desk.now();
+        let ahead = |cursor: &Timestamp| cursor.duration_since(now) > CURSOR_AHEAD;
+        let Some(cursor) = self.state.cursor.filter(ahead) else { return self.problems.cursor = None };
+        let (id, about) = (self.id(), self.about());
+        let text = format!(
+            "its ticks until {cursor} count as decided, because the clock of a host was ahead: none runs before that; \
+             `silverback set-cursor {id}` lets it tick from now on"
+        );
+        if desk.scheduling.problems.set(&mut self.problems.cursor, about, now, &text) {
+            warn!(job = %self.id(), %cursor, "a job's ticks are decided up to a time that is yet to come: none runs before that");
+        }
     }
 
     /// How many whole records of its runs are kept.

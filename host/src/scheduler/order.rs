@@ -20,6 +20,13 @@ pub(super) enum Order {
         /// Who waits.
         answer: oneshot::Sender<Result<usize, TriggerError>>,
     },
+    /// Count the ticks up to a time as decided, and those after it as not. Told the time once it is written.
+    SetCursor {
+        /// Not in the future.
+        to: Timestamp,
+        /// Who waits.
+        answer: oneshot::Sender<Result<Timestamp, TriggerError>>,
+    },
 }
 
 /// Why an order is not carried out. Nothing was begun.
@@ -34,6 +41,14 @@ pub enum TriggerError {
     /// It can't be begun.
     #[error("the run can't be begun: {0}")]
     Refused(String),
+    /// Ticks that are yet to come can't be decided.
+    #[error("the cursor can't be set to {to}, which is in the future: it is {now}")]
+    Future {
+        /// As it was asked for.
+        to: Timestamp,
+        /// By the leader's clock.
+        now: Timestamp,
+    },
     /// A span that can't be filled in.
     #[error(transparent)]
     Backfill(#[from] BackfillError),
@@ -46,6 +61,7 @@ impl Order {
         match self {
             Order::Run(answer) => drop(answer.send(Err(error))),
             Order::Backfill { answer, .. } => drop(answer.send(Err(error))),
+            Order::SetCursor { answer, .. } => drop(answer.send(Err(error))),
         }
     }
 }

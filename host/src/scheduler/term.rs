@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{FutureExt as _, StreamExt as _};
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
+use tracing::error;
 
 use super::desk::{Desk, Event, Key};
 use super::group::{Scheduling, Told};
@@ -17,10 +19,13 @@ use super::pipeline::Settled;
 use super::turns::Turn;
 use super::way::Way;
 use crate::capability::Gate;
-use crate::registry::{GroupJobs, JobId, Jobs, Trigger};
+use crate::registry::{About, GroupJobs, JobId, Jobs, Raised, Trigger};
 
 /// How much is heard before what follows from it is sent.
 const EARFUL: usize = 512;
+
+/// By how much the wall clock goes back before that is looked into. Less is how clocks are kept right.
+const CLOCK_STEP: SignedDuration = SignedDuration::from_secs(1);
 
 pub(super) struct Term {
     group: u32,
@@ -33,11 +38,15 @@ pub(super) struct Term {
     by_job: BTreeMap<JobId, Key>,
     /// The jobs that rest and of which nothing is left to settle, each with the transaction that wrote it.
     rested: BTreeMap<JobId, i64>,
+    /// The jobs that can't be kept at all.
+    unkept: BTreeMap<JobId, Option<Raised>>,
     settled: mpsc::UnboundedReceiver<Settled>,
     turns: mpsc::UnboundedReceiver<(Key, Turn)>,
     orders: mpsc::Receiver<Told>,
     way: Way,
     next_key: Key,
+    /// The latest time that the wall clock has shown.
+    latest: Timestamp,
 }
 
 /// What a term hears.
@@ -67,11 +76,13 @@ impl Term {
             keepers: BTreeMap::new(),
             by_job: BTreeMap::new(),
             rested: BTreeMap::new(),
+            unkept: BTreeMap::new(),
             settled,
             turns,
             orders,
             way: Way::Kept,
             next_key: 0,
+            latest: Timestamp::MIN,
         }
     }
 
@@ -92,8 +103,17 @@ impl Term {
             while let Some(key) = self.desk.ring() {
                 self.with(key, |keeper, _| keeper.rung());
             }
+            self.look_at_clock();
             self.read();
             self.make_way();
+        }
+    }
+
+    /// A wall clock that was set back leaves alarms, and ticks that count as decided, ahead of it: every keeper looks at them.
+    fn look_at_clock(&mut self) {
+        let now = self.desk.now();
+        if now.duration_since(std::mem::replace(&mut self.latest, now)) < -CLOCK_STEP {
+            self.keys().into_iter().for_each(|key| self.with(key, |_, _| {}));
         }
     }
 
@@ -221,6 +241,7 @@ impl Term {
                 }
             }
         }
+        self.unkept.retain(|id, _| ours.get(id).is_some());
         self.rested.retain(|id, mzxid| ours.get(id).is_some_and(|job| job.mzxid == *mzxid));
         ours.keys().for_each(|id| self.start(id));
     }
@@ -236,9 +257,19 @@ impl Term {
         let Some(job) = job.filter(|job| is_scheduled(job) && self.rested.get(id) != Some(&job.mzxid)) else { return };
         self.next_key += 1;
         let key = self.next_key;
-        if let Some(keeper) = Keeper::start(job, key, &mut self.desk) {
-            self.keepers.insert(key, Box::new(keeper));
-            self.by_job.insert(id.clone(), key);
+        match Keeper::start(job, key, &mut self.desk) {
+            Ok(keeper) => {
+                self.unkept.remove(id);
+                self.keepers.insert(key, Box::new(keeper));
+                self.by_job.insert(id.clone(), key);
+            }
+            Err(why) => {
+                let held = self.unkept.entry(id.clone()).or_default();
+                let text = format!("its schedule can't be kept: {why}");
+                if self.desk.scheduling.problems.set(held, About::Job(id.clone()), self.desk.now(), &text) {
+                    error!(job = %id, why, "a job's schedule can't be kept until the job changes");
+                }
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ async fn a_job_that_paused_itself_is_listed_so_until_it_is_resumed() {
         Paused { at: clock::system().wall() + Duration::from_millis(1), why: "3 failures in a row".to_owned() };
     let state = JobState { paused: Some(paused), ..JobState::default() }.to_bytes();
     let session = sessions.get(PATIENCE).await.unwrap();
-    session.create("/zoo/runs/acme/nightly", &state, CreateMode::Persistent).await.unwrap();
+    session.set("/zoo/runs/acme/nightly", &state, None).await.unwrap();
     let row = a.get("/v1/jobs").await[0].clone();
     assert_eq!((&row["paused"], &row["next_tick"]), (&json!(true), &Value::Null));
     assert_eq!((&row["pause"]["by"], &row["pause"]["note"]), (&Value::Null, &json!("3 failures in a row")));

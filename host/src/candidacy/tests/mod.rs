@@ -17,10 +17,11 @@ use async_trait::async_trait;
 use silverback_election::{LeaseRule, OnReturn, Report};
 use tokio::sync::{Notify, mpsc};
 
-use super::{Candidacy, Candidate, Duty, MakesWay, Membership, Preference, Served, Standing, contenders};
+use super::{Candidacy, Candidate, Duty, MakesWay, Membership, Preference, Served, Standing, Timeline, contenders};
 use crate::capability::{Ending, Gate, GateState};
 use crate::clock;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Op, Session, ensure_path};
+use crate::registry::{About, Problems};
 
 const ELECTION: &str = "/zoo/election";
 /// Long beside what a test should take, short beside what a person waits.
@@ -56,7 +57,8 @@ impl Place {
         let path = format!("/zoo/hosts/{name}");
         let value = Arc::new(|| b"here".to_vec());
         let rule = LeaseRule::new(self.timeout, Duration::ZERO).unwrap();
-        let member = Membership::join(session, rule, clock::system(), path.clone(), value).await.unwrap();
+        let member =
+            Membership::join(session, rule, clock::system(), path.clone(), value, Timeline::unkept()).await.unwrap();
         soon("a heartbeat", async {
             while let (stat, mut watch) = self.onlooker.stat_and_watch(&path).await.unwrap()
                 && stat.is_some_and(|stat| stat.version == 0)
@@ -122,6 +124,8 @@ impl Host {
             grace: self.timeout,
             max_term: None,
             makes_way: MakesWay::ForNobody,
+            problems: Problems::default(),
+            about: About::Cluster,
         }
     }
 

@@ -118,11 +118,11 @@ async fn a_term_begins_though_nobody_can_say_who_stands_behind_unless_it_was_to_
     let gate = || Gate::new(session.clone(), contenders[0].clone(), 1, "c".to_owned(), lease.clone());
     let (duty, mut ear) = FakeDuty::new(&place, Manner::Obeys);
     place.embedded.disconnect(host.session()).await.unwrap();
-    let _term = Term::begin(duty.clone(), gate(), now(), passing());
+    let _term = Term::begin(duty.clone(), gate(), now(), passing(), Timeline::unkept());
     ear.started().await;
 
     let resigning = gate();
-    let _term = Term::begin(duty, resigning.clone(), now(), passing());
+    let _term = Term::begin(duty, resigning.clone(), now(), passing(), Timeline::unkept());
     resigning.because(Ending::Resigned);
     resigning.ask_stop();
     assert_eq!(ear.not_begun().await, Some(Ending::Resigned));

@@ -172,7 +172,9 @@ impl Committed<'_> {
     /// Creates the job's directory. An empty one that a deposed leader leaves harms nobody, so this needs no fence.
     async fn make_dir(&self) -> Result<(), StateError> {
         let session = self.gate.session();
-        asked(session, || ensure_path(session.as_ref(), self.dir)).await
+        asked(session, || ensure_path(session.as_ref(), self.dir)).await?;
+        tracing::warn!(node = self.dir, "the directory of a job's keys was missing, and is made again");
+        Ok(())
     }
 }
 

@@ -137,7 +137,7 @@ mod tests {
             http: Default::default(),
             paused: None,
         };
-        let job = Some(Arc::new(Job { spec, version: 0, mzxid: 0, mtime_ms: 0, ticks_from_ms: None }));
+        let job = Some(Arc::new(Job { spec, version: 0, born: 0, mzxid: 0, mtime_ms: 0, ticks_from_ms: None }));
         (Post::Job(id), Want { edition: 0, wish: Wish::Stand, job, election: "/e".repeat(22) })
     }
 

@@ -12,6 +12,7 @@ use super::holder::{Holder, Leave};
 use super::{Edition, Elections, Post, RETRY, Want, Wanted, Wish, told};
 use crate::candidacy::{ClockState, Ended, JoinError, Membership};
 use crate::coordinator::{Error, Session, SessionState, Sessions};
+use crate::registry::RegistryError;
 
 /// A session, whichever it is at the moment.
 pub(super) struct Berth {
@@ -68,6 +69,13 @@ impl Berth {
             let Some(member) = member else { return Ok(()) };
             joined.send_replace(true);
             let lost = member.session().id();
+            // Nothing is stood for on a session whose ensemble may have been restored from an older state.
+            let mut state = member.session().state();
+            tokio::select! {
+                () = self.elections.timeline.timeline.current() => {}
+                () = &mut drained => return Ok(()),
+                _ = state.wait_for(|state| *state == SessionState::Lost) => continue,
+            }
             let term = Term {
                 elections: &self.elections,
                 shown,
@@ -91,6 +99,7 @@ impl Berth {
         follow: &mut watch::Receiver<Option<Arc<dyn Session>>>,
         again: bool,
     ) -> Result<Option<Arc<Membership>>, JoinError> {
+        let mut told = String::new();
         loop {
             let session = follow.wait_for(Option::is_some).await.ok().and_then(|session| session.clone());
             let Some(session) = session else { return Ok(None) };
@@ -98,15 +107,25 @@ impl Berth {
                 Ok(member) => return Ok(Some(member)),
                 Err(JoinError::Coordinator(Error::Lost)) => warn!("the session was lost before this host was a member"),
                 Err(error) if !again => return Err(error),
-                Err(error) => error!(%error, "this host can't be a member of the cluster now, trying again"),
+                // Said once for each reason, not with each try.
+                Err(error) if error.to_string() == told => {}
+                Err(error) => {
+                    told = error.to_string();
+                    error!(%error, "this host can't be a member of the cluster now, trying again");
+                }
             }
             tokio::time::sleep(RETRY).await;
         }
     }
 
     async fn join_on(&self, session: Arc<dyn Session>) -> Result<Arc<Membership>, JoinError> {
-        let Elections { scheduling, presence, lease, .. } = self.elections.as_ref();
-        Membership::join(session, *lease, scheduling.clock.clone(), self.node.clone(), presence.clone()).await
+        let Elections { scheduling, presence, lease, timeline, .. } = self.elections.as_ref();
+        timeline.read(session.as_ref()).await.map_err(|error| match error {
+            RegistryError::Coordinator(error) => JoinError::Coordinator(error),
+            other => JoinError::Cluster(other.to_string()),
+        })?;
+        let (clock, node, timeline) = (scheduling.clock.clone(), self.node.clone(), timeline.timeline.clone());
+        Membership::join(session, *lease, clock, node, presence.clone(), timeline).await
     }
 }
 

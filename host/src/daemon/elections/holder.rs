@@ -12,7 +12,7 @@ use tracing::{error, warn};
 
 use super::{Post, RETRY, Standings};
 use crate::candidacy::{Candidacy, Candidate, Duty, Ended, LeaderJob, MakesWay, Membership, Preference, Seat, Seats};
-use crate::registry::{Job, Names, OnReturn, Tenants, TermRules, Trigger, settings_of};
+use crate::registry::{About, Job, Names, OnReturn, Raised, Tenants, TermRules, Trigger, settings_of};
 use crate::runtime::{AdmissionError, ComponentError, Components};
 use crate::scheduler::{GroupDuty, Scheduling};
 
@@ -112,11 +112,13 @@ impl Holder {
     async fn accepted(&self, job: &Job) {
         let spec = &job.spec;
         let mut tenants = self.scheduling.turns.tenants();
+        let mut problem = None;
         loop {
             let signers = settings_of(&tenants.borrow_and_update(), &spec.id.tenant).signers;
             match self.components.check_signature(&spec.component, &signers).await {
                 Ok(()) => return,
                 Err(error @ ComponentError::Unfit { source: AdmissionError::Unsigned { .. }, .. }) => {
+                    self.tell(&mut problem, &error);
                     error!(job = %spec.id, %error, "can't stand for this job until it or its tenant's signers change");
                     let others = |tenants: &Tenants| settings_of(tenants, &spec.id.tenant).signers != signers;
                     if tenants.wait_for(others).await.is_err() {
@@ -124,7 +126,9 @@ impl Holder {
                     }
                 }
                 Err(error) => {
-                    warn!(job = %spec.id, %error, "can't tell who signed this job's component, trying again");
+                    if self.tell(&mut problem, &error) {
+                        warn!(job = %spec.id, %error, "can't tell who signed this job's component, trying again");
+                    }
                     tokio::time::sleep(RETRY).await;
                 }
             }
@@ -184,6 +188,7 @@ impl Holder {
         let Trigger::Leader { names, on_return, rules, .. } = &spec.trigger else { return None };
         let scheduling = &self.scheduling;
         let mut pause = RETRY;
+        let mut problem = None;
         let component = loop {
             self.accepted(job).await;
             let signers = settings_of(&scheduling.turns.tenants().borrow(), &spec.id.tenant).signers;
@@ -192,11 +197,14 @@ impl Holder {
                 // They changed in between.
                 Err(ComponentError::Unfit { source: AdmissionError::Unsigned { .. }, .. }) => {}
                 Err(error @ ComponentError::Unfit { .. }) if !error.may_pass() => {
+                    self.tell(&mut problem, &error);
                     error!(job = %spec.id, %error, "can't stand for this job until it changes");
                     return pending().await;
                 }
                 Err(error) => {
-                    warn!(job = %spec.id, %error, "can't stand for this job, trying again");
+                    if self.tell(&mut problem, &error) {
+                        warn!(job = %spec.id, %error, "can't stand for this job, trying again");
+                    }
                     tokio::time::sleep(pause).await;
                     // What fails again and again is work each time.
                     if matches!(error, ComponentError::Unfit { .. }) {
@@ -253,6 +261,21 @@ impl Holder {
             grace: self.grace,
             max_term: None,
             makes_way: MakesWay::ForNobody,
+            problems: self.scheduling.problems.clone(),
+            about: self.about(),
+        }
+    }
+
+    /// Tells the job's tenant why this host doesn't stand for it. Returns whether that is news.
+    fn tell(&self, problem: &mut Option<Raised>, error: &ComponentError) -> bool {
+        let (scheduling, text) = (&self.scheduling, format!("this host does not stand for it: {error}"));
+        scheduling.problems.set(problem, self.about(), scheduling.clock.wall(), &text)
+    }
+
+    fn about(&self) -> About {
+        match &self.post {
+            Post::Job(id) => About::Job(id.clone()),
+            Post::Group(group) => About::Group(*group),
         }
     }
 }

@@ -10,13 +10,14 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::artifact::Artifacts;
-use crate::candidacy::{Placement, QueueEntry, Standing, contenders};
+use crate::candidacy::{Placement, QueueEntry, Standing, Timeline, contenders};
 use crate::clock;
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, ensure_path};
 use crate::history::{History, RunState};
 use crate::registry::{
-    Digest, JobSpec, Jobs, KeptPolicies, Limits, Names, OnReturn, Registry, ScheduleSpec, Secrets, TermRules,
+    Digest, JobSpec, Jobs, KeptPolicies, Limits, MissingJobs, Names, OnReturn, Problems, Registry, ScheduleSpec,
+    Secrets, TermRules,
 };
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
@@ -94,6 +95,9 @@ impl Place {
             turns: Turns::new(8, watch::channel(Default::default()).1, clock::system(), Handle::current()),
             history: History::new(store, "a", clock::system()),
             jobs: jobs.clone(),
+            missing: MissingJobs::ignored(),
+            problems: Problems::default(),
+            timeline: Timeline::unkept(),
             handle: Handle::current(),
             led: Led::default(),
             pipelines: Pipelines::default(),
@@ -110,6 +114,13 @@ impl Place {
             components,
             scheduling,
             presence: Arc::new(Vec::new),
+            timeline: TimelineKeeper {
+                host: "a".to_owned(),
+                layout: layout.clone(),
+                timeline: Timeline::unkept(),
+                problems: Problems::default(),
+                clock: clock::system(),
+            },
             lease: LeaseRule::new(timeout, Duration::ZERO).unwrap(),
             grace: GRACE,
             standing: standing.clone(),

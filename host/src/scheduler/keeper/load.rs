@@ -6,14 +6,18 @@ use jiff::Timestamp;
 use tracing::{debug, warn};
 
 use super::writes::Then;
-use super::{Keeper, Retire, Stage};
+use super::{Keeper, Stage};
 use crate::coordinator::{Error, Session, repeat};
 use crate::scheduler::change::{Setback, setback};
 use crate::scheduler::desk::{Desk, Event};
-use crate::scheduler::plan::{self, Changed, JobState};
+use crate::scheduler::order::TriggerError;
+use crate::scheduler::plan::{self, Changed, Decision, JobState};
 
 /// Between two tries after a setback.
 const REST: Duration = Duration::from_secs(1);
+
+/// After so many setbacks in a row it is not taken any more that the next try helps.
+const MANY_SETBACKS: u32 = 5;
 
 /// What the coordinator has of a job.
 pub(in crate::scheduler) struct Loaded {
@@ -21,7 +25,6 @@ pub(in crate::scheduler) struct Loaded {
     /// Of the run state's node.
     version: Option<i32>,
     /// Of the job's node.
-    czxid: i64,
     mzxid: i64,
     changed_at: Timestamp,
 }
@@ -54,18 +57,44 @@ impl Keeper {
             Ok(_) => return self.rest(&Setback::JobChanged, desk),
             Err(setback) => return self.rest(&setback, desk),
         };
-        if self.czxid != 0 && self.czxid != loaded.czxid {
-            // The one that was kept here was deleted meanwhile, and this is another of its name.
-            return self.retire(Retire::Now);
-        }
         let ticks_from = self.job.ticks_from_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
         if ticks_from.is_some() && self.changed.at != loaded.changed_at {
             // What came before was missed, also where this term kept the job then and was not to run it.
             self.term.since = desk.now();
         }
-        self.czxid = loaded.czxid;
-        self.changed = Changed { at: loaded.changed_at, ticks_from: ticks_from.unwrap_or(loaded.changed_at) };
-        (self.state, self.version) = (loaded.state, loaded.version);
+        let restored = desk.scheduling.timeline.resumed_at().filter(|at| *at > loaded.changed_at);
+        self.changed = match restored {
+            // What its run state says is older than what has happened: none of it is to happen again.
+            Some(at) => Changed { at, ticks_from: at, restored: true },
+            None => {
+                Changed { at: loaded.changed_at, ticks_from: ticks_from.unwrap_or(loaded.changed_at), restored: false }
+            }
+        };
+        match (loaded.version, self.version) {
+            (None, Some(_)) => self.restore_state(desk),
+            (None, None) => self.begin_anew(desk),
+            (Some(_), _) => {
+                (self.state, self.version) = (loaded.state, loaded.version);
+                self.settle(desk);
+            }
+        }
+    }
+
+    /// Writes the run state again as this term knows it, because somebody deleted it.
+    fn restore_state(&mut self, desk: &mut Desk) {
+        warn!(job = %self.id(), "the run state of this job was deleted, and is made again");
+        self.version = None;
+        let (next, value) = (self.state.clone(), self.state.to_bytes());
+        let decision = Decision { next, value, skips: Vec::new(), begin: None };
+        self.write(decision, Then::Settle { abandoned: Vec::new() }, desk);
+    }
+
+    /// Every job has a run state from the beginning, so somebody deleted it. Which ticks have run is not known any more: the job
+    /// ticks from now on, so that none of them runs twice.
+    fn begin_anew(&mut self, desk: &mut Desk) {
+        warn!(job = %self.id(), "the run state of this job was deleted: it ticks from now on, and what was due before does not run");
+        self.changed = Changed::from_now_on(desk.now());
+        (self.state, self.version) = (JobState::default(), None);
         self.settle(desk);
     }
 
@@ -78,18 +107,40 @@ impl Keeper {
         }
         match plan::changed(&self.state, &self.rules(), &self.term, self.changed, now) {
             Some(decision) => self.write(decision, Then::Settle { abandoned: Vec::new() }, desk),
-            None => self.stage = Stage::Ready,
+            None => self.ready(),
         }
+    }
+
+    /// Things are known again.
+    pub(super) fn ready(&mut self) {
+        self.stage = Stage::Ready;
+        self.setbacks = 0;
+        self.problems.setback = None;
     }
 
     /// Reads everything anew in a moment.
     pub(super) fn rest(&mut self, setback: &Setback, desk: &mut Desk) {
-        match setback {
-            Setback::Refused(error) => warn!(job = %self.id(), %error, "a schedule can't be kept, trying again"),
+        self.setbacks += 1;
+        let passes = match setback {
+            Setback::Refused(_) => false,
+            Setback::JobMissing => {
+                desk.scheduling.missing.report(self.id());
+                self.setbacks < MANY_SETBACKS
+            }
             // What this host knows of the job, or of its own leadership, lags behind by a moment.
             Setback::Lost | Setback::Unknown | Setback::JobChanged | Setback::StateChanged => {
-                debug!(job = %self.id(), %setback, "a schedule can't be kept now, trying again");
+                self.setbacks < MANY_SETBACKS
             }
+        };
+        if passes {
+            debug!(job = %self.id(), %setback, "a schedule can't be kept now, trying again");
+        } else {
+            let (about, text) = (self.about(), format!("its schedule can't be kept: {setback}"));
+            if desk.scheduling.problems.set(&mut self.problems.setback, about, desk.now(), &text) {
+                warn!(job = %self.id(), %setback, "a schedule can't be kept, trying again");
+            }
+            // Whoever ordered something is not kept waiting for a time that may never come.
+            self.orders.drain(..).for_each(|order| order.refuse(TriggerError::Refused(setback.to_string())));
         }
         self.stage = Stage::Resting;
         desk.wait_for(self.key, async {
@@ -101,14 +152,14 @@ impl Keeper {
 
 async fn read(session: &dyn Session, state: &str, job: &str) -> Result<Loaded, Setback> {
     let (value, stat) = tokio::join!(repeat(session, || session.get(state)), repeat(session, || session.stat(job)));
-    let stat = stat.map_err(setback)?.ok_or(Setback::JobChanged)?;
+    let stat = stat.map_err(setback)?.ok_or(Setback::JobMissing)?;
     let changed_at = Timestamp::from_millisecond(stat.mtime_ms).map_err(|_| Setback::JobChanged)?;
     let (state, version) = match value {
         Ok((value, stat)) => (parse(state, &value), Some(stat.version)),
         Err(Error::NoNode { .. }) => (JobState::default(), None),
         Err(other) => return Err(setback(other)),
     };
-    Ok(Loaded { state, version, czxid: stat.czxid, mzxid: stat.mzxid, changed_at })
+    Ok(Loaded { state, version, mzxid: stat.mzxid, changed_at })
 }
 
 fn parse(path: &str, value: &[u8]) -> JobState {

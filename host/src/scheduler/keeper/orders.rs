@@ -23,6 +23,18 @@ impl Keeper {
                 }
                 true
             }
+            Some(Order::SetCursor { to, answer }) => {
+                let now = desk.now();
+                if to.as_millisecond() > now.as_millisecond() {
+                    drop(answer.send(Err(TriggerError::Future { to, now })));
+                } else {
+                    let decision = plan::cursor_set(&self.state, &self.rules(), &self.term, to, now);
+                    // What comes now was not missed, also where it is from before this term.
+                    self.term.since = self.term.since.min(to);
+                    self.write(decision, Then::CursorSet { to, answer }, desk);
+                }
+                true
+            }
             Some(order @ Order::Run(_)) if has_room(&self.state, &self.rules()).is_err() => {
                 order.refuse(TriggerError::UnderWay);
                 true

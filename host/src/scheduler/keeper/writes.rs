@@ -1,7 +1,8 @@
 //! What is decided is written first, and what follows from it is done when that is made.
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::runs::Live;
 use super::{Keeper, Retire, Stage};
@@ -32,6 +33,8 @@ pub(super) enum Then {
     Begin { begin: Begin, start: Start, turn: Turn, order: Option<oneshot::Sender<Result<String, TriggerError>>> },
     /// A run's record gets its end.
     End(Box<End>),
+    /// Whoever asked is told up to when ticks count as decided.
+    CursorSet { to: Timestamp, answer: oneshot::Sender<Result<Timestamp, TriggerError>> },
     /// Whoever asked is told how many ticks are filled in.
     Backfill { count: usize, answer: oneshot::Sender<Result<usize, TriggerError>> },
 }
@@ -41,7 +44,7 @@ pub(super) struct End {
     pub(super) live: Live,
     pub(super) outcome: Outcome,
     pub(super) detail: String,
-    pub(super) ended: jiff::Timestamp,
+    pub(super) ended: Timestamp,
     pub(super) usage: Usage,
     pub(super) writes: Vec<StateWrite>,
 }
@@ -50,7 +53,11 @@ impl Then {
     /// What begins or decides something holds only for the job as it was read; how a run ended holds in any case.
     fn is_conditional(&self) -> bool {
         match self {
-            Then::Skipped { .. } | Then::Settle { .. } | Then::Begin { .. } | Then::Backfill { .. } => true,
+            Then::Skipped { .. }
+            | Then::Settle { .. }
+            | Then::Begin { .. }
+            | Then::CursorSet { .. }
+            | Then::Backfill { .. } => true,
             Then::End(_) => false,
         }
     }
@@ -70,12 +77,13 @@ impl Keeper {
         }
         let id = self.id();
         let layout = &desk.scheduling.layout;
-        let unchanged = || Unchanged { path: layout.job(&id.tenant, &id.name), version: self.job.version };
         let change = Change {
             path: layout.run_state(&id.tenant, &id.name),
             data: value,
             version: self.version,
-            condition: then.is_conditional().then(unchanged),
+            job: layout.job(&id.tenant, &id.name),
+            condition: then.is_conditional().then_some(Unchanged(self.job.version)),
+            recreates: false,
             writes: if let Then::End(end) = &then { end.writes.clone() } else { Vec::new() },
         };
         self.stage = Stage::Writing;
@@ -110,7 +118,7 @@ impl Keeper {
             Ok(written) => {
                 self.state = under.next;
                 self.version = Some(written.version);
-                self.stage = Stage::Ready;
+                self.ready();
                 self.made(under.skips, under.then, desk);
             }
             Err(setback) => self.not_made(under.then, setback, desk),
@@ -137,6 +145,10 @@ impl Keeper {
                 }
             }
             Then::End(end) => self.untold.push_back(end.tell()),
+            Then::CursorSet { to, answer } => {
+                info!(job = %self.id(), %to, "an operator set up to when a job's ticks are decided");
+                drop(answer.send(Ok(to)));
+            }
             Then::Backfill { count, answer } => drop(answer.send(Ok(count))),
         }
     }
@@ -156,6 +168,7 @@ impl Keeper {
                 None if self.retire == Retire::Now => {}
                 None => debug!(job = %self.id(), %setback, "how a run ended could not be written"),
             },
+            Then::CursorSet { answer, .. } => drop(answer.send(Err(TriggerError::Refused(setback.to_string())))),
             Then::Backfill { answer, .. } => drop(answer.send(Err(TriggerError::Refused(setback.to_string())))),
         }
         self.rest(&setback, desk);
@@ -200,11 +213,11 @@ impl End {
                 self.writes = Vec::new();
                 return Some(self);
             }
-            (Setback::JobChanged | Setback::StateChanged, Outcome::Succeeded) => {
+            (Setback::JobChanged | Setback::JobMissing | Setback::StateChanged, Outcome::Succeeded) => {
                 (Outcome::Failed, format!("it ended as `{outcome}`, and nothing of it was kept: {setback}"))
             }
             (
-                Setback::Refused(_) | Setback::JobChanged | Setback::StateChanged,
+                Setback::Refused(_) | Setback::JobChanged | Setback::JobMissing | Setback::StateChanged,
                 Outcome::Failed | Outcome::TimedOut | Outcome::Skipped | Outcome::Unknown,
             ) => (outcome, self.detail.clone()),
         };

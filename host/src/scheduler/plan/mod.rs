@@ -38,7 +38,7 @@ pub use end::{End, ended};
 pub use skip::{Reason, Skip, Skipped};
 pub use state::{Active, Holder, JobState, Kept, MAX_STATE_BYTES, Occasion, Paused, Phase};
 pub use step::{Answer, Step, StopReason, Turn, UnderWay, has_room, next_step, ordered};
-pub use takeover::{Abandoned, Changed, TakenOver, changed, taken_over};
+pub use takeover::{Abandoned, Changed, TakenOver, changed, cursor_set, taken_over};
 
 use crate::registry::{Policies, Schedule};
 

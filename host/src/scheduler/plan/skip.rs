@@ -69,6 +69,8 @@ pub enum Reason {
     TooLate,
     /// The job was changed, resumed or paused meanwhile.
     Changed,
+    /// The ensemble was restored from an older state since: it may have run before that.
+    Restored,
     /// The job had paused itself.
     Paused,
     /// Hosts were lost with it so often that it may be what they die of.
@@ -83,7 +85,7 @@ pub enum Reason {
 
 impl Reason {
     /// Each of them.
-    pub const ALL: [Reason; 16] = [
+    pub const ALL: [Reason; 17] = [
         Reason::Leaderless,
         Reason::HeldUp,
         Reason::OutOfWindow,
@@ -95,6 +97,7 @@ impl Reason {
         Reason::QueueFull,
         Reason::TooLate,
         Reason::Changed,
+        Reason::Restored,
         Reason::Paused,
         Reason::TooManyAttempts,
         Reason::Unavailable,
@@ -118,6 +121,7 @@ impl Reason {
             | Reason::QueueFull
             | Reason::TooLate
             | Reason::Changed
+            | Reason::Restored
             | Reason::Paused
             | Reason::TooManyAttempts
             | Reason::Unavailable => false,
@@ -138,6 +142,9 @@ impl Reason {
             Reason::QueueFull => "max_queued later ticks wait",
             Reason::TooLate => "its start_deadline was over",
             Reason::Changed => "the job was changed, paused or resumed meanwhile",
+            Reason::Restored => {
+                "the ensemble was restored from an older state, so whether it ran before is not known here"
+            }
             Reason::Paused => "the job had paused itself after failures",
             Reason::TooManyAttempts => "too many hosts were lost while they ran it",
             Reason::Unavailable => "its component can't be run",

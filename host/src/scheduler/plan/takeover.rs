@@ -97,12 +97,14 @@ pub struct Changed {
     pub at: Timestamp,
     /// It ticks from here on. The same as `at`, or a time before: what came since then was missed, and is not passed over.
     pub ticks_from: Timestamp,
+    /// It is no change of the job: the ensemble was restored from an older state, and an operator let the cluster go on.
+    pub restored: bool,
 }
 
 impl Changed {
     /// It ticks from this change on.
     pub fn from_now_on(at: Timestamp) -> Self {
-        Changed { at, ticks_from: at }
+        Changed { at, ticks_from: at, restored: false }
     }
 }
 
@@ -110,11 +112,15 @@ impl Changed {
 /// goes on where it had paused itself. What was to come before and nobody has decided is told as skipped. The same again
 /// changes nothing; None where nothing changes.
 pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, change: Changed, now: Timestamp) -> Option<Decision> {
-    let Changed { at, ticks_from } = change;
+    let Changed { at, ticks_from, restored } = change;
     let from = rules.schedule.cursor_at(ticks_from);
     let mut draft = Draft::of(state, rules, term, now);
     let paused = draft.state.paused.take_if(|paused| paused.at <= at).is_some();
-    let reason = if paused { Reason::Paused } else { Reason::Changed };
+    let reason = match (restored, paused) {
+        (true, _) => Reason::Restored,
+        (false, true) => Reason::Paused,
+        (false, false) => Reason::Changed,
+    };
     if paused {
         draft.state.failures = 0;
     }
@@ -127,6 +133,17 @@ pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, change: Changed
     draft.state.cursor = Some(state.cursor.map_or(from, |cursor| cursor.max(from)));
     draft.state.next = draft.state.cursor.and_then(|cursor| rules.schedule.next_after(cursor));
     if draft.state == *state { None } else { Some(draft.decide(None)) }
+}
+
+/// Counts the ticks up to `to` as decided and those after it as not, as an operator asks for. What waits in the queue goes on
+/// waiting only if it is not after `to`: a later tick comes again by the schedule.
+pub fn cursor_set(state: &JobState, rules: &Rules<'_>, term: &Term, to: Timestamp, now: Timestamp) -> Decision {
+    let mut draft = Draft::of(state, rules, term, now);
+    let cursor = rules.schedule.cursor_at(to);
+    draft.state.queue.retain(|tick| *tick <= cursor);
+    draft.state.cursor = Some(cursor);
+    draft.state.next = rules.schedule.next_after(cursor);
+    draft.decide(None)
 }
 
 impl Draft<'_> {

@@ -33,15 +33,14 @@ fn state_path(job: u32) -> String {
 
 /// The run state of a job becomes `data`, for the first time.
 fn begin(job: u32, data: &str) -> (u32, Change) {
-    let unchanged = Unchanged { path: job_path(job), version: 0 };
-    let data = data.as_bytes().to_vec();
-    (job, Change { path: state_path(job), data, version: None, condition: Some(unchanged), writes: vec![] })
+    (job, Change { version: None, condition: Some(Unchanged(0)), ..finish(job, data, vec![]).1 })
 }
 
 /// After that it becomes `data`, with these writes.
 fn finish(job: u32, data: &str, writes: Vec<StateWrite>) -> (u32, Change) {
     let data = data.as_bytes().to_vec();
-    (job, Change { path: state_path(job), data, version: Some(0), condition: None, writes })
+    let (path, job_path) = (state_path(job), job_path(job));
+    (job, Change { path, data, version: Some(0), job: job_path, condition: None, recreates: false, writes })
 }
 
 fn write(key: &str, value: Option<&[u8]>) -> StateWrite {
@@ -118,7 +117,8 @@ async fn of_many_changes_only_those_fail_that_must() {
     let settled = many.commit((0..6).map(|job| begin(job, "begun")).collect()).await;
     for (job, settled) in settled {
         let as_wanted = match job {
-            1 | 3 => matches!(settled, Err(Setback::JobChanged)),
+            1 => matches!(settled, Err(Setback::JobChanged)),
+            3 => matches!(settled, Err(Setback::JobMissing)),
             4 => matches!(settled, Err(Setback::StateChanged)),
             _ => settled.is_ok(),
         };
@@ -128,18 +128,40 @@ async fn of_many_changes_only_those_fail_that_must() {
 }
 
 #[tokio::test]
-async fn a_state_that_somebody_else_changed_or_deleted_is_left_alone_and_so_are_the_keys() {
+async fn a_state_that_somebody_else_changed_is_left_alone_and_so_are_the_keys() {
     let many = many();
     many.commit(vec![begin(0, "begun"), begin(1, "begun")]).await;
     many.session.race(&state_path(0), b"theirs");
     let settled = many.commit(vec![finish(0, "0", vec![write("k", Some(b"1"))]), finish(1, "1", vec![])]).await;
     assert!(matches!((&settled[&0], &settled[&1]), (Err(Setback::StateChanged), Ok(_))), "{settled:?}");
     assert_eq!((many.kept(0).as_deref(), many.kept(1).as_deref(), many.key("k")), (Some("theirs"), Some("1"), None));
-    many.session.remove(&state_path(1));
-    let gone = Change { version: Some(1), ..finish(1, "2", vec![write("k", Some(b"1"))]).1 };
-    let settled = many.commit(vec![(1, gone)]).await;
-    assert!(matches!(settled[&1], Err(Setback::StateChanged)), "{settled:?}");
-    assert_eq!((many.kept(1), many.key("k")), (None, None));
+}
+
+#[tokio::test]
+async fn w2_a_deleted_state_is_made_again_unless_its_job_is_deleted_too() {
+    let many = many();
+    many.commit(vec![begin(0, "begun"), begin(1, "begun"), begin(2, "begun")]).await;
+    (0..3).for_each(|job| many.session.remove(&state_path(job)));
+    many.session.remove(&job_path(1));
+    let changes = vec![finish(0, "0", vec![write("k", Some(b"1"))]), finish(1, "1", vec![]), finish(2, "2", vec![])];
+    let settled = many.commit(changes).await;
+    assert!(matches!(settled[&0], Ok(Written { version: 0 })), "{settled:?}");
+    assert!(matches!(settled[&1], Err(Setback::JobMissing)), "{settled:?}");
+    assert!(matches!(settled[&2], Ok(Written { version: 0 })), "{settled:?}");
+    assert_eq!((many.kept(0).as_deref(), many.key("k")), (Some("0"), Some(b"1".into())));
+    assert_eq!((many.kept(1), many.kept(2).as_deref()), (None, Some("2")));
+    // Its next change goes on from there.
+    let next = Change { version: Some(0), ..finish(0, "again", vec![]).1 };
+    assert!(matches!(many.commit(vec![(0, next)]).await[&0], Ok(Written { version: 1 })));
+}
+
+#[tokio::test]
+async fn w2_a_state_is_made_again_with_its_directory() {
+    let many = many();
+    many.session.remove("/zoo/runs/acme");
+    let settled = many.commit(vec![begin(0, "begun")]).await;
+    assert!(matches!(settled[&0], Ok(Written { version: 0 })), "{settled:?}");
+    assert_eq!(many.kept(0).as_deref(), Some("begun"));
 }
 
 #[tokio::test]

@@ -196,3 +196,107 @@ async fn a_run_that_waits_for_its_turn_while_its_job_is_changed_is_one_of_the_ne
     }
     led.drain().await;
 }
+
+/// Somebody's hand, or a clean-up tool: a directory with all run states in it goes.
+async fn delete_run_states(place: &Place) {
+    let directory = place.layout.runs("acme");
+    for name in place.onlooker.list(&directory).await.unwrap() {
+        place.onlooker.delete(&format!("{directory}/{name}"), None).await.unwrap();
+    }
+    place.onlooker.delete(&directory, None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w2_a_run_state_that_was_deleted_is_written_again_with_all_it_had() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", quick()).await;
+    clock.set(at("2026-01-01T10:00:00Z"));
+    let led = place.lead("a").await;
+    place.until(&job, |state| count(state, Outcome::Succeeded) == 1).await;
+    delete_run_states(&place).await;
+    clock.set(at("2026-01-01T11:00:00Z"));
+    // This also has the group look at its alarms.
+    assert!(led.scheduling.trigger(&job).await.is_ok());
+    let (first, second) = (at("2026-01-01T10:00:00Z"), at("2026-01-01T11:00:00Z"));
+    let state = place.until(&job, |state| state.cursor == Some(second) && count(state, Outcome::Succeeded) == 2).await;
+    assert!(ring(&state).contains(&(Some(first), Outcome::Succeeded)), "{state:?}");
+    led.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w2_a_run_that_ends_after_its_run_state_was_deleted_is_kept() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", patient()).await;
+    clock.set(at("2026-01-01T10:00:00Z"));
+    let led = place.lead("a").await;
+    place.until(&job, |state| !state.active.is_empty()).await;
+    delete_run_states(&place).await;
+    led.gate.ask_stop();
+    let state = place.until(&job, |state| count(state, Outcome::Succeeded) == 1).await;
+    assert!(state.active.is_empty(), "{state:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w2_without_its_run_state_a_job_ticks_from_now_on() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", quick()).await;
+    clock.set(at("2026-01-01T12:30:00Z"));
+    delete_run_states(&place).await;
+    let led = place.lead("a").await;
+    let state = place.until(&job, |state| state.cursor.is_some()).await;
+    assert_eq!((state.cursor, ring(&state)), (Some(at("2026-01-01T12:30:00Z")), vec![]));
+    led.drain().await;
+    clock.set(at("2026-01-01T13:00:00Z"));
+    let led = place.lead("b").await;
+    place.until(&job, |state| count(state, Outcome::Succeeded) == 1).await;
+    led.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w2_the_run_state_of_a_deleted_job_is_not_made_again() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", patient()).await;
+    clock.set(at("2026-01-01T10:00:00Z"));
+    let led = place.lead("a").await;
+    place.until(&job, |state| !state.active.is_empty()).await;
+    place.registry.delete(&job).await.unwrap();
+    led.drain().await;
+    let path = place.layout.run_state("acme", "report");
+    assert_eq!(place.onlooker.stat(&path).await, Ok(None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w9_a_cursor_that_is_ahead_is_told_and_an_operator_sets_it() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let job = place.apply("report", "@every 1h", quick()).await;
+    clock.set(at("2026-01-01T15:00:00Z"));
+    let led = place.lead("a").await;
+    place.until(&job, |state| state.cursor == Some(at("2026-01-01T15:00:00Z"))).await;
+    place.until(&job, |state| count(state, Outcome::Succeeded) == 1).await;
+    led.drain().await;
+
+    clock.set(at("2026-01-01T12:30:00Z"));
+    let led = place.lead("b").await;
+    let told = || led.scheduling.problems.list().iter().map(|problem| problem.text.clone()).collect::<Vec<_>>();
+    soon("the problem", async {
+        while told().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(told()[0].starts_with("its ticks until 2026-01-01T15:00:00Z count as decided"), "{:?}", told());
+    let future = at("2026-01-01T13:00:00Z");
+    let refused = led.scheduling.set_cursor(&job, future).await;
+    assert_eq!(refused, Err(TriggerError::Future { to: future, now: clock.wall() }));
+    let now = clock.wall();
+    clock.set(at("2026-01-01T13:00:00Z"));
+    assert_eq!(led.scheduling.set_cursor(&job, now).await, Ok(now));
+    place.until(&job, |state| count(state, Outcome::Succeeded) == 2).await;
+    assert_eq!(told(), [""; 0]);
+    led.drain().await;
+}

@@ -23,14 +23,15 @@ use tokio::task::JoinHandle;
 use super::plan::JobState;
 use super::{GroupDuty, Led as LedGroups, Pipelines, Scheduling, Turns};
 use crate::artifact::Artifacts;
-use crate::candidacy::{Duty, Served};
+use crate::candidacy::{Duty, Served, Timeline};
 use crate::capability::{Gate, Lease};
 use crate::clock::{self, Clock, SetClock};
 use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, Sessions, ensure_path};
 use crate::history::{History, Outcome, RunRecord};
 use crate::registry::{
-    Digest, JobId, JobSpec, Jobs, KeptPolicies, Limits, PassedOver, Registry, ScheduleSpec, Secrets, Trigger,
+    Digest, JobId, JobSpec, Jobs, KeptPolicies, Limits, MissingJobs, PassedOver, Problems, Registry, ScheduleSpec,
+    Secrets, Trigger,
 };
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
@@ -160,6 +161,9 @@ impl Place {
             turns: Turns::new(8, watch::channel(Default::default()).1, self.clock.clone(), Handle::current()),
             history: History::new(self.store(), host, self.clock.clone()),
             jobs: self.jobs.clone(),
+            missing: MissingJobs::ignored(),
+            problems: Problems::default(),
+            timeline: Timeline::unkept(),
             handle: Handle::current(),
             led: LedGroups::default(),
             pipelines: Pipelines::default(),

@@ -157,6 +157,8 @@ fn a_write_is_counted_with_its_path() {
         path: "/c".to_owned(),
         data: vec![0; 3],
         version: None,
+        job: String::new(),
+        recreates: false,
         condition: None,
         writes: vec![write],
     };

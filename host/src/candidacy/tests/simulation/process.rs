@@ -17,9 +17,10 @@ use super::network::Opening;
 use super::session::RemoteSession;
 use super::terms::Terms;
 use super::{ELECTION, HOSTS};
-use crate::candidacy::{Candidacy, Candidate, Ended, JoinError, MakesWay, Membership, Preference};
+use crate::candidacy::{Candidacy, Candidate, Ended, JoinError, MakesWay, Membership, Preference, Timeline};
 use crate::clock::Clock;
 use crate::coordinator::Error;
+use crate::registry::{About, Problems};
 
 /// How long a host waits before it tries again what failed.
 const RETRY: Duration = Duration::from_millis(500);
@@ -108,7 +109,7 @@ async fn live(host: usize, clock: Arc<HostClock>, shared: Shared, mut orders: mp
         let session = open(host, &clock, &shared).await;
         let member = loop {
             let (path, value) = (format!("{HOSTS}/{host}"), Arc::new(|| b"here".to_vec()));
-            match Membership::join(session.clone(), shared.rule, clock.clone(), path, value).await {
+            match Membership::join(session.clone(), shared.rule, clock.clone(), path, value, Timeline::unkept()).await {
                 Ok(member) => break Some(member),
                 Err(JoinError::Coordinator(Error::Lost)) => break None,
                 Err(_) => tokio::time::sleep(RETRY).await,
@@ -133,6 +134,8 @@ async fn stand(
         on_return: OnReturn::Requeue,
         grace: shared.grace(),
         max_term: (host % 2 == 1).then_some(shared.rule.timeout * 3),
+        problems: Problems::default(),
+        about: About::Cluster,
         makes_way: if shared.prefers && host > 0 {
             MakesWay::ForPreferred(Preference {
                 hosts: (0..host).map(|host| host.to_string()).collect(),

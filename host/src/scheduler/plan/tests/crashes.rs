@@ -113,7 +113,7 @@ fn ticks_from_before_a_change_are_skipped_and_told() {
 /// As kubernetes#63371 and temporal#4866 want it only where it is asked for: what a pause passed over was missed.
 #[test]
 fn ticks_from_before_a_change_are_caught_up_with_where_that_is_asked_for() {
-    let resumed = Changed { at: at("00:00:45"), ticks_from: at("00:00:05") };
+    let resumed = Changed { at: at("00:00:45"), ticks_from: at("00:00:05"), restored: false };
     let all = PolicySpec { catch_up: CatchUpRule::All, overlap: OverlapRule::QueueAll, ..PolicySpec::default() };
     let mut desk = Desk::new("@every 10s", PolicySpec::default());
     desk.begins("00:00:10", &["00:00:10"]);

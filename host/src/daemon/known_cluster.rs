@@ -1,0 +1,102 @@
+//! What this host keeps of its cluster in its data folder: the cluster's id, and the highest position that it has seen.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use crate::candidacy::{Keep, KnownCluster};
+
+const FILE: &str = "cluster.json";
+
+/// The file, as JSON.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    /// By the root under which the cluster lives in the coordinator.
+    clusters: BTreeMap<String, KeptCluster>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptCluster {
+    id: String,
+    birth: i64,
+    position: i64,
+}
+
+/// Reads what `data` keeps of the cluster at `root`; None if it keeps nothing.
+///
+/// # Errors
+/// If the file can't be read: without it, this host might lead an ensemble that was restored from an older state.
+pub(super) fn read(data: &Path, root: &str) -> anyhow::Result<Option<KnownCluster>> {
+    let path = data.join(FILE);
+    let remedy =
+        "restore it from a backup of the folder, or delete it if no fencing token of this cluster is in use any more";
+    let kept = read_file(&path).with_context(|| format!("data: `{}` can't be read: {remedy}", path.display()))?;
+    let cluster = |KeptCluster { id, birth, position }| KnownCluster { id, birth, position };
+    Ok(kept.clusters.into_iter().find(|(known, _)| known == root).map(|(_, kept)| cluster(kept)))
+}
+
+/// Returns what writes the same, in place of what is there for `root`.
+pub(super) fn keep(data: &Path, root: &str) -> Keep {
+    let (data, root) = (data.to_owned(), root.to_owned());
+    Arc::new(move |known| {
+        let KnownCluster { id, birth, position } = known.clone();
+        let mut kept = read_file(&data.join(FILE))?;
+        kept.clusters.insert(root.clone(), KeptCluster { id, birth, position });
+        write_file(&data, &kept)
+    })
+}
+
+fn read_file(path: &PathBuf) -> io::Result<Kept> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Kept::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A reader finds the old content or the new one, whatever dies in between.
+fn write_file(folder: &Path, kept: &Kept) -> io::Result<()> {
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(&serde_json::to_vec(kept)?)?;
+    file.as_file().sync_all()?;
+    file.persist(folder.join(FILE))?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(id: &str, position: i64) -> KnownCluster {
+        KnownCluster { id: id.to_owned(), birth: 3, position }
+    }
+
+    #[test]
+    fn what_is_kept_of_each_root_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        assert_eq!(read(data, "/zoo").unwrap(), None);
+        let (zoo, other) = (keep(data, "/zoo"), keep(data, "/other"));
+        zoo(&known("x", 7)).unwrap();
+        other(&known("y", 900)).unwrap();
+        zoo(&known("x", 8)).unwrap();
+        assert_eq!(read(data, "/zoo").unwrap(), Some(known("x", 8)));
+        assert_eq!(read(data, "/other").unwrap(), Some(known("y", 900)));
+        assert_eq!(fs::read_dir(data).unwrap().count(), 1, "a file is left behind");
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), b"{\"clusters\": {").unwrap();
+        let error = format!("{:#}", read(folder.path(), "/zoo").unwrap_err());
+        assert!(error.contains("cluster.json` can't be read: restore it from a backup"), "{error}");
+        assert!(keep(folder.path(), "/zoo")(&known("x", 7)).is_err());
+    }
+}

@@ -1,0 +1,94 @@
+//! Follows the cluster's node, and tells of an ensemble that was restored from an older state.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::candidacy::{Timeline, TimelineState};
+use crate::clock::Clock;
+use crate::config::Layout;
+use crate::coordinator::{Session, Sessions, Watch};
+use crate::registry::{About, Behind, ClusterNode, Problems, RegistryError, found_cluster_node, mark_behind};
+
+/// How long a look waits for a session, and between two looks that failed.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(500);
+
+/// A host's part in telling which timeline its cluster is on.
+#[derive(Clone)]
+pub(super) struct TimelineKeeper {
+    pub host: String,
+    pub layout: Layout,
+    pub timeline: Arc<Timeline>,
+    pub problems: Problems,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl TimelineKeeper {
+    /// Reads the cluster's node, which is made if it is missing, and tells the timeline. A session is told before anything is
+    /// concluded from its transactions.
+    ///
+    /// # Errors
+    /// What the coordinator says, or that the node holds something else.
+    pub(super) async fn read(&self, session: &dyn Session) -> Result<ClusterNode, RegistryError> {
+        let (node, birth) = found_cluster_node(session, &self.layout, &self.timeline.absent()).await?;
+        self.timeline.cluster_is(node.clone(), birth);
+        Ok(node)
+    }
+
+    /// Follows the cluster's node for as long as the host runs.
+    pub(super) async fn follow(self, sessions: Sessions) {
+        loop {
+            match self.look(&sessions).await {
+                // Also fires when the session is lost; the next look then waits for another.
+                Ok(mut watch) => watch.changed().await,
+                Err(error) => {
+                    warn!(%error, "the cluster's node can't be read, trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn look(&self, sessions: &Sessions) -> Result<Watch, RegistryError> {
+        let session = sessions.get(PATIENCE).await?;
+        let (found, watch) = session.get_and_watch(&self.layout.cluster()).await?;
+        if found.is_none() {
+            warn!(node = self.layout.cluster(), "the cluster's node was deleted, and is made again");
+        }
+        self.read(session.as_ref()).await?;
+        Ok(watch)
+    }
+
+    /// Tells tenants, operators and the other hosts why nothing is led, for as long as that is so.
+    pub(super) async fn tell(self, sessions: Sessions) {
+        let mut state = self.timeline.follow();
+        let mut raised = None;
+        loop {
+            let now = state.borrow_and_update().clone();
+            match now.problem() {
+                Some(problem) => drop(self.problems.set(&mut raised, About::Cluster, self.clock.wall(), &problem)),
+                None => raised = None,
+            }
+            let marked = match &now {
+                TimelineState::Behind { seen, .. } => self.mark(&sessions, *seen).await,
+                TimelineState::Unknown
+                | TimelineState::Current
+                | TimelineState::Held { .. }
+                | TimelineState::Foreign { .. } => Ok(()),
+            };
+            if let Err(error) = marked {
+                warn!(%error, "the other hosts can't be told that the ensemble is behind, trying again");
+                tokio::time::sleep(RETRY).await;
+            } else if state.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn mark(&self, sessions: &Sessions, seen: i64) -> Result<(), RegistryError> {
+        let session = sessions.get(PATIENCE).await?;
+        mark_behind(session.as_ref(), &self.layout, &Behind { host: self.host.clone(), seen }).await
+    }
+}

@@ -1,0 +1,192 @@
+//! What must exist in the coordinator for a cluster, a tenant and a job, and how it is made again after somebody deleted it
+//! by hand or with a clean-up tool.
+//!
+//! A job and a tenant's settings are deleted in order only together with a change of the registry's own node. So if one of
+//! them is gone while that node is as a host saw it last, somebody deleted it by other means, and the host that still has it
+//! in memory makes it again. Every repair is logged at warn, after it is made.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tracing::warn;
+
+use super::follow::{Generation, Job};
+use super::store::{Registry, RegistryError, children};
+use super::stored::encode;
+use super::tenants::TenantSettings;
+use super::{JobId, JobMap, news};
+use crate::config::Layout;
+use crate::coordinator::{
+    CreateMode, Error, MAX_MULTI_BYTES, MAX_MULTI_OPS, MultiError, Op, Session, Watch, ensure_path,
+};
+
+/// Creates the cluster's root and those of its directories that are missing, and logs them. Returns a watch that fires when a
+/// node directly below the root is created or deleted.
+///
+/// # Errors
+/// What the coordinator says; [`Error::OutcomeUnknown`] may be tried again.
+pub async fn ensure_directories(session: &dyn Session, layout: &Layout) -> Result<Watch, Error> {
+    let (names, watch) = match session.list_and_watch(layout.root()).await {
+        Err(Error::NoNode { .. }) => {
+            ensure_path(session, layout.root()).await?;
+            warn!(node = layout.root(), "the root of the cluster was missing, and is made again");
+            session.list_and_watch(layout.root()).await?
+        }
+        listed => listed?,
+    };
+    for directory in layout.directories() {
+        let name = directory.rsplit('/').next().unwrap_or_default();
+        if !names.iter().any(|there| there == name) {
+            ensure_path(session, &directory).await?;
+            warn!(node = directory, "a directory of the cluster was missing, and is made again");
+        }
+    }
+    Ok(watch)
+}
+
+/// The most bytes of the registry's own node: 32 names of a tenant and a job each.
+const MAX_NEWS_BYTES: usize = 32 * 128;
+
+/// A node that is missing, and what it held.
+struct Lost {
+    /// What the registry calls it: `TENANT/JOB`, or a tenant.
+    name: String,
+    path: String,
+    data: Vec<u8>,
+}
+
+impl Registry {
+    /// Creates what a stored job needs beside its own node: the directories above its nodes, and its run state. What is missing
+    /// was deleted by hand, and is logged.
+    pub(super) async fn repair_job(&self, session: &dyn Session, id: &JobId) -> Result<(), Error> {
+        for directory in self.layout().parents(&id.tenant, &id.name) {
+            if session.stat(&directory).await?.is_none() {
+                ensure_path(session, &directory).await?;
+                warn!(job = %id, node = directory, "a directory of a job was missing, and is made again");
+            }
+        }
+        // A run state is left to the host that leads the job, which may still have it in memory.
+        Ok(())
+    }
+
+    /// Returns what creates a new job: its node and its run state, whose directories it creates at once. Each job has a run
+    /// state from the beginning, so that a missing one means that somebody deleted it and not that nothing ran yet.
+    pub(super) async fn create_ops(&self, session: &dyn Session, id: &JobId, data: Vec<u8>) -> Result<Vec<Op>, Error> {
+        let make = async |parent: String| match session.stat(&parent).await? {
+            Some(_) => Ok(()),
+            None => ensure_path(session, &parent).await,
+        };
+        futures::future::try_join_all(self.layout().parents(&id.tenant, &id.name).map(make)).await?;
+        let mut ops = vec![Op::Create { path: self.path(id), data, mode: CreateMode::Persistent }];
+        let run_state = self.layout().run_state(&id.tenant, &id.name);
+        // One may be left of a deletion that was cut short.
+        if session.stat(&run_state).await?.is_none() {
+            ops.push(Op::Create { path: run_state, data: Vec::new(), mode: CreateMode::Persistent });
+        }
+        Ok(ops)
+    }
+
+    /// Makes jobs and settings of tenants again that are missing in the coordinator, unless they were deleted in order: that is, if
+    /// the registry is still as it was `seen` when they were there. Returns whether any were missing.
+    pub(super) async fn restore_missing(
+        &self,
+        session: &dyn Session,
+        missing: &[&Job],
+        known: &BTreeMap<String, TenantSettings>,
+        seen: Generation,
+    ) -> Result<bool, RegistryError> {
+        let mut lost = Vec::with_capacity(missing.len());
+        for job in missing {
+            self.repair_job(session, &job.spec.id).await?;
+            lost.push(Lost { name: job.spec.id.to_string(), path: self.path(&job.spec.id), data: encode_again(job) });
+        }
+        let there = children(session, &self.layout().tenant_settings()).await?;
+        for (tenant, settings) in known.iter().filter(|(tenant, _)| !there.contains(tenant)) {
+            let data = serde_json::to_vec(settings).expect("settings are plain data");
+            lost.push(Lost { name: tenant.clone(), path: self.layout().tenant(tenant), data });
+        }
+        self.restore(session, &lost, seen).await?;
+        Ok(!lost.is_empty())
+    }
+
+    /// Creates nodes for as long as the registry is as it was `seen`, and tells all hosts of each, so that they read it again and
+    /// nothing else: a host that reads everything while somebody is still deleting would forget what is gone.
+    async fn restore(&self, session: &dyn Session, lost: &[Lost], seen: Generation) -> Result<(), RegistryError> {
+        let mut version = seen.version;
+        for some in in_multis(lost) {
+            let (mut said, stat) = match session.get(&self.node()).await {
+                Ok(found) => found,
+                // Followers hear of that, and make everything again.
+                Err(Error::NoNode { .. }) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            if !seen.is_of_same_node(Generation::of(&stat)) || stat.version != version {
+                return Ok(());
+            }
+            let mut ops = Vec::with_capacity(2 * some.len());
+            for Lost { name, path, data } in some {
+                ops.push(Op::Create { path: path.clone(), data: data.clone(), mode: CreateMode::Persistent });
+                said = news::after(&said, name);
+                ops.push(Op::Set { path: self.node(), data: said.clone(), version: Some(version) });
+                version = version.wrapping_add(1);
+            }
+            match session.multi(ops).await {
+                Ok(_) => some.iter().for_each(|lost| {
+                    warn!(
+                        node = lost.path,
+                        "somebody deleted this node without the API; it is made again, with version 0"
+                    );
+                }),
+                // Another host was first, or the registry changed meanwhile.
+                Err(MultiError::Op { source: Error::NodeExists { .. } | Error::BadVersion { .. }, .. }) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into_error().into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns those of `jobs` that have no node. One listing a tenant.
+    pub(super) async fn missing<'a>(
+        &self,
+        session: &dyn Session,
+        jobs: &'a JobMap,
+    ) -> Result<Vec<&'a Job>, RegistryError> {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        jobs.values().for_each(|job| *counts.entry(job.spec.id.tenant.as_str()).or_default() += 1);
+        let mut missing = Vec::new();
+        for (tenant, count) in counts {
+            let names = children(session, &self.layout().jobs(tenant)).await?;
+            let is_known = |name: &&String| JobId::new(tenant, name).is_ok_and(|id| jobs.contains_key(&id));
+            if names.iter().filter(is_known).count() < count {
+                let is_gone = |job: &&Job| job.spec.id.tenant == tenant && !names.contains(&job.spec.id.name);
+                missing.extend(jobs.values().map(AsRef::as_ref).filter(is_gone));
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// Returns the value of a job that is made again: it ticks from where it did before, so that what came while it was gone counts
+/// as missed.
+fn encode_again(job: &Job) -> Vec<u8> {
+    encode(&job.spec, Some(job.ticks_from_ms.unwrap_or(job.mtime_ms)), Some(job.born))
+}
+
+/// Splits what is lost into portions whose multis stay within half of the limits.
+fn in_multis(lost: &[Lost]) -> Vec<&[Lost]> {
+    let mut portions = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, one) in lost.iter().enumerate() {
+        // With what the registry's node then says: at most 32 names.
+        let size = one.path.len() + one.data.len() + MAX_NEWS_BYTES;
+        if at > start && (bytes + size > MAX_MULTI_BYTES / 2 || 2 * (at - start) >= MAX_MULTI_OPS / 2) {
+            portions.push(&lost[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    portions.push(&lost[start..]);
+    portions.retain(|portion| !portion.is_empty());
+    portions
+}
