@@ -20,10 +20,10 @@ pub struct JobRow {
     pub name: String,
     /// Rises with each change.
     pub version: i64,
-    /// `leader` or `schedule`.
-    pub trigger: String,
-    /// `sha256:…`.
-    pub component: String,
+    /// `leader` or `schedule`; None if what is stored can't be read.
+    pub trigger: Option<String>,
+    /// `sha256:…`; None as above.
+    pub component: Option<String>,
     /// Where a scheduled job's group is elected; None for a leader job.
     pub group: Option<String>,
     /// Where a leader job is elected; None for a scheduled job.
@@ -36,6 +36,9 @@ pub struct JobRow {
     pub last_outcome: Option<String>,
     /// Of a scheduled job.
     pub next_tick: Option<Timestamp>,
+    /// What keeps it from going on.
+    #[serde(default)]
+    pub problem: Option<String>,
 }
 
 /// Why a job rests, as `silverback jobs` tells.
@@ -64,6 +67,28 @@ pub struct ContenderRow {
     pub token: i64,
     /// Whether it leads.
     pub leader: bool,
+    /// What keeps its host from standing or leading.
+    pub problem: Option<String>,
+}
+
+/// A row of `silverback contenders`: also of a host that would stand, and can't.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnyContenderRow {
+    identifier: String,
+    host: Option<String>,
+    znode: Option<String>,
+    token: Option<i64>,
+    leader: bool,
+    #[serde(default)]
+    problem: Option<String>,
+}
+
+impl AnyContenderRow {
+    fn standing(self) -> Option<ContenderRow> {
+        let AnyContenderRow { identifier, host, znode, token, leader, problem } = self;
+        Some(ContenderRow { identifier, host, znode: znode?, token: token?, leader, problem })
+    }
 }
 
 /// A run, as `silverback runs` lists it.
@@ -130,6 +155,10 @@ pub struct HostRow {
     pub clock_offset_ms: Option<i64>,
     /// Whether it leads no groups for that.
     pub clock_wrong: bool,
+    /// The highest position that it has seen.
+    pub position: i64,
+    /// Why it leads nothing.
+    pub problem: Option<String>,
     /// How many elections it leads.
     pub elections_led: u32,
     /// How many groups of scheduled jobs it leads.
@@ -236,7 +265,27 @@ impl Cli {
     /// # Errors
     /// As [`Cli::rows`].
     pub fn contenders(&self, job: &str) -> Result<Vec<ContenderRow>, String> {
-        self.rows(&["contenders", job])
+        let rows: Vec<AnyContenderRow> = self.rows(&["contenders", job])?;
+        Ok(rows.into_iter().filter_map(AnyContenderRow::standing).collect())
+    }
+
+    /// What `contenders JOB` says keeps hosts from standing, by host.
+    ///
+    /// # Errors
+    /// As [`Cli::rows`].
+    pub fn contender_problems(&self, job: &str) -> Result<Vec<(String, String)>, String> {
+        let rows: Vec<AnyContenderRow> = self.rows(&["contenders", job])?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.identifier, row.problem?))).collect())
+    }
+
+    /// What `jobs` says keeps a job from going on; None if nothing does.
+    ///
+    /// # Errors
+    /// As [`Cli::rows`], or that there is no such job.
+    pub fn problem(&self, job: &str) -> Result<Option<String>, String> {
+        let jobs: Vec<JobRow> = self.rows(&["jobs"])?;
+        let found = jobs.into_iter().find(|row| format!("{}/{}", row.tenant, row.name) == job);
+        found.map(|row| row.problem).ok_or_else(|| format!("no job `{job}`"))
     }
 
     /// `runs JOB`, newest first.

@@ -104,6 +104,11 @@ impl Cluster {
         cluster
     }
 
+    /// A cluster on the embedded coordinator that one host is to [join](Cluster::join).
+    pub fn embedded_without_hosts() -> Self {
+        Cluster::empty(None, Duration::from_secs(4))
+    }
+
     fn empty(zookeeper: Option<String>, session_timeout: Duration) -> Self {
         let dir = tempfile::Builder::new().prefix("silverback-hosts-").tempdir().expect("a temporary folder");
         Cluster {

@@ -121,7 +121,7 @@ fn script() -> String {
 }
 
 /// A Python that has kazoo.
-fn python() -> &'static Path {
+pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| python_with(PACKAGE, "import kazoo.client").join("python"))
 }

@@ -36,6 +36,7 @@ pub mod target;
 pub mod terms;
 pub mod times;
 pub mod tools;
+pub mod tree;
 pub mod txn_log;
 pub mod wait;
 pub mod witness;

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
-use silverback::candidacy::{Candidacy, Candidate, Duty, Ended, MakesWay, Membership, Served};
+use silverback::candidacy::{Candidacy, Candidate, Duty, Ended, MakesWay, Membership, Served, Timeline};
 use silverback::capability::Gate;
 use silverback::clock;
 use silverback::coordinator::{Coordinator as _, ZooKeeper, ensure_path};
+use silverback::registry::{About, Problems};
 use silverback_election::{LeaseRule, OnReturn, Report};
 use silverback_tests::figure::{Row, Target};
 use silverback_tests::kazoo::locks;
@@ -60,7 +61,8 @@ impl Candidates {
         ensure_path(session.as_ref(), "/bench/hosts").await?;
         let path = "/bench/hosts/a".to_owned();
         let rule = LeaseRule::new(SESSION_TIMEOUT, TICK)?;
-        let member = Membership::join(session, rule, clock::system(), path, Arc::new(Vec::new)).await?;
+        let member =
+            Membership::join(session, rule, clock::system(), path, Arc::new(Vec::new), Timeline::unkept()).await?;
         Ok(Candidates { member })
     }
 
@@ -77,6 +79,8 @@ impl Candidates {
                 on_return: OnReturn::Stop,
                 max_term: None,
                 makes_way: MakesWay::ForNobody,
+                problems: Problems::default(),
+                about: About::Cluster,
                 grace: SESSION_TIMEOUT,
             };
             let begin = Instant::now();

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use object_store::memory::InMemory;
-use silverback::candidacy::{Duty, Served};
+use silverback::candidacy::{Duty, Served, Timeline};
 use silverback::capability::{Gate, Lease};
 use silverback::clock::Clock;
 use silverback::coordinator::{CreateMode, Session};
 use silverback::history::History;
-use silverback::registry::{Secrets, Tenants};
+use silverback::registry::{MissingJobs, Problems, Secrets, Tenants};
 use silverback::scheduler::{GroupDuty, Led, Pipelines, Scheduling, Turns};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -54,6 +54,9 @@ impl Host {
             turns: Turns::new(4, tenants, clock.clone(), Handle::current()),
             history: History::new(Arc::new(InMemory::new()), name, clock),
             jobs: world.jobs.clone(),
+            missing: MissingJobs::ignored(),
+            problems: Problems::default(),
+            timeline: Timeline::unkept(),
             handle: Handle::current(),
             led: Led::default(),
             pipelines: Pipelines::default(),

@@ -152,6 +152,8 @@ fn given_up(promise: &Promise<'_>, seen: &Seen) -> Option<(Timestamp, u32)> {
         Reason::Superseded => promise.policies.overlap == Overlap::CancelRunning,
         Reason::TooManyAttempts => *attempt > 100,
         Reason::Changed => *tick <= promise.changed,
+        // No ensemble is restored here.
+        Reason::Restored => false,
         Reason::Paused => promise.policies.pause_after_failures.is_some(),
         Reason::Leaderless
         | Reason::HeldUp

@@ -65,6 +65,7 @@ fn shows(reason: Reason) -> bool {
         | Reason::Superseded
         | Reason::QueueFull
         | Reason::TooLate
+        | Reason::Restored
         | Reason::TooManyAttempts => true,
     }
 }
@@ -133,6 +134,7 @@ fn may_have_waited(reason: Reason) -> bool {
         | Reason::NoTurn
         | Reason::TooManyRunning
         | Reason::Changed
+        | Reason::Restored
         | Reason::Paused
         | Reason::TooManyAttempts
         | Reason::Unavailable
@@ -176,6 +178,8 @@ fn holds(
             promise.start_deadline().is_some_and(|deadline| at.duration_since(begins) > deadline - promise.skew)
         }
         (Reason::Changed, _, _) => tick <= promise.changed,
+        // No ensemble is restored here.
+        (Reason::Restored, _, _) => false,
         (Reason::Paused, _, _) => policies.pause_after_failures.is_some(),
         // Who is held to a promise has its component, and no more jobs than its tenant may have wait.
         (Reason::Unavailable | Reason::OutOfReach | Reason::TooManyWaiting, _, _) => false,

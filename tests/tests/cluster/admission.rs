@@ -93,8 +93,8 @@ fn what_is_right_is_stored_and_checked() {
     assert!(checked.contains("sha256:"), "{checked}");
     cluster.apply(&job("", ""));
     let jobs: Vec<JobRow> = cluster.cli().rows(&["jobs"]).unwrap();
-    assert_eq!((jobs.len(), jobs[0].name.as_str(), jobs[0].trigger.as_str()), (1, "nightly", "schedule"));
-    assert!(checked.contains(&jobs[0].component), "{checked}{jobs:#?}");
+    assert_eq!((jobs.len(), jobs[0].name.as_str(), jobs[0].trigger.as_deref()), (1, "nightly", Some("schedule")));
+    assert!(checked.contains(jobs[0].component.as_deref().unwrap()), "{checked}{jobs:#?}");
     assert!(jobs[0].next_tick.is_some() && jobs[0].group.is_some() && jobs[0].election.is_none(), "{jobs:#?}");
     assert_eq!(stored_components(&cluster), 1);
 }

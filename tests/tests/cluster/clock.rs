@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use silverback_tests::cli::HostRow;
+use jiff::{SignedDuration, Timestamp};
+use silverback_tests::cli::{HostRow, JobRow, RunRow};
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::fake_clock::FakeClock;
 use silverback_tests::job;
@@ -70,4 +71,36 @@ fn await_host(cluster: &mut Cluster, name: &str, holds: impl Fn(&HostRow) -> boo
         let found = hosts.iter().any(|host| host.host == name && holds(host));
         if found { Ok(()) } else { Err(format!("{hosts:#?}")) }
     });
+}
+
+#[test]
+fn w9_a_clock_that_was_ahead_for_a_while_is_told_and_put_right() {
+    let mut cluster = Cluster::embedded_without_hosts();
+    let clock = cluster.join_with_clock("solo");
+    cluster.apply(&job::ticking_witness("@every 1s"));
+    cluster.await_run("a tick", TICKER, SOON, |run| run.outcome.as_deref() == Some("succeeded"));
+    clock.set_ahead(3 * 3600);
+    let later = Timestamp::now() + SignedDuration::from_hours(2);
+    cluster.await_run("a tick three hours ahead", TICKER, SOON, |run| run.tick > Some(later));
+    clock.set_ahead(0);
+
+    let told = await_value("the problem", SOON * 3, || cluster.cli().problem(TICKER)?.ok_or("none".to_owned()));
+    assert!(told.contains("because the clock of a host was ahead") && told.contains("silverback set-cursor"), "{told}");
+    let jobs: Vec<JobRow> = cluster.cli().rows(&["jobs"]).unwrap();
+    assert!(jobs[0].next_tick > Some(later), "`jobs` tells a tick that won't run: {jobs:#?}");
+    let next = cluster.cli().ok(&["next", TICKER, "-n", "1", "--output", "json"]);
+    let next: Vec<serde_json::Value> = serde_json::from_str(&next).unwrap();
+    let tick: Timestamp = next[0]["tick"].as_str().unwrap().parse().unwrap();
+    assert!(tick > later, "`next` tells a tick that won't run: {tick}");
+    let log = cluster.host("solo").log();
+    assert!(log.lines().any(|line| line.contains("WARN") && line.contains("yet to come")), "{log}");
+
+    let tomorrow = Timestamp::now() + SignedDuration::from_hours(24);
+    let refused = cluster.cli().run(&["set-cursor", TICKER, "--to", &tomorrow.to_string()]);
+    assert!(refused.code == Some(1) && refused.err.contains("which is in the future"), "{refused:#?}");
+    let now = Timestamp::now();
+    cluster.cli().ok(&["set-cursor", TICKER]);
+    let is_now = |run: &RunRow| run.tick.is_some_and(|tick| tick > now && tick < later);
+    cluster.await_run("a tick of now", TICKER, SOON, |run| is_now(run) && run.outcome.as_deref() == Some("succeeded"));
+    assert_eq!(cluster.cli().problem(TICKER), Ok(None));
 }

@@ -42,7 +42,7 @@ fn ship(built: &Built, cluster: &mut Cluster, origin: &str, other: &str) {
     cluster.cli().ok(&["apply", built.example.file("job.toml").to_str().unwrap()]);
     let component = Digest::of(&std::fs::read(built.example.file("rollup.wasm")).unwrap()).to_string();
     let jobs: Vec<JobRow> = cluster.cli().rows(&["jobs"]).unwrap();
-    let job = jobs.iter().find(|job| job.component == component).expect("it is stored");
+    let job = jobs.iter().find(|job| job.component.as_deref() == Some(component.as_str())).expect("it is stored");
     let job = format!("{}/{}", job.tenant, job.name);
     cluster.await_leader("its group to be led", &job, SOON, |_| true);
     let earlier = cluster.cli().runs(&job).unwrap().len();

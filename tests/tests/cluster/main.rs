@@ -25,6 +25,8 @@ mod many;
 mod operator;
 mod placement;
 mod prefer;
+mod removed;
+mod restored;
 mod schedule_bugs;
 mod schedules;
 mod secrets;
