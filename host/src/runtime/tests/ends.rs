@@ -184,9 +184,9 @@ async fn a_time_limit_stops_a_guest_wherever_it_is() {
     for component in endless() {
         let run = bench.start(&component);
         let started = Instant::now();
-        assert_eq!(run.ended().await.end, End::TimedOut { limit_ms: 50 });
-        let took = started.elapsed();
-        assert!((Duration::from_millis(45)..Duration::from_secs(1)).contains(&took), "{took:?}");
+        let ended = tokio::time::timeout(HANGS, run.ended()).await.unwrap();
+        assert_eq!(ended.end, End::TimedOut { limit_ms: 50 });
+        assert!(started.elapsed() >= Duration::from_millis(45), "{:?}", started.elapsed());
     }
 }
 
@@ -227,8 +227,7 @@ async fn the_end_of_the_lease_stops_a_guest_though_nobody_says_a_word() {
         let stop_at = clock.boot() + Duration::from_millis(150);
         lease.extend(stop_at);
         assert_eq!(tokio::time::timeout(HANGS, run.ended()).await.unwrap().end, End::LostLeadership);
-        let late = clock.boot().checked_sub(stop_at).expect("not before the lease's end");
-        assert!(late < Duration::from_secs(1), "{late:?}");
+        assert!(clock.boot() >= stop_at, "it was stopped before the lease's end");
     }
 }
 
@@ -251,16 +250,20 @@ async fn asking_a_guest_to_stop_ends_its_wait_and_lets_it_return() {
     assert_eq!(tokio::time::timeout(HANGS, run.ended()).await.unwrap().end, End::Returned(vec![2]));
 }
 
+/// More address space than this process takes, in bytes: enough for a few threads that start meanwhile, with their stacks and
+/// heaps, and not enough for the memory of a guest.
+const LITTLE_MORE: u64 = 512 << 20;
+
 /// On a machine that has no more of it.
 #[test]
-fn a_term_that_gets_no_memory_of_the_system_fails_so_that_another_host_may_have_it() {
+fn b2_a_term_that_gets_no_memory_fails_so_that_another_may_try() {
     gives_back(async || {
         let mut bench = bench();
         bench.tick_ms = None;
         let component = guest(OK);
         assert_eq!(bench.run(&component).await, End::Returned(vec![0]));
         let unbounded = getrlimit(Resource::As);
-        let some = Rlimit { current: Some(1 << 30), ..unbounded };
+        let some = Rlimit { current: Some(address_space_bytes() + LITTLE_MORE), ..unbounded };
         setrlimit(Resource::As, some).unwrap();
         let end = bench.run(&component).await;
         setrlimit(Resource::As, unbounded).unwrap();
@@ -268,6 +271,11 @@ fn a_term_that_gets_no_memory_of_the_system_fails_so_that_another_host_may_have_
         assert!(message.starts_with("this host has no memory for it: "), "{message}");
         assert_eq!(bench.run(&component).await, End::Returned(vec![0]));
     });
+}
+
+fn address_space_bytes() -> u64 {
+    let pages: u64 = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').next().unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
 }
 
 #[test]
