@@ -128,7 +128,17 @@ impl Peers {
         path: &str,
         wait: Duration,
     ) -> Result<T, PeerError> {
-        let body = ask(&peer.address, Method::GET, path, ANSWER + wait).await?;
+        self.get_within(peer, path, ANSWER + wait).await
+    }
+
+    /// A GET that is given up after `patience`, because a listing should not wait for a host that hangs.
+    pub(super) async fn get_within<T: DeserializeOwned>(
+        &self,
+        peer: &HostInfo,
+        path: &str,
+        patience: Duration,
+    ) -> Result<T, PeerError> {
+        let body = ask(&peer.address, Method::GET, path, patience).await?;
         read(&peer.address, &body)
     }
 

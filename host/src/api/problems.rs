@@ -12,8 +12,8 @@ use tracing::warn;
 use super::{Api, ContenderRow};
 use crate::registry::{About, JobId, Problem};
 
-/// How long a host that lists jobs waits for what the others know of them, beyond what an answer at hand may take.
-const WAIT: Duration = Duration::ZERO;
+/// How long a host that lists jobs waits for what the others know of them.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What keeps jobs from going on at this host alone.
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Vec<Problem>> {
@@ -29,7 +29,7 @@ impl Api {
         let mut all = vec![(self.host.clone(), self.cluster.problems())];
         match self.peers.others().await {
             Ok(peers) => {
-                let asked = peers.iter().map(|peer| self.peers.get::<Vec<Problem>>(peer, "/v1/problems", WAIT));
+                let asked = peers.iter().map(|peer| self.peers.get_within::<Vec<Problem>>(peer, "/v1/problems", PATIENCE));
                 for (peer, answer) in peers.iter().zip(future::join_all(asked).await) {
                     match answer {
                         Ok(problems) => all.push((peer.host.clone(), problems)),
