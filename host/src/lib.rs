@@ -1,7 +1,8 @@
 //! Silverback: leader election whose leader function is a sandboxed WebAssembly component.
 //!
 //! Arrows between the modules go down only: `cli` and `main` -> `daemon` -> `api` -> `candidacy`, `scheduler` -> `runtime` ->
-//! `capability`, `registry`, `artifact`, `history` -> `coordinator` -> `clock`, `config`, `telemetry`. ARCHITECTURE.md is the map.
+//! `capability`, `registry`, `artifact`, `history` -> `coordinator` -> `clock`, `config`, `files`,
+//! `telemetry`. ARCHITECTURE.md is the map.
 
 pub mod api;
 pub mod artifact;
@@ -12,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod coordinator;
 pub mod daemon;
+pub mod files;
 pub mod history;
 pub mod registry;
 pub mod runtime;

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 8] = [
     &["runtime"],
     &["capability", "registry", "artifact", "history"],
     &["coordinator"],
-    &["clock", "config", "telemetry"],
+    &["clock", "config", "files", "telemetry"],
 ];
 
 /// Where a rule is broken, and how.
