@@ -24,15 +24,14 @@ mod tenant;
 mod up;
 mod wit;
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::check_name;
+use crate::files::{self, Access};
 use crate::registry::{JobId, Signer};
 use crate::runtime::{self, CompileLimits};
 use client::Client;
@@ -253,11 +252,10 @@ fn read_file(path: &std::path::Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("can't read `{}`", path.display()))
 }
 
-/// Writes what nobody else may read into a new file: never over another.
+/// Writes a new file that nobody else may read. A file that is there is never replaced.
 fn new_secret_file(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
-    let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let written = new.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-    written.with_context(|| format!("can't make `{}`", path.display()))
+    let made = files::create(path, text.as_bytes(), Access::Private);
+    made.with_context(|| format!("can't make `{}`", path.display()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `new`: a project to begin a job with.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -97,12 +98,27 @@ impl New {
         ))?)
     }
 
+    /// Writes the project. It is made aside, so that there is all of it or nothing.
     fn write(&self, folder: &Path) -> anyhow::Result<()> {
         ensure!(!folder.exists(), "`{}` is there already: name another", folder.display());
+        let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let named = || format!("can't make `{}`", folder.display());
+        // With the mode that the user's umask leaves.
+        let mut builder = tempfile::Builder::new();
+        let aside = builder.prefix(".new-").permissions(Permissions::from_mode(0o777)).tempdir_in(beside);
+        let aside = aside.with_context(named)?;
+        self.fill(aside.path()).with_context(named)?;
+        // A folder that came meanwhile is in the way, unless it is empty.
+        fs::rename(aside.path(), folder).with_context(named)?;
+        let _renamed = aside.keep();
+        Ok(())
+    }
+
+    fn fill(&self, folder: &Path) -> anyhow::Result<()> {
         let template = self.language.template();
         for (name, text) in template.files.iter().copied().chain([("job.toml", JOB)]) {
             let file = folder.join(name);
-            let named = || format!("can't write `{}`", file.display());
+            let named = || format!("can't write `{name}`");
             fs::create_dir_all(file.parent().unwrap_or(folder)).with_context(named)?;
             fs::write(&file, self.filled_in(text, &template)).with_context(named)?;
         }

@@ -1,17 +1,16 @@
 //! `sign` and `signing-key`: what a tenant's own people do before they ship a component.
 
-use std::fs::{File, Permissions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
-use tempfile::NamedTempFile;
 use wasmsign2::{KeyPair, Module, SecretKey};
 
 use super::output::say;
 use super::{new_secret_file, read_file};
+use crate::files::{self, Access};
 use crate::registry::{Digest, Signer};
 use crate::runtime::MAX_COMPONENT_BYTES;
 
@@ -39,7 +38,8 @@ impl Sign {
         let named = || format!("`{}`", self.file.display());
         let signed = signed(&read_file(&self.file)?, &key).with_context(named)?;
         let output = self.output.as_ref().unwrap_or(&self.file);
-        replace(output, &signed).with_context(|| format!("can't write `{}`", output.display()))?;
+        files::replace(output, &signed, Access::Usual)
+            .with_context(|| format!("can't write `{}`", output.display()))?;
         Ok(say(&format!("signed {} as {}\nby {}", output.display(), Digest::of(&signed), signer(&key)))?)
     }
 }
@@ -82,22 +82,10 @@ fn signed(bytes: &[u8], key: &SecretKey) -> anyhow::Result<Vec<u8>> {
 fn secret_key(path: &Path) -> anyhow::Result<SecretKey> {
     let named = || format!("key: `{}`", path.display());
     let file = File::open(path).with_context(named)?;
-    let mode = file.metadata().with_context(named)?.permissions().mode();
-    ensure!(mode & 0o077 == 0, "{}: others than its owner may use it: chmod 600", named());
+    files::check_key_file(&file, path).context("key")?;
     let mut text = Vec::new();
     file.take(MAX_KEY_BYTES).read_to_end(&mut text).with_context(named)?;
     SecretKey::from_any(&text).map_err(|error| anyhow!("{}: it is no secret Ed25519 key: {error}", named()))
-}
-
-/// All of it or nothing, with the rights that a file has that is there.
-fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    let mode = path.metadata().map_or(0o644, |was| was.permissions().mode());
-    file.as_file().set_permissions(Permissions::from_mode(mode))?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::output::say;
+use crate::files::{self, Access};
 
 /// Our package.
 const LEADER: &str = include_str!("../../../wit/leader.wit");
@@ -35,7 +36,7 @@ impl Wit {
     }
 }
 
-/// Writes all of it into a folder, in place of what it wrote there before.
+/// Writes all files of the world into a folder, in place of those that it wrote there before.
 pub(super) fn write(folder: &std::path::Path) -> anyhow::Result<()> {
     let deps = folder.join("deps");
     fs::create_dir_all(&deps).with_context(|| format!("can't make `{}`", deps.display()))?;
@@ -44,7 +45,8 @@ pub(super) fn write(folder: &std::path::Path) -> anyhow::Result<()> {
     let world = ("leader.wit".to_owned(), &*world());
     for (name, text) in [world].into_iter().chain(drafts).chain(wasi) {
         let file = folder.join(name);
-        fs::write(&file, text).with_context(|| format!("can't write `{}`", file.display()))?;
+        files::replace(&file, text.as_bytes(), Access::Usual)
+            .with_context(|| format!("can't write `{}`", file.display()))?;
     }
     Ok(())
 }
