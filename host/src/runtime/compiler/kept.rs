@@ -2,13 +2,13 @@
 //! kind, and `DIGEST.seal` says that it did.
 //!
 //! Each file is written under another name and renamed, so that it is whole or not there; what is there without its seal, or
-//! doesn't fit it, is none.
+//! doesn't fit it, is none. So code that a crash of the machine cut off is recognised, and files of code needn't be synced.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,13 +21,14 @@ use wasmtime::component::Component;
 
 use super::load::{self, Proven};
 use crate::clock::Clock;
+use crate::files::{self, Access, Peeking};
 use crate::registry::Digest;
 use crate::runtime::engine::{chain, on_demand};
 
 /// How much code is kept, in bytes: what was used last.
 const MAX_CODE_BYTES: u64 = 2 << 30;
 const KEY: &str = "key";
-const KEY_BYTES: usize = 32;
+pub(super) const KEY_BYTES: usize = 32;
 const CODE: &str = "cwasm";
 const SEAL: &str = "seal";
 
@@ -60,14 +61,11 @@ impl std::fmt::Debug for CodeFolder {
 
 impl CodeFolder {
     pub(super) fn open(path: &Path, clock: Arc<dyn Clock>) -> io::Result<Self> {
-        fs::create_dir_all(path.parent().unwrap_or(path))?;
-        match DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        only_ours(path, 0o700)?;
-        let key = key(&path.join(KEY))?;
+        files::make_folder(path).map_err(io::Error::other)?;
+        // Who can read the key or write here says what this process executes.
+        files::check_folder(path, Peeking::Refused).map_err(io::Error::other)?;
         remove_scraps(path)?;
+        let key = key(path)?;
         let kinds = [false, true].into_iter().filter_map(|metered| Some(kind_of(&on_demand(metered).ok()?))).collect();
         Ok(CodeFolder { path: path.to_owned(), key, clock, max_bytes: MAX_CODE_BYTES, kinds })
     }
@@ -207,40 +205,50 @@ fn remove_scraps(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses what somebody else owns, or may look into: who can read the key or write there says what this process executes.
-fn only_ours(path: &Path, mode: u32) -> io::Result<()> {
-    let found = fs::symlink_metadata(path)?;
-    let refuse = |why: String| Err(io::Error::other(format!("`{}` {why}", path.display())));
-    let (us, owner) = (rustix::process::geteuid().as_raw(), found.uid());
-    if found.is_symlink() {
-        return refuse("is a symbolic link, and must be the place itself".to_owned());
+/// Returns this host's own key. One is made if there is none that can be used: only kept code hangs on it, which is compiled
+/// anew then.
+fn key(folder: &Path) -> io::Result<[u8; KEY_BYTES]> {
+    let path = folder.join(KEY);
+    match read_key(&path) {
+        Ok(Some(key)) => return Ok(key),
+        Ok(None) => {}
+        Err(why) => {
+            warn!(%why, "the key of compiled code can't be used: another is made, and components are compiled anew");
+        }
     }
-    if owner != us {
-        return refuse(format!("belongs to user {owner}, and must belong to this host's, {us}"));
-    }
-    match found.permissions().mode() & 0o777 {
-        open if open & 0o077 != 0 => refuse(format!("has mode {open:o}, and must let nobody else in: {mode:o}")),
-        _ => Ok(()),
-    }
+    remove_code(folder)?;
+    let mut key = [0; KEY_BYTES];
+    getrandom::fill(&mut key)?;
+    let named = |error| io::Error::other(format!("`{}` can't be made: {error}", path.display()));
+    files::replace(&path, &key, Access::Private).map_err(named)?;
+    Ok(key)
 }
 
-/// This host's own key; made where there is none.
-fn key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    let mut key = [0; KEY_BYTES];
-    match File::open(path) {
-        Ok(mut file) => {
-            only_ours(path, 0o600)?;
-            file.read_exact(&mut key)?;
-            return Ok(key);
+/// Returns the key, or None if there is none.
+///
+/// # Errors
+/// Why the one that is there can't be used, for people.
+fn read_key(path: &Path) -> Result<Option<[u8; KEY_BYTES]>, String> {
+    let named = |error: &dyn std::fmt::Display| format!("`{}`: {error}", path.display());
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(named(&error)),
+    };
+    files::check_key_file(&file, path).map_err(|error| error.to_string())?;
+    let mut key = Vec::new();
+    (&mut file).take(KEY_BYTES as u64 + 1).read_to_end(&mut key).map_err(|error| named(&error))?;
+    let wrong = |key: Vec<u8>| named(&format!("it has {} bytes and not {KEY_BYTES}", key.len()));
+    key.try_into().map(Some).map_err(wrong)
+}
+
+/// Removes all kept code.
+fn remove_code(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
     }
-    getrandom::fill(&mut key)?;
-    let new = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(&key)?;
-    file.sync_all()?;
-    fs::rename(new, path)?;
-    Ok(key)
+    Ok(())
 }
