@@ -1,6 +1,6 @@
 //! The parent's side: gives a child the bytes, waits, and reads its verdict.
 
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -37,7 +37,7 @@ pub(super) async fn compile(
 ) -> Result<NamedTempFile, AdmissionError> {
     let code = NamedTempFile::new_in(folder).map_err(failed)?;
     let flags = metered.then(|| METERED.to_owned());
-    have_done(COMPILE, flags, folder, bytes, code.reopen().map_err(failed)?.into(), limits).await?;
+    have_done(COMPILE, flags, folder, bytes, code.as_file().try_clone().map_err(failed)?.into(), limits).await?;
     Ok(code)
 }
 
@@ -69,14 +69,15 @@ async fn have_done(
     limits: CompileLimits,
 ) -> Result<(), AdmissionError> {
     let mut input = NamedTempFile::new_in(folder).map_err(failed)?;
-    input.write_all(bytes).map_err(failed)?;
+    input.write_all(bytes).and_then(|()| input.rewind()).map_err(failed)?;
     let mut child = Command::new(THIS_PROGRAM)
         .args([command, &limits.cpu_seconds.to_string(), &limits.memory_bytes.to_string()])
         .args(args)
         .env_clear()
         // Memory counts as had when it is used, not with the gigabyte that the allocator sets aside.
         .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
-        .stdin(input.reopen().map_err(failed)?)
+        // The open file itself: its name may stand for another by now.
+        .stdin(input.as_file().try_clone().map_err(failed)?)
         .stdout(output)
         .stderr(Stdio::piped())
         .kill_on_drop(true)
