@@ -1,8 +1,8 @@
 //! Silverback: leader election whose leader function is a sandboxed WebAssembly component.
 //!
 //! Arrows between the modules go down only: `cli` and `main` -> `daemon` -> `api` -> `candidacy`, `scheduler` -> `runtime` ->
-//! `capability`, `registry`, `artifact`, `history` -> `coordinator` -> `clock`, `config`, `files`,
-//! `telemetry`. ARCHITECTURE.md is the map.
+//! `capability`, `registry`, `artifact`, `history` -> `coordinator` -> `clock`, `config`, `files`, `panics`,
+//! `telemetry`, `vital`. ARCHITECTURE.md is the map.
 
 pub mod api;
 pub mod artifact;
@@ -15,7 +15,9 @@ pub mod coordinator;
 pub mod daemon;
 pub mod files;
 pub mod history;
+pub mod panics;
 pub mod registry;
 pub mod runtime;
 pub mod scheduler;
 pub mod telemetry;
+pub mod vital;

@@ -13,6 +13,7 @@ use super::tenant_store::Known;
 use super::tenants::Tenants;
 use super::{JobId, JobMap, JobSpec, Registry, RegistryError};
 use crate::coordinator::{Error, Session, Stat, Watch, ensure_path};
+use crate::vital;
 
 /// How long a look waits for a session, and between two looks that failed.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,6 +91,7 @@ impl Registry {
         let (report, mut reports) = mpsc::channel(REPORTS);
         let followed = Followed { missing: MissingJobs(report), jobs: jobs.subscribe(), tenants: tenants.subscribe() };
         tokio::spawn(async move {
+            let _part = vital::part("the follower of the registry");
             let mut audits = interval(AUDIT);
             audits.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 8] = [
     &["runtime"],
     &["capability", "registry", "artifact", "history"],
     &["coordinator"],
-    &["clock", "config", "files", "telemetry"],
+    &["clock", "config", "files", "panics", "telemetry", "vital"],
 ];
 
 /// Where a rule is broken, and how.
