@@ -21,6 +21,7 @@ use super::term::{Past, Term, ending};
 use crate::capability::{Ending, Gate, Lease};
 use crate::coordinator::{Op, SessionState};
 use crate::registry::{About, Problems};
+use crate::vital;
 
 /// What is stood for, and how.
 #[derive(Clone)]
@@ -93,7 +94,10 @@ impl Candidate {
         let (standing_tx, standing) = watch::channel(Standing::Joining);
         let (ended_tx, ended) = watch::channel(None);
         let driver = Driver::new(member, candidacy, duty, received, standing_tx);
-        tokio::spawn(async move { ended_tx.send_replace(Some(driver.drive().await)) });
+        tokio::spawn(async move {
+            let _part = vital::part("a candidate");
+            ended_tx.send_replace(Some(driver.drive().await));
+        });
         Candidate { commands, standing, ended }
     }
 

@@ -14,6 +14,7 @@ use super::timeline::Timeline;
 use crate::capability::Lease;
 use crate::clock::Clock;
 use crate::coordinator::{CreateMode, Error, MultiError, Op, Session, Stat, ensure_path, repeat, settled};
+use crate::vital;
 
 /// A host, as its heartbeats see it. A function that gives the value is one that hears nothing.
 pub trait Presence: Send + Sync {
@@ -87,7 +88,11 @@ impl Membership {
         let anew = Arc::new(Notify::new());
         let node = Node { session: session.clone(), path, value };
         let heard = Heard { lease: lease.clone(), beats, timeline: timeline.clone() };
-        let beating = tokio::spawn(beat(node, heard, clock.clone(), rule, anew.clone()));
+        let beat = beat(node, heard, clock.clone(), rule, anew.clone());
+        let beating = tokio::spawn(async move {
+            let _part = vital::part("a session's heartbeats");
+            beat.await;
+        });
         Ok(Arc::new(Membership { session, lease, clock, timeline, anew, beating }))
     }
 

@@ -15,6 +15,7 @@ use tracing::warn;
 use super::seats::LiveHosts;
 use crate::config::Layout;
 use crate::coordinator::{Error, Session, Sessions, Watch};
+use crate::vital;
 
 /// How long a look waits for a session.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,6 +46,7 @@ impl Presence {
 pub fn follow_hosts(sessions: Sessions, layout: Layout) -> watch::Receiver<LiveHosts> {
     let (live, receiver) = watch::channel(LiveHosts::default());
     tokio::spawn(async move {
+        let _part = vital::part("the follower of the hosts");
         let follow = async {
             loop {
                 match look(&sessions, &layout).await {

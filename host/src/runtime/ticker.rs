@@ -8,6 +8,7 @@ use std::time::Duration;
 use wasmtime::Engine;
 
 use super::error::StartError;
+use crate::vital;
 
 /// How often a running guest calls back.
 pub(super) const TICK: Duration = Duration::from_millis(5);
@@ -19,6 +20,7 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 pub(super) fn start(engine: &Engine) -> Result<(), StartError> {
     let engine = engine.weak();
     let tick = move || {
+        let _part = vital::part("the thread that interrupts guests");
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);

@@ -18,6 +18,7 @@ use super::desk::Key;
 use super::keeper::Under;
 use crate::capability::Gate;
 use crate::coordinator::{MAX_MULTI_BYTES, MAX_MULTI_OPS};
+use crate::vital;
 
 /// The most changes of one multi.
 const MAX_BATCH: usize = 64;
@@ -75,6 +76,7 @@ impl Pipeline {
 
 /// Carries the changes of one session until no term of it is left.
 async fn carry(mut parcels: mpsc::UnboundedReceiver<Parcel>) {
+    let _part = vital::part("the writer of run states");
     let mut under_way = FuturesUnordered::new();
     let mut first: Option<Parcel> = None;
     loop {

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::plan::Reason;
 use crate::clock::Clock;
 use crate::registry::{TenantSettings, Tenants, settings_of};
+use crate::vital;
 
 /// How many times what is free a tenant of weight 1 may have.
 const SHARE: u64 = 4;
@@ -172,6 +173,7 @@ impl Turns {
     fn look_again(&self, at: Duration, after: Duration) {
         let turns = self.clone();
         self.0.handle.spawn(async move {
+            let _part = vital::part("the order of tenants' runs");
             tokio::time::sleep(after).await;
             turns.book().look_at.take_if(|planned| *planned == at);
             turns.serve();
