@@ -96,9 +96,10 @@ impl From<Error> for ApiError {
             | Error::ParentEphemeral { .. } => ApiError::Conflict(message),
             Error::Denied { .. } | Error::Refused { .. } => ApiError::Internal(message),
             Error::Lost => ApiError::Unavailable("the coordinator can't be reached at the moment".to_owned()),
-            Error::OutcomeUnknown { .. } | Error::Unavailable { .. } | Error::TooManyWatches { .. } => {
-                ApiError::Unavailable(message)
-            }
+            Error::OutcomeUnknown { .. }
+            | Error::Unavailable { .. }
+            | Error::Unusable { .. }
+            | Error::TooManyWatches { .. } => ApiError::Unavailable(message),
         }
     }
 }

@@ -3,9 +3,14 @@
 //! One thread applies what sessions ask, many operations to a commit, and answers only after the commit: what a caller
 //! was told survives a kill, and what it reads has been committed. Sessions don't outlive the process, so the ephemeral
 //! nodes of an earlier run are gone when the file is opened again.
+//!
+//! If the disk fails (it is full, say), the sessions are lost and the file is opened again as soon as that succeeds.
 
 mod engine;
+mod open_error;
+mod recovery;
 mod session;
+mod status;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -13,19 +18,22 @@ mod watches;
 mod world;
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use self::engine::Engine;
+pub use self::open_error::OpenError;
 use self::session::EmbeddedSession;
-use self::store::Store;
+use self::store::{Store, StoreError};
 use self::world::World;
 use super::tree::Tree;
 use super::{Coordinator, Error, Session};
 use crate::clock::Clock;
+use crate::files;
 
 /// What a session is told as its timeout, which is never enforced: ZooKeeper's customary 6 s.
 const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
@@ -39,24 +47,49 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens what is kept in `dir`, which is made where it is missing. One process at a time.
+    /// Returns whether `dir` has the file of a coordinator, in whatever state.
+    pub fn is_in(dir: &Path) -> bool {
+        // A link that leads nowhere counts too.
+        fs::symlink_metadata(store::file_in(dir)).is_ok()
+    }
+
+    /// Opens what is kept in `dir`, and makes it if it is missing. One process at a time.
     ///
     /// # Errors
-    /// [`Error::Refused`] names the directory and says why it can't be used: another process has it open, it can't be
-    /// written, it was written by a later version.
-    pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let place = dir.display().to_string();
-        let refused = |why: String| Error::Refused { detail: format!("directory `{place}`: {why}") };
-        fs::create_dir_all(dir).map_err(|error| refused(error.to_string()))?;
-        let (store, tree) = Store::open(dir).map_err(|error| refused(error.to_string()))?;
-        let engine =
-            Engine::with_store(World::new(tree, clock.clone()), store).map_err(|error| refused(error.to_string()))?;
-        Ok(Embedded {
-            engine: Arc::new(engine),
-            session_timeout: DEFAULT_SESSION_TIMEOUT,
-            clock,
-            place: format!("in {place}"),
-        })
+    /// [`OpenError`] names the file and says why it can't be used.
+    pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::new(&store::file_in(dir), error);
+        if !Self::is_in(dir) {
+            files::make_folder(dir).map_err(|error| OpenError::Folder { detail: error.to_string() })?;
+            Store::create(dir).map_err(failed)?;
+        }
+        let (store, tree) = Store::open(dir).map_err(failed)?;
+        Self::on(store, tree, dir, clock).map_err(|error| failed(StoreError::Io(error)))
+    }
+
+    fn on(store: Store, tree: Tree, dir: &Path, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let engine = Engine::with_store(World::new(tree, clock.clone()), store, dir.to_owned())?;
+        let place = format!("in {}", dir.display());
+        Ok(Embedded { engine: Arc::new(engine), session_timeout: DEFAULT_SESSION_TIMEOUT, clock, place })
+    }
+
+    /// Gives the file in `dir` another name, so that the next [`Self::open`] begins with an empty tree. Returns the new name.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+        let file = store::file_in(dir);
+        let mut number = 1;
+        let aside = loop {
+            let aside = file.with_added_extension(format!("damaged-{number}"));
+            if fs::symlink_metadata(&aside).is_err() {
+                break aside;
+            }
+            number += 1;
+        };
+        fs::rename(&file, &aside)?;
+        files::sync_parent(&file)?;
+        Ok(aside)
     }
 
     /// Keeps nothing. Every operation is done before its future is first ready, on the caller's thread, so a paused or

@@ -99,6 +99,12 @@ pub enum Error {
         /// What the client library said.
         detail: String,
     },
+    /// The embedded coordinator can't write its file at the moment. Nothing was done.
+    #[error("the embedded coordinator can't be used at the moment: {detail}")]
+    Unusable {
+        /// Why, and what to do.
+        detail: String,
+    },
     /// A server, or the embedded store, said no.
     #[error("refused: {detail}")]
     Refused {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-pub use embedded::Embedded;
+pub use embedded::{Embedded, OpenError};
 pub use error::{Error, MultiError};
 pub use limits::{MAX_CHILDREN, MAX_MULTI_BYTES, MAX_MULTI_OPS, MAX_PATH_BYTES, MAX_VALUE_BYTES, MAX_WATCHED_BYTES};
 pub use sessions::Sessions;
@@ -157,7 +157,8 @@ pub trait Coordinator: Send + Sync + 'static {
     /// authentication); an unreachable server is waited for no longer than `patience`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when no server answered in time, [`Error::Refused`] when one did and said no.
+    /// [`Error::Unavailable`] when no server answered in time, [`Error::Refused`] when one did and said no,
+    /// [`Error::Unusable`] while an embedded coordinator can't write its file.
     async fn connect(&self, patience: Duration) -> Result<Arc<dyn Session>, Error>;
 
     /// For people: `zookeeper 127.0.0.1:2181` or `embedded (one process) in ./data`.

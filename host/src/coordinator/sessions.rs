@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{Coordinator, Error, Session, SessionState};
+use crate::vital;
 
 /// The pause after the first attempt that failed; doubled after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -20,6 +21,8 @@ type Current = Option<Arc<dyn Session>>;
 #[derive(Clone)]
 pub struct Sessions {
     current: watch::Receiver<Current>,
+    /// Why the latest attempt to open a session failed; None while there is one.
+    trouble: watch::Receiver<Option<Error>>,
     stop: watch::Sender<bool>,
 }
 
@@ -32,9 +35,10 @@ impl Sessions {
     pub async fn open(coordinator: Arc<dyn Coordinator>, patience: Duration) -> Result<Self, Error> {
         let first = coordinator.connect(patience).await?;
         let (publish, current) = watch::channel(Some(first));
+        let (report, trouble) = watch::channel(None);
         let (stop, stopping) = watch::channel(false);
-        tokio::spawn(supervise(Supervisor { coordinator, patience, publish, stopping }));
-        Ok(Sessions { current, stop })
+        tokio::spawn(supervise(Supervisor { coordinator, patience, publish, report, stopping }));
+        Ok(Sessions { current, trouble, stop })
     }
 
     /// The session as it is now; None between two.
@@ -45,14 +49,14 @@ impl Sessions {
     /// Waits at most `patience` for a session.
     ///
     /// # Errors
-    /// [`Error::Lost`] where none came.
+    /// If none came, why the latest attempt to open one failed; [`Error::Lost`] if that isn't known.
     pub async fn get(&self, patience: Duration) -> Result<Arc<dyn Session>, Error> {
         let mut current = self.current.clone();
         // Between the loss of a session and the word of it here, the lost one is no answer.
         let usable = |current: &Current| current.as_ref().is_some_and(|session| !is_lost(session));
         match tokio::time::timeout(patience, current.wait_for(usable)).await {
             Ok(Ok(session)) => session.clone().ok_or(Error::Lost),
-            Ok(Err(_)) | Err(_) => Err(Error::Lost),
+            Ok(Err(_)) | Err(_) => Err(self.trouble.borrow().clone().unwrap_or(Error::Lost)),
         }
     }
 
@@ -78,10 +82,12 @@ struct Supervisor {
     coordinator: Arc<dyn Coordinator>,
     patience: Duration,
     publish: watch::Sender<Current>,
+    report: watch::Sender<Option<Error>>,
     stopping: watch::Receiver<bool>,
 }
 
 async fn supervise(mut supervisor: Supervisor) {
+    let _part = vital::part("the supervisor of a session");
     while let Some(session) = supervisor.current() {
         if supervisor.hold(&session).await == Held::Stopped {
             supervisor.publish.send_replace(None);
@@ -118,11 +124,13 @@ impl Supervisor {
 
     /// The next session; None where it was told to stop.
     async fn reopen(&mut self) -> Current {
-        let Supervisor { coordinator, patience, publish, stopping } = self;
-        tokio::select! {
-            session = connect(coordinator.as_ref(), *patience) => Some(session),
-            () = stopped(stopping, publish) => None,
-        }
+        let Supervisor { coordinator, patience, publish, report, stopping } = self;
+        let session = tokio::select! {
+            session = connect(coordinator.as_ref(), *patience, report) => session,
+            () = stopped(stopping, publish) => return None,
+        };
+        report.send_replace(None);
+        Some(session)
     }
 }
 
@@ -134,13 +142,20 @@ async fn stopped(stopping: &mut watch::Receiver<bool>, publish: &watch::Sender<C
     }
 }
 
-/// Tries until it succeeds.
-async fn connect(coordinator: &dyn Coordinator, patience: Duration) -> Arc<dyn Session> {
+/// Tries until it succeeds, and reports why it didn't.
+async fn connect(
+    coordinator: &dyn Coordinator,
+    patience: Duration,
+    report: &watch::Sender<Option<Error>>,
+) -> Arc<dyn Session> {
     let mut pause = FIRST_PAUSE;
     loop {
         match coordinator.connect(patience).await {
             Ok(session) => return session,
-            Err(error) => warn!(%error, "no session could be opened, trying again"),
+            Err(error) => {
+                warn!(%error, "no session could be opened, trying again");
+                report.send_replace(Some(error));
+            }
         }
         sleep(pause).await;
         pause = (pause * 2).min(LAST_PAUSE);
@@ -195,6 +210,8 @@ mod tests {
         coordinator.embedded.expire(first.id()).await.unwrap();
         follow.wait_for(Option::is_none).await.unwrap();
         let began = tokio::time::Instant::now();
+        sessions.trouble.clone().wait_for(Option::is_some).await.unwrap();
+        assert_eq!(sessions.get(Duration::ZERO).await.err(), Some(Error::Refused { detail: "not yet".to_owned() }));
         let second = follow.wait_for(Option::is_some).await.unwrap().clone().unwrap();
         assert!(second.id() > first.id());
         assert!(began.elapsed() >= FIRST_PAUSE * (1 + 2 + 4), "no back-off after three refusals");

@@ -1,16 +1,19 @@
 //! Runs commands on the world: with a file on a thread of its own, many to a commit; without one where they are asked.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
-use tracing::error;
 
-use super::store::Store;
-use super::world::{Command, World};
+use super::recovery::{Recovery, Reopened};
+use super::status::Status;
+use super::store::{Store, StoreError};
+use super::world::{Command, Committed, World};
 use crate::coordinator::Error;
+use crate::vital;
 
 /// How many commands share a commit at most, so that the first of them doesn't wait for ever.
 const MAX_BATCH: usize = 1000;
@@ -18,7 +21,7 @@ const MAX_BATCH: usize = 1000;
 /// See the module.
 pub(super) enum Engine {
     /// No file, no thread.
-    Inline(Box<Mutex<World>>),
+    Inline(Box<Mutex<World>>, Status),
     /// A file, and the thread that writes it.
     Durable(Writer),
 }
@@ -27,28 +30,32 @@ pub(super) enum Engine {
 pub(super) struct Writer {
     queue: Option<Sender<Command>>,
     thread: Option<JoinHandle<()>>,
-    /// Why the thread ended, where it had to.
-    failure: Arc<OnceLock<String>>,
+    status: Arc<Status>,
 }
 
 impl Engine {
     pub(super) fn inline(world: World) -> Self {
-        Engine::Inline(Box::new(Mutex::new(world)))
+        Engine::Inline(Box::new(Mutex::new(world)), Status::default())
     }
 
-    pub(super) fn with_store(world: World, store: Store) -> io::Result<Self> {
+    /// Starts the thread. `dir` is where `store` is opened again after an error of the disk.
+    pub(super) fn with_store(world: World, store: Store, dir: PathBuf) -> io::Result<Self> {
         let (queue, inbox) = channel();
-        let failure = Arc::new(OnceLock::new());
-        let failed = Arc::clone(&failure);
-        let work = move || write_batches(&inbox, world, &store, &failed);
+        let status = Arc::new(Status::default());
+        let recovery = Recovery::new(dir, status.clone(), world.clock().clone());
+        let work = move || {
+            let _part = vital::part("the thread of the embedded coordinator");
+            write_until_closed(&inbox, world, store, recovery);
+        };
         let thread = thread::Builder::new().name("embedded-writer".to_owned()).spawn(work)?;
-        Ok(Engine::Durable(Writer { queue: Some(queue), thread: Some(thread), failure }))
+        Ok(Engine::Durable(Writer { queue: Some(queue), thread: Some(thread), status }))
     }
 
     /// Does `work` in its turn and gives what it returned, once that is committed.
     ///
     /// # Errors
-    /// [`Error::Refused`] where the store has failed.
+    /// [`Error::Unusable`] if the file can't be written at the moment: nothing was done then. [`Error::OutcomeUnknown`] if
+    /// its commit failed.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut World) -> T + Send + 'static,
@@ -56,47 +63,50 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         self.submit(Box::new(move |world| {
             let value = work(world);
-            Box::new(move || {
+            Box::new(move |committed| {
                 // Whoever asked may have gone.
-                let _ = reply.send(value);
+                let _ = reply.send((value, committed));
             })
         }));
-        answer.await.map_err(|_| self.failure())
+        match answer.await {
+            Ok((value, Committed::Yes)) => Ok(value),
+            Ok((_, Committed::Unknown)) => Err(self.status().doubt()),
+            Err(_) => Err(self.status().refusal()),
+        }
     }
 
     /// Does `work` in its turn. Nobody waits for it.
     pub(super) fn post(&self, work: impl FnOnce(&mut World) + Send + 'static) {
         self.submit(Box::new(move |world| {
             work(world);
-            Box::new(|| {})
+            Box::new(|_| {})
         }));
     }
 
     fn submit(&self, command: Command) {
         match self {
-            Engine::Inline(world) => {
+            Engine::Inline(world, _) => {
                 let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
                 world.obey(command);
                 world.take_unsaved();
                 let answers = world.take_answers();
                 drop(world);
-                answers.into_iter().for_each(|answer| answer());
+                answers.into_iter().for_each(|answer| answer(Committed::Yes));
             }
             Engine::Durable(writer) => {
                 if let Some(queue) = &writer.queue {
-                    // Refused after a failure only; the caller then sees its reply dropped.
+                    // Refused after the end of the thread only; the caller then sees its reply dropped.
                     let _ = queue.send(command);
                 }
             }
         }
     }
 
-    fn failure(&self) -> Error {
-        let why = match self {
-            Engine::Inline(_) => None,
-            Engine::Durable(writer) => writer.failure.get().cloned(),
-        };
-        Error::Refused { detail: why.unwrap_or_else(|| "the embedded store has stopped".to_owned()) }
+    fn status(&self) -> &Status {
+        match self {
+            Engine::Inline(_, status) => status,
+            Engine::Durable(writer) => &writer.status,
+        }
     }
 }
 
@@ -104,31 +114,55 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id()) {
-            // A panic there was reported where it happened.
+            // A panic there ends the host by itself.
             let _ = thread.join();
         }
     }
 }
 
-/// Takes what is waiting, applies it, commits once, answers. A commit that fails ends it all: memory is ahead of the file
-/// then, and a failed write to a disk is not to be tried again.
-fn write_batches(inbox: &Receiver<Command>, mut world: World, store: &Store, failure: &OnceLock<String>) {
-    let mut saved_zxid = world.tree.zxid();
+/// Why no more is written for now.
+enum Stopped {
+    /// Nobody can ask for anything any more.
+    Closed,
+    /// A commit failed after this zxid was committed: memory is ahead of the file, and the file must be opened again.
+    Failed { error: StoreError, committed: i64 },
+}
+
+fn write_until_closed(inbox: &Receiver<Command>, mut world: World, mut store: Store, mut recovery: Recovery) {
+    loop {
+        match write_batches(inbox, &mut world, &store) {
+            Stopped::Closed => return,
+            Stopped::Failed { error, committed } => {
+                recovery.begin(&error, store.path());
+                let expected = [committed, world.tree.zxid()];
+                world.fail();
+                store.close();
+                match recovery.reopen(inbox, expected) {
+                    Reopened::Again { world: reread, store: reopened } => (world, store) = (reread, *reopened),
+                    Reopened::Closed => return,
+                    Reopened::Never(reason) => return vital::fail(reason),
+                }
+            }
+        }
+    }
+}
+
+/// Takes what is waiting, applies it, commits once, answers.
+fn write_batches(inbox: &Receiver<Command>, world: &mut World, store: &Store) -> Stopped {
+    let mut committed = world.tree.zxid();
     while let Ok(first) = inbox.recv() {
         world.obey(first);
         for command in inbox.try_iter().take(MAX_BATCH - 1) {
             world.obey(command);
         }
         let unsaved = world.take_unsaved();
-        if !unsaved.is_empty() || world.tree.zxid() != saved_zxid {
+        if !unsaved.is_empty() || world.tree.zxid() != committed {
             if let Err(error) = store.save(&world.tree, &unsaved) {
-                error!(%error, "the embedded store failed, its sessions are lost");
-                let _ = failure.set(format!("the embedded store failed and must be opened again: {error}"));
-                world.lose_all();
-                return;
+                return Stopped::Failed { error, committed };
             }
-            saved_zxid = world.tree.zxid();
+            committed = world.tree.zxid();
         }
-        world.take_answers().into_iter().for_each(|answer| answer());
+        world.take_answers().into_iter().for_each(|answer| answer(Committed::Yes));
     }
+    Stopped::Closed
 }

@@ -38,13 +38,13 @@ impl EmbeddedSession {
     ) -> Result<T, Error> {
         self.connected().await?;
         let id = self.id;
-        self.engine.run(move |world| world.admit(id).and_then(|()| work(world))).await?
+        self.engine.run(move |world| world.admit(id).and_then(|()| work(world))).await.map_err(lost)?
     }
 
     async fn write(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, MultiError> {
         self.connected().await?;
         let id = self.id;
-        self.engine.run(move |world| world.write(id, ops)).await?
+        self.engine.run(move |world| world.write(id, ops)).await.map_err(lost)?
     }
 
     async fn write_one(&self, op: Op) -> Result<Option<OpResult>, Error> {
@@ -195,6 +195,14 @@ impl Session for EmbeddedSession {
     async fn close(&self) {
         // Fails where the store has failed, and then the session is lost already.
         let _ = self.engine.run(self.end()).await;
+    }
+}
+
+/// A file that can't be written has lost all sessions.
+fn lost(error: Error) -> Error {
+    match error {
+        Error::Unusable { .. } => Error::Lost,
+        other => other,
     }
 }
 

@@ -1,6 +1,9 @@
 //! What only the embedded coordinator does: its file, and its faults. What it shares with ZooKeeper is in the
 //! conformance suite.
 
+mod damage;
+mod recovery;
+
 use super::*;
 use crate::clock::system;
 use crate::coordinator::{CreateMode, Op, SessionState};
@@ -46,7 +49,9 @@ async fn a_directory_serves_one_at_a_time_and_the_next_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let (embedded, session) = open(dir.path()).await;
     let error = Embedded::open(dir.path(), system()).err().unwrap().to_string();
-    assert_eq!(error, format!("refused: directory `{}`: it is in use by another process", dir.path().display()));
+    let file = dir.path().join("coordinator.redb");
+    let wanted = format!("file `{}` is in use by another process: stop that one first", file.display());
+    assert_eq!(error, wanted);
     session.create("/a", b"", CreateMode::Persistent).await.unwrap();
     drop((embedded, session));
     let (_embedded, session) = open(dir.path()).await;

@@ -13,7 +13,16 @@ use crate::coordinator::tree::{Author, Tree, parent_of};
 use crate::coordinator::{Error, MultiError, Op, OpResult, SessionState};
 
 /// Tells one caller what came of its request, or fires one watch.
-pub(super) type Answer = Box<dyn FnOnce() + Send>;
+pub(super) type Answer = Box<dyn FnOnce(Committed) + Send>;
+
+/// Whether the file has what an answer is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Committed {
+    /// It has.
+    Yes,
+    /// The commit failed, so it may or may not have.
+    Unknown,
+}
 
 /// One request: changes the world and gives the answer for later.
 pub(super) type Command = Box<dyn FnOnce(&mut World) -> Answer + Send>;
@@ -50,6 +59,11 @@ impl World {
 
     // ---- for the engine ----
 
+    /// The time.
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// Does what a command says. Watches that it fires are told before its caller is.
     pub(super) fn obey(&mut self, command: Command) {
         let answer = command(self);
@@ -74,11 +88,13 @@ impl World {
         std::mem::take(&mut self.answers)
     }
 
-    /// The end: every session is lost, and nobody is told anything else.
-    pub(super) fn lose_all(self) {
+    /// Ends this world because a commit failed: every session is lost, and who waits for an answer is told that the outcome
+    /// is unknown.
+    pub(super) fn fail(self) {
         for connection in self.sessions.values() {
             connection.state.send_replace(SessionState::Lost);
         }
+        self.answers.into_iter().for_each(|answer| answer(Committed::Unknown));
     }
 
     // ---- for sessions ----
@@ -98,7 +114,7 @@ impl World {
         let waiting = self.watches.take_session(id).into_iter().map(|armed| armed.fire);
         let fires: Vec<oneshot::Sender<()>> = connection.withheld.into_iter().chain(waiting).collect();
         connection.state.send_replace(SessionState::Lost);
-        self.answers.push(Box::new(move || fires.into_iter().for_each(tell)));
+        self.answers.push(Box::new(move |_| fires.into_iter().for_each(tell)));
     }
 
     /// Fails where the session can't be served.
@@ -147,7 +163,7 @@ impl World {
         if let Some(connection) = self.sessions.get_mut(&id) {
             connection.state.send_replace(SessionState::Connected);
             let fires = std::mem::take(&mut connection.withheld);
-            self.answers.push(Box::new(move || fires.into_iter().for_each(tell)));
+            self.answers.push(Box::new(move |_| fires.into_iter().for_each(tell)));
         }
     }
 
@@ -181,7 +197,7 @@ impl World {
             Some(connection) if *connection.state.borrow() == SessionState::Disconnected => {
                 connection.withheld.push(armed.fire);
             }
-            Some(_) | None => self.answers.push(Box::new(move || tell(armed.fire))),
+            Some(_) | None => self.answers.push(Box::new(move |_| tell(armed.fire))),
         }
     }
 }
