@@ -134,8 +134,10 @@ impl From<SecretError> for ApiError {
 
 impl From<ArtifactError> for ApiError {
     fn from(error: ArtifactError) -> Self {
-        tracing::error!(%error, source = std::error::Error::source(&error), "the component store failed");
-        ApiError::Internal(error.to_string())
+        let why = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        let said = format!("{error}{why}");
+        tracing::error!(error = said, "the component store failed");
+        ApiError::Internal(said)
     }
 }
 
