@@ -1,5 +1,6 @@
 //! What the store has of a run: its record and, where it said little, what it said.
 
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::record::{PlacedLine, RunRecord};
@@ -51,8 +52,19 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
+/// Returns the jobs and the entries of a journal's segment. Lines that are cut off are logged and left out.
+pub(super) fn of_segment<'a>(segment: &Path, text: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    lines(text).filter_map(move |line| {
+        let split = split(line);
+        if split.is_none() {
+            tracing::warn!(%segment, "a line of the history is no record and is left out: the file is damaged");
+        }
+        split
+    })
+}
+
 /// The job of a journal's line, and its entry.
-pub(super) fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
+fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let tab = line.iter().position(|byte| *byte == TAB)?;
     Some((&line[..tab], &line[tab + 1..]))
 }

@@ -34,17 +34,13 @@ impl Inner {
     pub(super) async fn fold_if_due(self: &Arc<Self>) {
         let weight = self.journal.bytes().await + self.log_bytes.load(Ordering::Relaxed);
         if weight > self.fold_next_at.load(Ordering::Relaxed) && !self.folding.swap(true, Ordering::Relaxed) {
-            let inner = self.clone();
+            let folding = Folding(self.clone());
+            self.fold_next_at.store(weight + self.fold_at / 8, Ordering::Relaxed);
             self.clone().in_background(async move {
-                let next = match inner.fold().await {
-                    Ok(()) => inner.fold_at,
-                    Err(error) => {
-                        inner.write_failed(&error);
-                        weight + inner.fold_at / 8
-                    }
-                };
-                inner.fold_next_at.store(next, Ordering::Relaxed);
-                inner.folding.store(false, Ordering::Relaxed);
+                match folding.0.fold().await {
+                    Ok(()) => folding.0.fold_next_at.store(folding.0.fold_at, Ordering::Relaxed),
+                    Err(error) => folding.0.write_failed(&error),
+                }
             });
         }
     }
@@ -67,6 +63,8 @@ impl Inner {
         if !future::join_all(open).await.iter().all(Result::is_ok) {
             return Ok(());
         }
+        // What takes the place of the segments must be on disk before they go.
+        self.sync().await?;
         for segment in segments {
             let bytes = self.journal.text(&segment).await?.len();
             self.journal.delete(&segment, bytes).await?;
@@ -99,8 +97,17 @@ impl Inner {
     }
 }
 
+/// A fold under way. However it ends, the next one may begin.
+struct Folding(Arc<Inner>);
+
+impl Drop for Folding {
+    fn drop(&mut self) {
+        self.0.folding.store(false, Ordering::Relaxed);
+    }
+}
+
 fn collect(segment: &Path, text: &[u8], runs: &mut Runs, is_of_part: impl Fn(&[u8]) -> bool) {
-    for (job, json) in entry::lines(text).filter_map(entry::split).filter(|(job, _)| is_of_part(job)) {
+    for (job, json) in entry::of_segment(segment, text).filter(|(job, _)| is_of_part(job)) {
         if let Some(entry) = parse::<Entry>(segment, json) {
             let job = String::from_utf8_lossy(job).into_owned();
             match runs.entry(job).or_default().entry(entry.name()) {

@@ -58,7 +58,7 @@ struct Tail {
     counted: bool,
 }
 
-/// Tells when an entry is stored, or with an error that it is given up.
+/// Tells when an entry is stored, or with an error that it was given up because too much waits.
 pub(super) type Stored = oneshot::Receiver<()>;
 
 fn folder_of(host: &str) -> Path {
@@ -153,8 +153,18 @@ impl Journal {
 
     async fn entries_in(&self, segment: Path, job: &str) -> Result<Vec<Entry>, Error> {
         let text = self.text(&segment).await?;
-        let of_job = entry::lines(&text).filter_map(entry::split).filter(|(of, _)| *of == job.as_bytes());
+        let of_job = entry::of_segment(&segment, &text).filter(|(of, _)| *of == job.as_bytes());
         Ok(of_job.filter_map(|(_, json)| parse(&segment, json)).collect())
+    }
+
+    /// Returns the id of the store.
+    pub(super) async fn store_id(&self) -> Result<String, Error> {
+        self.objects.id().await
+    }
+
+    /// Returns whether any host has an entry here.
+    pub(super) async fn has_any(&self) -> Result<bool, Error> {
+        self.objects.has_any(&Path::from(JOURNAL)).await
     }
 
     /// The hosts that have a journal here.

@@ -1,5 +1,5 @@
 //! What was run, how it ended and what it said: kept in an object store, this host's newest also in memory. A store that
-//! fails costs records, never a run.
+//! fails never costs a run. Records wait in memory until it takes them, a few megabytes of them.
 //!
 //! It doesn't know who else is in the cluster: it reads what any host left in the store, by the host's name.
 
@@ -13,6 +13,7 @@ mod record;
 mod run;
 mod run_state;
 mod shelf;
+mod stores;
 
 use std::collections::btree_map::Entry::Occupied;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,15 +23,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use object_store::ObjectStore;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OnceCell, oneshot, watch};
 
 pub use cursor::{Cursor, CursorError};
 pub use record::{Known, LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord, Usage};
 pub use run::{RunHandle, Stored};
 pub use run_state::{RING, RING_DETAIL_BYTES, RunState, Running, cut};
+pub use stores::{Stores, SyncStore};
 
 use crate::clock::Clock;
 use crate::registry::JobId;
+use crate::vital;
 use entry::Entry;
 use journal::Journal;
 use memory::Memory;
@@ -44,9 +47,11 @@ pub const KEPT_LOG_BYTES: usize = 256 * 1024;
 
 /// How much is written, in bytes, before it is sorted by job and what is old goes.
 const FOLD_AT: usize = 64 * 1024 * 1024;
-/// How often a batch of records is offered to a store that fails, and how long between the first two tries.
-const STORE_ATTEMPTS: u32 = 4;
+/// The pause before what a store refused is offered to it again; doubled after each further refusal, up to the longest.
 const STORE_RETRY: Duration = Duration::from_millis(200);
+const LONGEST_STORE_RETRY: Duration = Duration::from_secs(5);
+/// How often the last lines of a run are offered to a store that fails. They would take too much memory for long.
+const LOG_ATTEMPTS: u32 = 4;
 
 /// The runs of all jobs, as far as the store reaches.
 #[derive(Clone)]
@@ -56,11 +61,14 @@ pub(crate) struct Inner {
     host: String,
     clock: Arc<dyn Clock>,
     opened: Timestamp,
+    sync: SyncStore,
     shelf: Shelf,
     journal: Journal,
     memory: Memory,
     /// This host's records of which the store may not have the last word yet, by job and name.
     unsaved: Mutex<BTreeMap<(JobId, String), RunRecord>>,
+    /// Once it is known.
+    store_id: OnceCell<String>,
     /// How much is written before it is folded, in bytes; and before it is folded next.
     fold_at: usize,
     fold_next_at: AtomicUsize,
@@ -75,19 +83,27 @@ pub(crate) struct Inner {
 impl History {
     /// The history in `store`, kept by the host of this name.
     pub fn new(store: Arc<dyn ObjectStore>, host: &str, clock: Arc<dyn Clock>) -> Self {
-        Self::folded_at(FOLD_AT, store, host, clock)
+        Self::in_stores(store.into(), host, clock)
     }
 
-    fn folded_at(fold_at: usize, store: Arc<dyn ObjectStore>, host: &str, clock: Arc<dyn Clock>) -> Self {
-        let (opened, objects) = (clock.wall(), Objects::new(store));
+    /// The same in a store that tells what is safe from a crash of the machine.
+    pub fn in_stores(stores: Stores, host: &str, clock: Arc<dyn Clock>) -> Self {
+        Self::folded_at(FOLD_AT, stores, host, clock)
+    }
+
+    fn folded_at(fold_at: usize, stores: Stores, host: &str, clock: Arc<dyn Clock>) -> Self {
+        let Stores { durable, quick, sync } = stores;
+        let (durable, quick, opened) = (Objects::new(durable), Objects::new(quick), clock.wall());
         History(Arc::new(Inner {
             host: host.to_owned(),
             opened,
-            shelf: Shelf::new(objects.clone()),
-            journal: Journal::new(objects, host),
+            sync,
+            shelf: Shelf::new(quick),
+            journal: Journal::new(durable, host),
             memory: Memory::new(host, clock.clone()),
             clock,
             unsaved: Mutex::default(),
+            store_id: OnceCell::new(),
             fold_at,
             fold_next_at: AtomicUsize::new(fold_at),
             folding: AtomicBool::new(false),
@@ -159,6 +175,21 @@ impl History {
         limit: usize,
     ) -> Result<Vec<RunRecord>, object_store::Error> {
         Ok(self.0.stored(job, host, limit).await?.into_values().rev().take(limit).collect())
+    }
+
+    /// Returns the id of the store, which is made with it: two hosts that have the same one share a store. Empty if the store
+    /// can't say, so that nobody waits for a store that fails.
+    pub async fn store_id(&self) -> String {
+        let id = self.0.store_id.get_or_try_init(|| self.0.journal.store_id()).await;
+        id.inspect_err(|error| self.0.write_failed(error)).cloned().unwrap_or_default()
+    }
+
+    /// Returns whether any host left a record of any run in the store.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn has_records(&self) -> Result<bool, object_store::Error> {
+        Ok(self.0.journal.has_any().await? || self.0.shelf.has_any().await?)
     }
 
     /// The hosts that may have left something of a job in the store.
@@ -244,35 +275,31 @@ impl Inner {
     /// The same, of an entry that changes no more.
     async fn append_last(self: &Arc<Self>, job: &JobId, entry: Entry) {
         if self.append(job, &entry).await.is_err() {
-            tracing::warn!(%job, run = entry.run.run, "the record of a run is lost");
+            tracing::warn!(%job, run = entry.run.run, "the record of a run is lost: too many wait for the history store");
         }
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).remove(&(job.clone(), entry.name()));
     }
 
     /// Writes what waits, batch by batch, until nothing does.
     async fn write_journal(self: &Arc<Self>) {
+        let _part = vital::part("the writer of the history");
         while let Some(batch) = self.journal.next_batch() {
-            if self.write_batch(&batch).await {
-                batch.tell();
-                self.fold_if_due().await;
-            }
+            self.write_batch(&batch).await;
+            batch.tell();
+            self.fold_if_due().await;
             tokio::time::sleep(journal::PAUSE).await;
         }
     }
 
-    async fn write_batch(&self, batch: &journal::Batch) -> bool {
+    /// Offers a batch to the store until it takes it: a disk that is full may have room again. What comes meanwhile waits in
+    /// the journal's queue, which is bounded.
+    async fn write_batch(&self, batch: &journal::Batch) {
         let mut pause = STORE_RETRY;
-        for attempt in 1..=STORE_ATTEMPTS {
-            match self.journal.write(batch, memory::stamp_at(self.clock.wall())).await {
-                Ok(()) => return true,
-                Err(error) => self.write_failed(&error),
-            }
-            if attempt < STORE_ATTEMPTS {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
+        while let Err(error) = self.journal.write(batch, memory::stamp_at(self.clock.wall())).await {
+            self.write_failed(&error);
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_STORE_RETRY);
         }
-        false
     }
 
     // ---- reading ----
@@ -311,7 +338,7 @@ impl Inner {
 
     fn write_failed(&self, error: &object_store::Error) {
         self.failed_writes.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(%error, "the history store failed");
+        tracing::warn!(%error, "the history store failed, trying again");
     }
 }
 

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use futures::stream::{BoxStream, TryStreamExt};
 use object_store::path::Path;
-use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
+/// The object with the store's id.
+const ID: &str = "store-id";
 /// How many objects are read at once.
 pub(super) const PIPELINE: usize = 16;
 
@@ -44,6 +47,29 @@ impl Objects {
         let mut found: Vec<ObjectMeta> = listing.try_collect().await?;
         found.sort_by(|a, b| a.location.cmp(&b.location));
         Ok(found)
+    }
+
+    /// Returns the id of the store, and makes one if it has none.
+    pub(super) async fn id(&self) -> Result<String, Error> {
+        let path = Path::from(ID);
+        if let Some(id) = self.read(&path).await? {
+            return Ok(String::from_utf8_lossy(&id).trim().to_owned());
+        }
+        let new = Uuid::new_v4().to_string();
+        match self.0.put_opts(&path, new.clone().into(), PutMode::Create.into()).await {
+            Ok(_) => Ok(new),
+            // Another host made it at the same time.
+            Err(Error::AlreadyExists { .. }) => {
+                let id = self.read(&path).await?.unwrap_or_default();
+                Ok(String::from_utf8_lossy(&id).trim().to_owned())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns whether there is anything below a folder.
+    pub(super) async fn has_any(&self, folder: &Path) -> Result<bool, Error> {
+        Ok(self.0.list(Some(folder)).try_next().await?.is_some())
     }
 
     /// The folders in a folder.

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::entry::Entry;
 use super::record::{LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord, Usage};
-use super::{Inner, KEPT_LOG_BYTES, Shelf};
+use super::{Inner, KEPT_LOG_BYTES, LOG_ATTEMPTS, STORE_RETRY, Shelf};
 use crate::registry::JobId;
 
 /// Lines that come within this time of the first are stored together.
@@ -157,7 +157,7 @@ impl Recording {
                 drop(self.history.append(&self.job, &Entry::new(self.record.clone(), self.keep)));
                 let mut log = Log::default();
                 let last = self.keep_long(&mut log, ended).await;
-                log.write(self).await;
+                log.finish(self).await;
                 (last, Vec::new())
             }
         };
@@ -178,7 +178,7 @@ impl Recording {
         }
         let mut log = Log::default();
         log.append(self, &lines);
-        log.write(self).await;
+        log.finish(self).await;
         Vec::new()
     }
 
@@ -253,6 +253,20 @@ impl Log {
             self.drop_oldest(run).await;
         }
         true
+    }
+
+    /// Stores what is left when the run has ended.
+    async fn finish(&mut self, run: &Recording) {
+        let mut pause = STORE_RETRY;
+        for _ in 0..LOG_ATTEMPTS {
+            // What the store refused before comes first, and then what was said since.
+            if self.write(run).await && self.write(run).await {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        tracing::warn!(job = %run.job, run = run.record.run, "the last lines of a run are lost: the history store fails");
     }
 
     fn append(&mut self, run: &Recording, lines: &[PlacedLine]) {

@@ -30,6 +30,11 @@ impl Shelf {
         Shelf { objects }
     }
 
+    /// Returns whether there is a record of any run here.
+    pub(super) async fn has_any(&self) -> Result<bool, Error> {
+        self.objects.has_any(&Path::from(RUNS)).await
+    }
+
     // ---- entries ----
 
     /// Stores entries that change no more, the oldest first, as one object.

@@ -39,8 +39,8 @@ impl Place {
 
     /// A host with as little in its journal.
     fn host_that_folds_at(&self, bytes: usize, name: &str) -> History {
-        let store = LocalFileSystem::new_with_prefix(self.folder.path()).unwrap();
-        History::folded_at(bytes, Arc::new(store), name, self.clock.clone())
+        let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(self.folder.path()).unwrap());
+        History::folded_at(bytes, store.into(), name, self.clock.clone())
     }
 
     /// How many files there are in a folder of the store.
@@ -243,17 +243,50 @@ async fn a_job_that_comes_to_keep_less_loses_the_oldest() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_costs_the_record_and_not_the_run() {
+async fn w5_records_wait_for_a_store_that_fails_and_runs_do_not() {
     let place = Place::new();
     let history = place.host("a");
-    // A file where the store needs a folder.
-    std::fs::write(place.folder.path().join("journal"), b"in the way").unwrap();
-    std::fs::write(place.folder.path().join("logs"), b"in the way").unwrap();
+    many(&place, &history, 10);
+    assert!(history.settle(PATIENCE).await);
+    let stored = std::fs::read_dir(place.path().join("journal/a")).unwrap().count();
+    // The next segment can't be written: a file is where its folder was.
+    let (journal, away) = (place.path().join("journal"), place.path().join("away"));
+    std::fs::rename(&journal, &away).unwrap();
+    std::fs::write(&journal, b"in the way").unwrap();
     let run = history.begin(&place.job, place.run("a", "t"), KEPT_RUNS);
-    run.log_sink()(place.line("lost"));
+    run.log_sink()(place.line("said meanwhile"));
     run.finish(Outcome::Succeeded, "", place.clock.wall(), None).await;
-    assert!(history.settle(PATIENCE).await, "it gives up in bounded time");
-    assert!(history.failed_writes() >= u64::from(STORE_ATTEMPTS), "{} failures are counted", history.failed_writes());
+    assert!(history.failed_writes() > 0 && !history.settle(Duration::ZERO).await);
+    std::fs::remove_file(&journal).unwrap();
+    std::fs::rename(&away, &journal).unwrap();
+    assert!(history.settle(PATIENCE).await, "it goes on by itself");
+    assert_eq!(std::fs::read_dir(&journal.join("a")).unwrap().count(), stored, "it goes on where it was");
+    let later = place.host("b");
+    let runs = later.stored_runs(&place.job, "a", 10).await.unwrap();
+    assert_eq!(names(&runs), [("t", Some(Outcome::Succeeded))]);
+    assert_eq!(said(&later.stored_lines(&place.job, "a", None, 10).await.unwrap()), ["said meanwhile"]);
+    let before = JobId::new("acme", "job-0").unwrap();
+    assert_eq!(later.stored_runs(&before, "a", 10).await.unwrap().len(), 1, "what was stored before is still there");
+}
+
+#[tokio::test]
+async fn w5_a_segment_that_was_cut_off_costs_its_last_line_alone() {
+    let place = Place::new();
+    let history = place.host("a");
+    let jobs = many(&place, &history, 10);
+    assert!(history.settle(PATIENCE).await);
+    let segment = std::fs::read_dir(place.path().join("journal/a")).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&segment).unwrap();
+    let last_line = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    for end in [last_line + 3, whole.len() - 20] {
+        std::fs::write(&segment, &whole[..end]).unwrap();
+        let later = place.host_that_folds_at(1, "b");
+        let mut found = 0;
+        for job in &jobs {
+            found += later.stored_runs(job, "a", 10).await.unwrap().len();
+        }
+        assert_eq!(found, 9, "cut at {end}");
+    }
 }
 
 /// Some runs of some jobs, each of which says a line. Gives the jobs.
