@@ -149,6 +149,8 @@ pub struct HostRow {
     pub version: String,
     /// When it was started.
     pub started: Timestamp,
+    /// The id of the store with its records.
+    pub store: String,
     /// Whether an operator has drained it.
     pub drained: bool,
     /// By how many milliseconds its clock is ahead of the ensemble's; None before that is known.

@@ -141,6 +141,7 @@ pub(crate) async fn host(name: &str, sessions: &Sessions) -> Host {
         address: address.clone(),
         version: "0.1.0".to_owned(),
         started: clock.wall(),
+        store: history.store_id().await,
         drained: false,
         clock_offset_ms: None,
         clock_wrong: false,

@@ -51,6 +51,10 @@ pub(super) struct Up {
     /// The folder of components and history, shared by the hosts of a cluster where they can [default: store in --data]
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// Begin with an empty coordinator in --data although the store has records of runs, or in place of a damaged one, which is
+    /// kept under another name. Jobs have to be applied again
+    #[arg(long, conflicts_with = "zookeeper")]
+    new: bool,
     /// The session timeout to ask of ZooKeeper; a host that dies is followed up after about this long
     #[arg(long, default_value = "6s", value_name = "DURATION")]
     session_timeout: DurationText,
@@ -120,6 +124,7 @@ impl Up {
             root: self.root,
             listen: self.listen,
             data: self.data,
+            new: self.new,
             session_timeout: self.session_timeout.0,
             tick_time: self.tick_time.0,
             clock_drift_per_mille: self.clock_drift,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The value of a host's node, as JSON. Its field names are a contract with whoever reads `--output json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostInfo {
     /// Its name.
     pub host: String,
@@ -14,6 +14,9 @@ pub struct HostInfo {
     pub version: String,
     /// When it started.
     pub started: Timestamp,
+    /// The id of the store that it keeps its records in; empty if it isn't known.
+    #[serde(default)]
+    pub store: String,
     /// Whether an operator has drained it: it stands in no election until it is undrained.
     #[serde(default)]
     pub drained: bool,

@@ -23,6 +23,8 @@ pub struct UpSettings {
     pub data: PathBuf,
     /// The folder of components and history; shared by the hosts of a cluster where they can share one.
     pub store: PathBuf,
+    /// Whether an empty embedded coordinator may begin beside records of runs, or in place of a damaged one.
+    pub new: bool,
     /// The session timeout asked of the coordinator.
     pub session_timeout: Duration,
     /// The ensemble's tickTime: the lease allows for a heartbeat that waited so long at a follower.

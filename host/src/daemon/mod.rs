@@ -5,23 +5,20 @@
 
 mod cluster;
 mod elections;
+mod folders;
 mod founding;
 mod known_cluster;
 mod machine;
+mod own_coordinator;
 mod rehearsal;
 mod timeline;
 mod withdrawal;
 
-use std::fs::{DirBuilder, File};
 use std::future::pending;
-use std::io::Read as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use object_store::local::LocalFileSystem;
+use anyhow::{Context, anyhow};
 use silverback_election::LeaseRule;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime as Threads};
@@ -35,13 +32,14 @@ use crate::artifact::Artifacts;
 use crate::candidacy::{ClockCheck, ClockState, JoinError, PresenceValue, Timeline};
 use crate::clock::{self, Clock};
 use crate::config::{HostInfo, Layout, UpSettings};
-use crate::coordinator::{Coordinator, Embedded, Sessions, ZooKeeper};
+use crate::coordinator::{Coordinator, Sessions, ZooKeeper};
 use crate::history::History;
-use crate::registry::{Problems, Registry, Secrets, Vault};
+use crate::registry::{Problems, Registry, Secrets};
 use crate::runtime::{
     CompileLimits, Compiler, Components, DEFAULT_MAX_RUNS, GuestThreads, Lanes, Runtime, RuntimeSettings,
 };
 use crate::scheduler::{Led, Pipelines, Scheduling, Turns};
+use crate::vital;
 use cluster::Parts;
 use elections::{ELECTIONS_SHARE, Elections, Standings};
 use founding::found_cluster;
@@ -64,29 +62,23 @@ const BLOCKING_THREADS: usize = 16;
 /// is released, and only then the session closed. `ready` is told, in one sentence, when the host answers and stands.
 ///
 /// # Errors
-/// What keeps it from starting, for people.
+/// What keeps it from starting or from going on, for people.
 pub fn run(settings: UpSettings, ready: impl FnOnce(&str) + Send) -> anyhow::Result<()> {
+    folders::restrict_new_files();
     let session = threads("session", 1)?;
     let guests = GuestThreads::start().context("the guests' threads can't be started")?;
     let main = threads("host", 2)?;
-    let outcome = main.block_on(up(settings, session.handle().clone(), guests.lanes(), ready));
+    let outcome = main.block_on(async {
+        tokio::select! {
+            outcome = up(settings, session.handle().clone(), guests.lanes(), ready) => outcome,
+            reason = vital::failed() => Err(anyhow!(reason)),
+        }
+    });
     guests.shut_down(Duration::from_secs(1));
     for runtime in [session, main] {
         runtime.shutdown_timeout(Duration::from_secs(1));
     }
     outcome
-}
-
-/// Keys for secrets. A file that others can read is none: it is refused before anything is sealed with it.
-fn vault(file: Option<&Path>) -> anyhow::Result<Option<Vault>> {
-    let Some(file) = file else { return Ok(None) };
-    let named = || format!("secrets-key: `{}`", file.display());
-    let mut opened = File::open(file).with_context(named)?;
-    let mode = opened.metadata().with_context(named)?.permissions().mode();
-    ensure!(mode & 0o077 == 0, "{}: others than its owner may use it: chmod 600", named());
-    let mut text = String::new();
-    opened.read_to_string(&mut text).with_context(named)?;
-    Ok(Some(Vault::read(&text).with_context(named)?))
 }
 
 fn threads(name: &str, count: usize) -> anyhow::Result<Threads> {
@@ -111,10 +103,13 @@ async fn up(
         .await
         .with_context(|| format!("listen: `{}` can't be listened on", settings.listen))?;
     let address = listener.local_addr()?;
-    own_folder(&settings.data)?;
-    let coordinator = coordinator(&settings, clock.clone())?;
+    let _lock = folders::own_folder(&settings.data)?;
+    let stores = folders::store_folder(&settings.store)?;
+    let vault = folders::vault(settings.secrets_key.as_deref())?;
+    let artifacts = Artifacts::new(stores.durable.clone());
+    let history = History::in_stores(stores, &settings.name, clock.clone());
+    let coordinator = coordinator(&settings, &history, clock.clone()).await?;
     let label = coordinator.describe();
-    let store = Arc::new(store_folder(&settings.store)?);
     let limits = CompileLimits { cpu_seconds: settings.compile_time.as_secs(), memory_bytes: settings.compile_memory };
     let compiler = Compiler::apart(&settings.data.join("compiled"), limits, clock.clone(), Handle::current())?;
     let guest_memory = settings.guest_memory.unwrap_or_else(|| memory_bytes() / 2);
@@ -141,10 +136,8 @@ async fn up(
     tokio::spawn(timeline.clone().follow(sessions.clone()));
     tokio::spawn(timeline.clone().tell(sessions.clone()));
 
-    let secrets = Secrets::new(vault(settings.secrets_key.as_deref())?, layout.clone());
+    let secrets = Secrets::new(vault, layout.clone());
     let peers = Peers::new(sessions.clone(), layout.clone(), &settings.name);
-    let artifacts = Artifacts::new(store.clone());
-    let history = History::new(store, &settings.name, clock.clone());
     let registry = Registry::new(sessions.clone(), layout.clone());
     let components = Components::new(runtime.clone(), artifacts.clone(), ask_peers(peers));
     let followed = registry.follow_all().await;
@@ -166,6 +159,14 @@ async fn up(
         pipelines: Pipelines::default(),
     });
 
+    let about = HostInfo {
+        host: settings.name.clone(),
+        address: address.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: clock.wall(),
+        store: history.store_id().await,
+        ..HostInfo::default()
+    };
     let standing = Arc::new(Standings::default());
     let withdrawal = Arc::new(Withdrawal::default());
     let (drain, draining) = watch::channel(false);
@@ -177,9 +178,7 @@ async fn up(
         components: components.clone(),
         scheduling: scheduling.clone(),
         presence: presence(
-            &settings,
-            address,
-            clock.clone(),
+            about,
             &clock_check,
             &sessions,
             standing.clone(),
@@ -221,7 +220,7 @@ async fn up(
         cluster: Arc::new(parts),
     });
     let (close_api, mut api_closes) = watch::channel(false);
-    let serving = tokio::spawn(api.serve(listener, async move {
+    let mut serving = tokio::spawn(api.serve(listener, async move {
         let _ = api_closes.wait_for(|close| *close).await;
     }));
 
@@ -235,7 +234,10 @@ async fn up(
     };
     tokio::select! {
         () = asked_to_stop.wait() => {}
-        ended = &mut holding => return Err(ended?.err().map_or_else(|| anyhow::anyhow!("the elections ended"), Into::into)),
+        ended = &mut holding => return Err(ended?.err().map_or_else(|| anyhow!("the elections ended"), Into::into)),
+        ended = &mut serving => {
+            return ended?.context("the API failed").and_then(|()| Err(anyhow!("the API ended")));
+        }
         () = serves => {}
     }
 
@@ -261,13 +263,14 @@ async fn drained(holding: JoinHandle<Result<(), JoinError>>, patience: Duration)
     }
 }
 
-fn coordinator(settings: &UpSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Coordinator>> {
+async fn coordinator(
+    settings: &UpSettings,
+    history: &History,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn Coordinator>> {
     Ok(match &settings.zookeeper {
         Some(servers) => Arc::new(ZooKeeper::new(servers, settings.session_timeout)?),
-        None => {
-            let embedded = Embedded::open(&settings.data.join("coordinator"), clock)?;
-            Arc::new(embedded.with_session_timeout(settings.session_timeout))
-        }
+        None => Arc::new(own_coordinator::open(settings, history, clock).await?),
     })
 }
 
@@ -282,23 +285,6 @@ fn lease_rule(settings: &UpSettings) -> LeaseRule {
     }
 }
 
-/// The host's own folder. What is in it is its tenants', so a new one lets nobody else in.
-fn own_folder(path: &Path) -> anyhow::Result<()> {
-    let named = || format!("data: folder `{}` can't be made", path.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(named)?;
-    let mode = std::fs::metadata(path).with_context(named)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        let mode = format!("{:o}", mode & 0o777);
-        warn!(folder = %path.display(), mode, "others on this machine may read what tenants keep here: `chmod 700` it");
-    }
-    Ok(())
-}
-
-fn store_folder(path: &Path) -> anyhow::Result<LocalFileSystem> {
-    std::fs::create_dir_all(path).with_context(|| format!("store: folder `{}` can't be made", path.display()))?;
-    LocalFileSystem::new_with_prefix(path).with_context(|| format!("store: folder `{}` can't be used", path.display()))
-}
-
 fn ask_peers(peers: Peers) -> crate::runtime::AskPeers {
     Arc::new(move |digest| {
         let peers = peers.clone();
@@ -309,27 +295,20 @@ fn ask_peers(peers: Peers) -> crate::runtime::AskPeers {
     })
 }
 
-/// What this host's node says, made anew for each heartbeat.
+/// What this host's node says, made anew for each heartbeat. `about` has what stays.
 fn presence(
-    settings: &UpSettings,
-    address: std::net::SocketAddr,
-    clock: Arc<dyn Clock>,
+    about: HostInfo,
     clock_check: &Arc<ClockCheck>,
     sessions: &Sessions,
     standing: Arc<Standings>,
     withdrawal: Arc<Withdrawal>,
     timeline: Arc<Timeline>,
 ) -> PresenceValue {
-    let (name, started, sessions) = (settings.name.clone(), clock.wall(), sessions.clone());
-    let checked = clock_check.clone();
+    let (sessions, checked) = (sessions.clone(), clock_check.clone());
     clock_check.told_by(move || {
         let session = sessions.now().map_or(0, |session| session.id());
         let counts = standing.counts();
         let info = HostInfo {
-            host: name.clone(),
-            address: address.to_string(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started,
             drained: withdrawal.is_asked(),
             elections_led: counts.groups_led + counts.jobs_led,
             groups_led: counts.groups_led,
@@ -340,6 +319,7 @@ fn presence(
             position: timeline.position(),
             problem: timeline.follow().borrow().problem(),
             session: HostInfo::session_text(session),
+            ..about.clone()
         };
         serde_json::to_vec(&info).expect("a host's own description is plain data")
     })
