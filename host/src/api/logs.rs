@@ -33,9 +33,12 @@ pub(super) struct Which {
     wait: u64,
     #[serde(default = "default_lines")]
     limit: usize,
-    /// True: this host's own lines alone.
+    /// True: the lines in this host's store alone.
     #[serde(default)]
     local: bool,
+    /// True with `local`: only this host's own lines, because whoever asks reads the same store.
+    #[serde(default)]
+    shared: bool,
 }
 
 fn default_lines() -> usize {
@@ -48,6 +51,7 @@ struct Question {
     after: Option<Cursor>,
     limit: usize,
     local: bool,
+    shared: bool,
 }
 
 /// Some of a job's log, by time.
@@ -59,7 +63,8 @@ pub(super) async fn list(
     let (job, Query(which)) = (id(path)?, which?);
     let after = which.after.map(|cursor| cursor.parse::<Cursor>()).transpose();
     let after = after.map_err(|error| ApiError::Invalid(error.to_string()))?;
-    let question = Question { job, after, limit: which.limit.clamp(1, MAX_LINES), local: which.local };
+    let limit = which.limit.clamp(1, MAX_LINES);
+    let question = Question { job, after, limit, local: which.local, shared: which.shared };
     let deadline = api.clock.boot() + Duration::from_secs(which.wait).min(MAX_WAIT);
     loop {
         let page = api.page(&question).await?;
@@ -83,22 +88,23 @@ pub(super) async fn list(
 
 impl Api {
     async fn page(&self, question: &Question) -> Result<LogPage, ApiError> {
-        let Question { job, after, limit, local } = question;
+        let Question { job, after, limit, local, shared } = question;
         let mut cursor =
             after.clone().unwrap_or_else(|| Cursor::from_stamp(self.history.now().saturating_sub(JOINED_NS)));
         let mut lines = self.history.own_lines(job, after.as_ref().map(|after| after.of(&self.host)), *limit).await?;
-        if !local {
-            let peers = self.peers.others().await?;
-            for found in future::join_all(peers.iter().map(|peer| self.peer_lines(peer, question))).await {
-                lines.extend(found?);
-            }
-            for host in self.history.hosts(job).await? {
-                if host != self.host && peers.iter().all(|peer| peer.host != host) {
-                    lines.extend(self.stored_lines(&host, question).await?);
-                }
+        let peers = if *local { Vec::new() } else { self.peers.others().await? };
+        for found in future::join_all(peers.iter().map(|peer| self.peer_lines(peer, question))).await {
+            lines.extend(found?);
+        }
+        if !shared {
+            for host in self.untold_hosts(job, &peers).await? {
+                lines.extend(self.stored_lines(&host, question).await?);
             }
         }
-        lines.sort_by(|a, b| (a.line.time, &a.host, a.stamp).cmp(&(b.line.time, &b.host, b.stamp)));
+        let place = |line: &PlacedLine| (line.line.time, line.host.clone(), line.stamp);
+        lines.sort_by_key(place);
+        // Two peers may read one store that this host doesn't.
+        lines.dedup_by_key(|line| place(line));
         match after {
             Some(_) => lines.truncate(*limit),
             None => drop(lines.drain(..lines.len().saturating_sub(*limit))),
@@ -111,7 +117,8 @@ impl Api {
 
     /// A live peer's lines, from the store if it doesn't answer.
     async fn peer_lines(&self, peer: &HostInfo, question: &Question) -> Result<Vec<PlacedLine>, ApiError> {
-        match self.peers.get::<LogPage>(peer, &question.to_peer(Duration::ZERO), Duration::ZERO).await {
+        let path = question.to_peer(self.local_query(peer).await, Duration::ZERO);
+        match self.peers.get::<LogPage>(peer, &path, Duration::ZERO).await {
             Ok(page) => Ok(page.lines),
             Err(error) => {
                 tracing::warn!(peer = %peer.host, %error, "a peer can't be asked for its log");
@@ -133,7 +140,8 @@ impl Api {
         let own: BoxFuture<'_, ()> = self.history.line_after(&question.job, own_after).boxed();
         let theirs = peers.iter().map(|peer| {
             let asked = async move {
-                let polled = self.peers.get::<LogPage>(peer, &question.to_peer(wait), wait).await;
+                let path = question.to_peer(self.local_query(peer).await, wait);
+                let polled = self.peers.get::<LogPage>(peer, &path, wait).await;
                 if polled.is_err() {
                     // Its silence is noticed by the next look, not by asking without end.
                     future::pending::<()>().await;
@@ -152,11 +160,12 @@ impl Api {
 }
 
 impl Question {
-    fn to_peer(&self, wait: Duration) -> String {
-        let Question { job, after, limit, local: _ } = self;
+    /// The path that asks a peer; `local` is the part of the query that says how much of its store is wanted.
+    fn to_peer(&self, local: &str, wait: Duration) -> String {
+        let Question { job, after, limit, local: _, shared: _ } = self;
         let after = after.as_ref().map(|after| format!("&after={after}")).unwrap_or_default();
         // Rounded up: a peer that gave up before us would be asked again at once.
         let wait = wait.as_millis().div_ceil(1000);
-        format!("/v1/jobs/{job}/logs?local=true&limit={limit}&wait={wait}{after}")
+        format!("/v1/jobs/{job}/logs?{local}&limit={limit}&wait={wait}{after}")
     }
 }

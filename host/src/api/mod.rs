@@ -6,6 +6,7 @@ mod cluster;
 mod components;
 mod error;
 mod evict;
+mod folders;
 mod hosts;
 mod jobs;
 mod lead;

@@ -29,9 +29,12 @@ const MAX_RUNS: usize = 1000;
 pub(super) struct Which {
     #[serde(default = "default_runs")]
     limit: usize,
-    /// True: what this host itself wrote.
+    /// True: what is in this host's store.
     #[serde(default)]
     local: bool,
+    /// True with `local`: only what this host itself wrote, because whoever asks reads the same store.
+    #[serde(default)]
+    shared: bool,
 }
 
 fn default_runs() -> usize {
@@ -47,7 +50,7 @@ pub(super) async fn list(
     let (id, Query(which)) = (id(path)?, which?);
     let limit = which.limit.min(MAX_RUNS);
     if which.local {
-        return Ok(Json(api.history.own_runs(&id, limit).await?));
+        return Ok(Json(api.local_runs(&id, limit, which.shared).await?));
     }
     let runs = api.runs(&id, limit).await?;
     if runs.is_empty() {
@@ -75,13 +78,24 @@ impl Api {
         {
             told(&peer.host, runs?);
         }
-        for gone in self.history.hosts(job).await?.into_iter().filter(|host| !live(host)) {
-            told(&gone, self.history.stored_runs(job, &gone, limit).await?);
+        for host in self.untold_hosts(job, &peers).await? {
+            second_hand.extend(self.history.stored_runs(job, &host, limit).await?);
         }
         for run in second_hand.iter_mut().filter(|run| run.ended.is_none() && !live(&run.host)) {
             run.given_up("its host went away before it ended");
         }
         Ok(newest(mend(by_attempt(first_hand, second_hand), kept), limit))
+    }
+
+    /// Runs as this host's store has them.
+    async fn local_runs(&self, job: &JobId, limit: usize, shared: bool) -> Result<Vec<RunRecord>, ApiError> {
+        let mut runs = self.history.own_runs(job, limit).await?;
+        if !shared {
+            for host in self.untold_hosts(job, &[]).await? {
+                runs.extend(self.history.stored_runs(job, &host, limit).await?);
+            }
+        }
+        Ok(runs)
     }
 
     /// What the coordinator has of the job's newest runs.
@@ -98,9 +112,9 @@ impl Api {
         })
     }
 
-    /// What a live peer wrote, from the store if it doesn't answer.
+    /// What a live peer has, from the store if it doesn't answer.
     async fn peer_runs(&self, peer: &HostInfo, job: &JobId, limit: usize) -> Result<Vec<RunRecord>, ApiError> {
-        let path = format!("/v1/jobs/{job}/runs?local=true&limit={limit}");
+        let path = format!("/v1/jobs/{job}/runs?{}&limit={limit}", self.local_query(peer).await);
         match self.peers.get(peer, &path, Duration::ZERO).await {
             Ok(runs) => Ok(runs),
             Err(error) => {
