@@ -162,6 +162,7 @@ impl Cluster {
             store: self.shared_store.then(|| self.dir.path().join("store")),
             options: self.options.clone(),
             clock: None,
+            disk: None,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::fake_clock::FakeClock;
 use crate::place;
 use crate::port::free_port;
 use crate::process::Process;
+use crate::small_disk::{Disk, SmallDisk};
 use crate::wait::await_value;
 
 /// How long a host may take until it is ready; it takes less than a second where the machine is idle.
@@ -39,6 +40,8 @@ pub struct HostSettings {
     pub options: Vec<String>,
     /// Its wall clock; None: the machine's.
     pub clock: Option<FakeClock>,
+    /// A disk of its own for its data; None: the machine's.
+    pub disk: Option<SmallDisk>,
 }
 
 impl HostSettings {
@@ -52,6 +55,7 @@ impl HostSettings {
             store: None,
             options: Vec::new(),
             clock: None,
+            disk: None,
         }
     }
 }
@@ -84,9 +88,28 @@ impl Host {
         &self.settings.name
     }
 
+    /// How it is started the next time.
+    pub fn settings_mut(&mut self) -> &mut HostSettings {
+        &mut self.settings
+    }
+
     /// The folder it keeps its own data in.
     pub fn data(&self) -> PathBuf {
         self.dir.join(self.name())
+    }
+
+    /// Its disk, where it was given one.
+    pub fn disk(&self) -> Disk {
+        Disk::of(self.pid(), &self.data())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// Where it goes on.
+    #[track_caller]
+    pub fn await_end(&mut self) -> ExitStatus {
+        self.process.wait(DRAIN_LIMIT)
     }
 
     /// Where its API listens.
@@ -211,6 +234,10 @@ fn launch(settings: &HostSettings, address: &str, dir: &Path) -> Process {
     let (program, args) = match &settings.clock {
         Some(clock) => clock.run(&place::silverback(), args),
         None => (place::silverback(), args),
+    };
+    let (program, args) = match settings.disk {
+        Some(disk) => disk.run(&data, "", &program, args),
+        None => (program, args),
     };
     Process::start(&settings.name, &program, &args, dir)
 }

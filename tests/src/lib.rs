@@ -31,6 +31,7 @@ pub mod process;
 pub mod proxy;
 pub mod queues;
 pub mod scribe;
+pub mod small_disk;
 pub mod soak;
 pub mod target;
 pub mod terms;

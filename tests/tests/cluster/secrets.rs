@@ -78,7 +78,8 @@ fn a_host_without_a_safe_key_file_takes_no_secret() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(up(0o644, &new_key()).contains("others than its owner may use it: chmod 600"));
+    let said = up(0o644, &new_key());
+    assert!(said.contains("has mode 644, with which other users can use it: `chmod 600 "), "{said}");
     let wrong = new_key().replace('\n', "x\n");
     let said = up(0o600, &wrong);
     assert!(said.contains("line 1 is no key") && !said.contains(&wrong[..16]), "{said}");
