@@ -260,7 +260,7 @@ async fn w5_records_wait_for_a_store_that_fails_and_runs_do_not() {
     std::fs::remove_file(&journal).unwrap();
     std::fs::rename(&away, &journal).unwrap();
     assert!(history.settle(PATIENCE).await, "it goes on by itself");
-    assert_eq!(std::fs::read_dir(&journal.join("a")).unwrap().count(), stored, "it goes on where it was");
+    assert_eq!(std::fs::read_dir(journal.join("a")).unwrap().count(), stored, "it goes on where it was");
     let later = place.host("b");
     let runs = later.stored_runs(&place.job, "a", 10).await.unwrap();
     assert_eq!(names(&runs), [("t", Some(Outcome::Succeeded))]);

@@ -138,7 +138,7 @@ fn write_until_closed(inbox: &Receiver<Command>, mut world: World, mut store: St
                 world.fail();
                 store.close();
                 match recovery.reopen(inbox, expected) {
-                    Reopened::Again { world: reread, store: reopened } => (world, store) = (reread, *reopened),
+                    Reopened::Again { world: reread, store: reopened } => (world, store) = (*reread, *reopened),
                     Reopened::Closed => return,
                     Reopened::Never(reason) => return vital::fail(reason),
                 }

@@ -36,7 +36,7 @@ pub(super) struct Recovery {
 /// How it went.
 pub(super) enum Reopened {
     /// The world as the file has it.
-    Again { world: World, store: Box<Store> },
+    Again { world: Box<World>, store: Box<Store> },
     /// Nobody waits for it any more.
     Closed,
     /// The file can't be used, now or later.
@@ -71,7 +71,8 @@ impl Recovery {
                         "the embedded coordinator can be written again");
                     self.recovered = Some(self.clock.boot());
                     self.status.clear();
-                    return Reopened::Again { world: World::new(tree, self.clock.clone()), store: Box::new(store) };
+                    let world = Box::new(World::new(tree, self.clock.clone()));
+                    return Reopened::Again { world, store: Box::new(store) };
                 }
                 Ok((store, tree)) => {
                     let file = store.path().display();
