@@ -29,7 +29,8 @@ impl Api {
         let mut all = vec![(self.host.clone(), self.cluster.problems())];
         match self.peers.others().await {
             Ok(peers) => {
-                let asked = peers.iter().map(|peer| self.peers.get_within::<Vec<Problem>>(peer, "/v1/problems", PATIENCE));
+                let asked =
+                    peers.iter().map(|peer| self.peers.get_within::<Vec<Problem>>(peer, "/v1/problems", PATIENCE));
                 for (peer, answer) in peers.iter().zip(future::join_all(asked).await) {
                     match answer {
                         Ok(problems) => all.push((peer.host.clone(), problems)),

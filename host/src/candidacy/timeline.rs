@@ -98,6 +98,7 @@ struct View {
     observed: Option<i64>,
     /// The position at which the ensemble was found behind. It stays behind although its numbers rise, until its base is raised.
     found_behind: Option<i64>,
+    begins_anew: bool,
 }
 
 impl Timeline {
@@ -110,6 +111,14 @@ impl Timeline {
             wanted: watch::Sender::new(None),
             kept: watch::Sender::new(kept),
         })
+    }
+
+    /// The same on a coordinator that an operator wants to begin anew: a cluster that is made there counts its tokens from above all
+    /// that was seen.
+    pub fn beginning_anew(known: Option<KnownCluster>) -> Arc<Self> {
+        let timeline = Timeline::new(known);
+        timeline.view().begins_anew = true;
+        timeline
     }
 
     /// Of a coordinator that forgets everything, for tests and benches: always current, and nothing is kept.
@@ -200,6 +209,7 @@ impl Timeline {
         let view = self.view();
         match (&view.node, &view.known) {
             (Some((node, birth)), _) => ClusterNode { birth: Some(*birth), ..node.clone() },
+            (None, Some(known)) if view.begins_anew => ClusterNode { base: known.position, ..ClusterNode::new() },
             (None, Some(known)) => ClusterNode { id: known.id.clone(), birth: Some(known.birth), ..ClusterNode::new() },
             (None, None) => ClusterNode::new(),
         }
@@ -365,6 +375,16 @@ mod tests {
         timeline.cluster_is(node("x", 0), 3);
         timeline.begin_session(450);
         assert_eq!(state(&timeline), TimelineState::Behind { seen: 600, now: 500 });
+    }
+
+    #[test]
+    fn a_coordinator_that_begins_anew_counts_on_from_what_was_seen() {
+        let timeline = Timeline::beginning_anew(Some(known("x", 153)));
+        let absent = timeline.absent();
+        assert!(absent.base == 153 && absent.id != "x");
+        timeline.cluster_is(absent, 3);
+        timeline.begin_session(5);
+        assert_eq!((state(&timeline), timeline.position()), (TimelineState::Current, 158));
     }
 
     #[tokio::test]

@@ -1,16 +1,16 @@
 //! What this host keeps of its cluster in its data folder: the cluster's id, and the highest position that it has seen.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write as _};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use crate::candidacy::{Keep, KnownCluster};
+use crate::files::{self, Access};
 
 const FILE: &str = "cluster.json";
 
@@ -48,7 +48,7 @@ pub(super) fn keep(data: &Path, root: &str) -> Keep {
         let KnownCluster { id, birth, position } = known.clone();
         let mut kept = read_file(&data.join(FILE))?;
         kept.clusters.insert(root.clone(), KeptCluster { id, birth, position });
-        write_file(&data, &kept)
+        files::replace(&data.join(FILE), &serde_json::to_vec(&kept)?, Access::Private)
     })
 }
 
@@ -58,15 +58,6 @@ fn read_file(path: &PathBuf) -> io::Result<Kept> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Kept::default()),
         Err(error) => Err(error),
     }
-}
-
-/// A reader finds the old content or the new one, whatever dies in between.
-fn write_file(folder: &Path, kept: &Kept) -> io::Result<()> {
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(&serde_json::to_vec(kept)?)?;
-    file.as_file().sync_all()?;
-    file.persist(folder.join(FILE))?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

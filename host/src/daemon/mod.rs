@@ -124,10 +124,11 @@ async fn up(
         .with_context(|| format!("coordinator: no session with {label}"))?;
     let layout = Layout::new(&settings.root);
     let problems = Problems::default();
+    let known = known_cluster::read(&settings.data, &settings.root)?;
     let timeline = TimelineKeeper {
         host: settings.name.clone(),
         layout: layout.clone(),
-        timeline: Timeline::new(known_cluster::read(&settings.data, &settings.root)?),
+        timeline: if settings.new { Timeline::beginning_anew(known) } else { Timeline::new(known) },
         problems: problems.clone(),
         clock: clock.clone(),
     };

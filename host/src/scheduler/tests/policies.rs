@@ -162,5 +162,5 @@ fn a_write_is_counted_with_its_path() {
         condition: None,
         writes: vec![write],
     };
-    assert_eq!((change.ops(), change.bytes()), (2, 15));
+    assert_eq!((change.ops(), change.bytes()), (3, 15));
 }
