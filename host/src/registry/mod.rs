@@ -8,6 +8,7 @@ mod http;
 mod job_map;
 mod job_toml;
 mod limits;
+mod listing;
 mod misfit;
 mod news;
 mod pause;
@@ -35,6 +36,7 @@ pub use http::{
 pub use job_map::{GroupJobs, JobMap};
 pub use job_toml::JobFile;
 pub use limits::{Ceilings, Limit, Limits, MoreLimits, OverLimit, RunLimits, Unit};
+pub use listing::Listing;
 pub use pause::{MAX_BY_BYTES, MAX_NOTE_BYTES, Pause, PauseOrder};
 pub use policies::{
     CatchUp, CatchUpRule, Delivery, KeptPolicies, MAX_QUEUED, MAX_RUNNING, Overlap, OverlapRule, Policies, PolicySpec,
@@ -49,7 +51,7 @@ pub use secrets::{
 };
 pub use signers::{MAX_SIGNERS, Signer, SignerError, Signers};
 pub use spec::{Build, Digest, DigestError, JobId, JobSpec, Names, OnReturn, Trigger};
-pub use store::{Applied, Change, Listing, Registry, RegistryError};
+pub use store::{Applied, Change, Registry, RegistryError};
 pub use stored::PassedOver;
 pub use tenants::{TenantSettings, Tenants, check_tenant, settings_of};
 pub use term_rules::TermRules;

@@ -1,5 +1,9 @@
 //! The registry on a coordinator in memory, with lost replies and lost sessions.
 
+mod deleted;
+
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -382,122 +386,6 @@ async fn what_is_no_job_is_left_out_and_can_be_written_over() {
     assert!(place.registry.list().await.unwrap().is_empty());
     assert!(matches!(place.registry.get(&job.id).await, Err(RegistryError::Corrupt { .. })));
     assert_eq!(place.registry.apply(&job).await, applied(2, Change::Updated));
-}
-
-async fn delete_all(session: &dyn Session, path: &str) {
-    for name in children(session, path).await.unwrap() {
-        Box::pin(delete_all(session, &format!("{path}/{name}"))).await;
-    }
-    match session.delete(path, None).await {
-        // What followers make again meanwhile may stay.
-        Ok(()) | Err(Error::NotEmpty { .. } | Error::NoNode { .. }) => {}
-        Err(error) => panic!("{error}"),
-    }
-}
-
-async fn exists(session: &dyn Session, path: &str) -> bool {
-    session.stat(path).await.unwrap().is_some()
-}
-
-/// Waits for a node, for as long as an audit may be away.
-async fn appears(session: &dyn Session, path: &str) {
-    let there = async {
-        loop {
-            match session.stat_and_watch(path).await.unwrap() {
-                (Some(_), _) => return,
-                (None, mut watch) => watch.changed().await,
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(120), there).await.unwrap_or_else(|_| panic!("{path} does not appear"));
-}
-
-#[tokio::test]
-async fn w2_every_job_has_a_run_state_from_the_beginning() {
-    let place = Place::new().await;
-    place.registry.apply(&spec("acme", "publisher", "one")).await.unwrap();
-    let (session, path) = (place.session().await, place.layout.run_state("acme", "publisher"));
-    assert_eq!(session.get(&path).await.unwrap().0, b"");
-}
-
-#[tokio::test]
-async fn w2_a_job_deleted_by_hand_is_made_again_when_it_is_missed() {
-    let place = Place::new().await;
-    let job = spec("acme", "publisher", "one");
-    place.registry.apply(&job).await.unwrap();
-    let followed = place.registry.follow_all().await;
-    let before = followed.jobs.borrow()[&job.id].clone();
-    let (session, path) = (place.session().await, place.layout.job("acme", "publisher"));
-    delete_all(session.as_ref(), &place.layout.jobs("acme")).await;
-    followed.missing.report(&job.id);
-    appears(session.as_ref(), &path).await;
-    let again = place.registry.get(&job.id).await.unwrap();
-    assert_eq!((&again.spec, again.born), (&job, before.born));
-    assert_eq!(again.ticks_from_ms, Some(before.mtime_ms));
-    // Those that others make of it are of the same job, one that is deleted in order and applied again is not.
-    place.registry.apply(&spec("acme", "publisher", "two")).await.unwrap();
-    assert_eq!(place.registry.get(&job.id).await.unwrap().born, before.born);
-    place.registry.delete(&job.id).await.unwrap();
-    place.registry.apply(&job).await.unwrap();
-    assert_ne!(place.registry.get(&job.id).await.unwrap().born, before.born);
-}
-
-#[tokio::test(start_paused = true)]
-async fn w2_jobs_and_settings_deleted_by_hand_are_made_again_by_the_audit() {
-    let place = Place::new().await;
-    let jobs: Vec<JobSpec> = (0..3).map(|number| spec("acme", &format!("job-{number}"), "one")).collect();
-    for job in &jobs {
-        place.registry.apply(job).await.unwrap();
-    }
-    place.registry.set_tenant("acme", &TenantSettings { weight: 7, ..TenantSettings::default() }).await.unwrap();
-    let followed = place.registry.follow_all().await;
-    let session = place.session().await;
-    delete_all(session.as_ref(), &place.layout.tenants()).await;
-    delete_all(session.as_ref(), &place.layout.tenant_settings()).await;
-    for job in &jobs {
-        appears(session.as_ref(), &place.layout.job("acme", &job.id.name)).await;
-    }
-    appears(session.as_ref(), &place.layout.tenant("acme")).await;
-    assert_eq!(place.registry.tenant("acme").await.unwrap().weight, 7);
-    assert_eq!(followed.jobs.borrow().values().count(), 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn w1_all_is_made_again_after_the_whole_root_was_deleted() {
-    let place = Place::new().await;
-    let job = spec("acme", "publisher", "one");
-    place.registry.apply(&job).await.unwrap();
-    place.registry.set_tenant("acme", &TenantSettings { weight: 7, ..TenantSettings::default() }).await.unwrap();
-    let mut followed = place.registry.follow_all().await;
-    let session = place.session().await;
-    delete_all(session.as_ref(), place.layout.root()).await;
-    appears(session.as_ref(), &place.layout.job("acme", "publisher")).await;
-    for directory in place.layout.directories() {
-        appears(session.as_ref(), &directory).await;
-    }
-    appears(session.as_ref(), &place.layout.registry()).await;
-    assert_eq!(place.registry.tenant("acme").await.unwrap().weight, 7);
-    // Followers go on: a job that comes now is seen, and one that goes in order is gone.
-    let other = spec("acme", "other", "one");
-    place.registry.apply(&other).await.unwrap();
-    until(&mut followed.jobs, |jobs| jobs.contains_key(&other.id) && jobs.contains_key(&job.id)).await;
-    place.registry.delete(&job.id).await.unwrap();
-    until(&mut followed.jobs, |jobs| !jobs.contains_key(&job.id)).await;
-    tokio::time::sleep(Duration::from_secs(300)).await;
-    assert!(!exists(session.as_ref(), &place.layout.job("acme", "publisher")).await, "a deletion in order was undone");
-}
-
-#[tokio::test]
-async fn w2_an_unchanged_apply_makes_missing_directories_again() {
-    let place = Place::new().await;
-    let job = spec("acme", "publisher", "one");
-    place.registry.apply(&job).await.unwrap();
-    let session = place.session().await;
-    for directory in [place.layout.runs("acme"), place.layout.state("acme", "publisher")] {
-        delete_all(session.as_ref(), &directory).await;
-        assert_eq!(place.registry.apply(&job).await, applied(0, Change::Unchanged));
-        assert!(exists(session.as_ref(), &directory).await, "{directory}");
-    }
 }
 
 #[tokio::test]
