@@ -2,7 +2,7 @@
 //!
 //! Arrows between the modules go down only: `cli` and `main` -> `daemon` -> `api` -> `candidacy`, `scheduler` -> `runtime` ->
 //! `capability`, `registry`, `artifact`, `history` -> `coordinator` -> `clock`, `config`, `files`, `panics`,
-//! `telemetry`, `vital`. ARCHITECTURE.md is the map.
+//! `telemetry`, `text`, `vital`. ARCHITECTURE.md is the map.
 
 pub mod api;
 pub mod artifact;
@@ -20,4 +20,5 @@ pub mod registry;
 pub mod runtime;
 pub mod scheduler;
 pub mod telemetry;
+pub mod text;
 pub mod vital;

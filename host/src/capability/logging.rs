@@ -12,6 +12,7 @@ use super::host::Host;
 use crate::clock::Clock;
 use crate::history::{LogLevel, LogLine, LogSink};
 use crate::registry::Limit;
+use crate::text::clean;
 
 /// The longest line, in bytes; what is over it is cut.
 pub const MAX_LINE_BYTES: usize = 8 * 1024;
@@ -159,13 +160,6 @@ impl From<Level> for LogLevel {
             Level::Critical => LogLevel::Critical,
         }
     }
-}
-
-/// At most `limit` bytes of `text`, with control characters replaced: what a tenant says must not steer the terminal of
-/// whoever reads it.
-fn clean(text: &str, limit: usize) -> String {
-    let cut = &text[..text.floor_char_boundary(limit)];
-    cut.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]

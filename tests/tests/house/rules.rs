@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 8] = [
     &["runtime"],
     &["capability", "registry", "artifact", "history"],
     &["coordinator"],
-    &["clock", "config", "files", "panics", "telemetry", "vital"],
+    &["clock", "config", "files", "panics", "telemetry", "text", "vital"],
 ];
 
 /// Where a rule is broken, and how.
