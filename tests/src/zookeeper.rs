@@ -46,6 +46,14 @@ impl ZooKeeperServer {
         Ensemble::start(1).map(ZooKeeperServer)
     }
 
+    /// The same with further lines of its `zoo.cfg`, which go before those of these tests.
+    ///
+    /// # Errors
+    /// As [`ZooKeeperServer::start`].
+    pub fn start_with(config: &str) -> Result<Self> {
+        Ensemble::start_with(1, config).map(ZooKeeperServer)
+    }
+
     /// `127.0.0.1:PORT`.
     pub fn connect_string(&self) -> String {
         self.0.connect_string()
@@ -177,10 +185,14 @@ impl Ensemble {
     /// # Errors
     /// As [`ZooKeeperServer::start`].
     pub fn start(count: usize) -> Result<Self> {
+        Ensemble::start_with(count, "")
+    }
+
+    fn start_with(count: usize, config: &str) -> Result<Self> {
         check_installed()?;
         let mut last = anyhow!("not tried");
         for _ in 0..START_TRIES {
-            match Ensemble::try_start(count) {
+            match Ensemble::try_start(count, config) {
                 Ok(ensemble) => return Ok(ensemble),
                 Err(StartError::PortTaken) => last = anyhow!("every port that was tried was taken by another process"),
                 Err(StartError::Other(error)) => return Err(error),
@@ -189,13 +201,13 @@ impl Ensemble {
         Err(last)
     }
 
-    fn try_start(count: usize) -> Result<Self, StartError> {
+    fn try_start(count: usize, config: &str) -> Result<Self, StartError> {
         let dir = tempfile::Builder::new().prefix("silverback-zookeeper-").tempdir().map_err(anyhow::Error::from)?;
         let ports: Vec<Ports> = (0..count).map(|_| Ports::pick(count > 1)).collect();
         let mut servers = Vec::new();
         for (index, own) in ports.iter().enumerate() {
             let home = dir.path().join(format!("server-{}", index + 1));
-            write_config(&home, index, own, &ports)?;
+            write_config(&home, index, own, &ports, config)?;
             servers.push(Server { home, port: own.client, child: None });
         }
         for server in &mut servers {
@@ -373,7 +385,7 @@ impl Ports {
     }
 }
 
-fn write_config(home: &Path, index: usize, own: &Ports, all: &[Ports]) -> Result<()> {
+fn write_config(home: &Path, index: usize, own: &Ports, all: &[Ports], further: &str) -> Result<()> {
     let data = home.join("data");
     fs::create_dir_all(&data)?;
     let mut config = format!(
@@ -390,6 +402,8 @@ fn write_config(home: &Path, index: usize, own: &Ports, all: &[Ports]) -> Result
         }
         fs::write(data.join("myid"), format!("{}\n", index + 1))?;
     }
+    // Of a setting that comes twice the last one counts.
+    config.push_str(further);
     fs::write(home.join("zoo.cfg"), config)?;
     let log = "log4j.rootLogger=INFO, CONSOLE\nlog4j.appender.CONSOLE=org.apache.log4j.ConsoleAppender\n\
                log4j.appender.CONSOLE.layout=org.apache.log4j.PatternLayout\n\

@@ -12,6 +12,7 @@ use silverback_election::LeaseRule;
 use super::name;
 use super::output::say;
 use crate::config::{BytesText, DurationText, UpSettings};
+use crate::coordinator::ZooKeeper;
 use crate::runtime::DEFAULT_MAX_TERMS;
 use crate::telemetry::{self, LogFormat};
 
@@ -36,8 +37,9 @@ pub(super) struct Up {
     /// The host's name, unique in the cluster
     #[arg(long, default_value = "local", value_parser = name)]
     name: String,
-    /// The ZooKeeper ensemble; without it the host is its own coordinator, one process, kept in --data
-    #[arg(long, value_name = "HOST:PORT,…")]
+    /// The ZooKeeper ensemble, its servers separated by commas, with /CHROOT behind the last one if the cluster lives below a path
+    /// that is there; without it the host is its own coordinator, one process, kept in --data
+    #[arg(long, value_parser = ZooKeeper::check_servers, value_name = "HOST:PORT,…")]
     zookeeper: Option<String>,
     /// The path in the coordinator below which the cluster lives
     #[arg(long, default_value = "/silverback", value_parser = root, value_name = "PATH")]
@@ -147,19 +149,31 @@ fn clock_offset(text: &str) -> Result<DurationText, String> {
     if CLOCK_OFFSETS.contains(&offset.0) { Ok(offset) } else { Err("it must be from 100ms to 1h".to_owned()) }
 }
 
+/// Checks a root, without whitespace around it and slashes at its end.
 fn root(text: &str) -> Result<String, String> {
-    let plain = |segment: &str| {
-        !matches!(segment, "" | "." | "..")
-            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    let Some(names) = text.trim().strip_prefix('/') else {
+        return Err("it must begin with `/`, as in /silverback".to_owned());
     };
-    let segments = text.strip_prefix('/').unwrap_or_default();
-    if !segments.split('/').all(plain) || segments.split('/').next() == Some("zookeeper") {
-        return Err("it must be a path like /silverback, of letters, digits, `-`, `_` and `.`".to_owned());
+    let root = format!("/{}", names.trim_end_matches('/'));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    for name in root[1..].split('/') {
+        match name {
+            "" if root.len() == 1 => return Err("it must be a path below `/`, as in /silverback".to_owned()),
+            "" => return Err("it has an empty name: write one `/` between two names".to_owned()),
+            "." | ".." => return Err("`.` and `..` are no names in it: write the path as it is".to_owned()),
+            name if !name.chars().all(is_plain) => {
+                return Err("it must be a path like /silverback, of letters, digits, `-`, `_` and `.`".to_owned());
+            }
+            _ => {}
+        }
     }
-    if text.len() > MAX_ROOT_BYTES {
-        return Err(format!("it has {} bytes, over the limit of {MAX_ROOT_BYTES}", text.len()));
+    if root.split('/').nth(1) == Some("zookeeper") {
+        return Err("`/zookeeper` is ZooKeeper's own: use another path, as in /silverback".to_owned());
     }
-    Ok(text.to_owned())
+    if root.len() > MAX_ROOT_BYTES {
+        return Err(format!("it has {} bytes, over the limit of {MAX_ROOT_BYTES}", root.len()));
+    }
+    Ok(root)
 }
 
 fn group_hold(text: &str) -> Result<DurationText, String> {

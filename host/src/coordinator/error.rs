@@ -89,14 +89,14 @@ pub enum Error {
         /// What the client library said.
         detail: String,
     },
-    /// No server answered.
-    #[error("no server of `{servers}` answered within {patience_ms} ms: {detail}")]
+    /// No server opened a session.
+    #[error("no session with `{servers}` within {patience_ms} ms: {detail}")]
     Unavailable {
         /// The connect string.
         servers: String,
         /// How long was waited, in milliseconds.
         patience_ms: u128,
-        /// What the client library said.
+        /// What each server answered.
         detail: String,
     },
     /// The embedded coordinator can't write its file at the moment. Nothing was done.

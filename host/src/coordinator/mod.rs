@@ -23,7 +23,7 @@ pub use embedded::{Embedded, OpenError};
 pub use error::{Error, MultiError};
 pub use limits::{MAX_CHILDREN, MAX_MULTI_BYTES, MAX_MULTI_OPS, MAX_PATH_BYTES, MAX_VALUE_BYTES, MAX_WATCHED_BYTES};
 pub use sessions::Sessions;
-pub use zookeeper::ZooKeeper;
+pub use zookeeper::{Resolver, ZooKeeper};
 
 /// What the server knows of a node beside its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,16 +153,21 @@ impl Watch {
 /// Opens sessions.
 #[async_trait]
 pub trait Coordinator: Send + Sync + 'static {
-    /// Opens a new session. Tries until it succeeds or the attempt is known to be hopeless (bad address, refused
-    /// authentication); an unreachable server is waited for no longer than `patience`.
+    /// Opens a new session. Tries until it succeeds or is known to be hopeless (refused authentication, a missing chroot),
+    /// but no longer than `patience`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when no server answered in time, [`Error::Refused`] when one did and said no,
+    /// [`Error::Unavailable`] if no server opened one in time, [`Error::Refused`] if one answered that none will,
     /// [`Error::Unusable`] while an embedded coordinator can't write its file.
     async fn connect(&self, patience: Duration) -> Result<Arc<dyn Session>, Error>;
 
     /// For people: `zookeeper 127.0.0.1:2181` or `embedded (one process) in ./data`.
     fn describe(&self) -> String;
+
+    /// How many bytes each path has in addition when it is sent. They count towards [`MAX_WATCHED_BYTES`].
+    fn path_overhead(&self) -> usize {
+        0
+    }
 }
 
 /// One session: nodes created as ephemeral live as long as it does.

@@ -7,8 +7,14 @@
 //! - It runs on the threads that a session is opened on, and a starved session expires: whoever opens one, opens it where
 //!   nothing else computes or blocks.
 //! - It has no awaitable close: [`Session::close`] waits for the state that follows.
+//! - Of a name it tries the first address only, and it says nothing of why there is no session: names are resolved here.
+//! - While it reconnects it may go on for ever without returning to its thread: its servers are written so that it can't.
 
+mod connect;
+mod connect_string;
 mod error;
+mod probe;
+mod resolve;
 mod session;
 mod watched;
 
@@ -16,89 +22,69 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{sleep, timeout};
-use zookeeper_client::{Client, Error as ClientError};
 
+use self::connect::Opened;
+use self::connect_string::ConnectString;
+pub use self::resolve::Resolver;
+use self::resolve::SystemResolver;
 use self::session::ZooKeeperSession;
 use super::{Coordinator, Error, Session};
-use crate::clock;
-
-/// The pause between two attempts to connect.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// An ensemble.
 pub struct ZooKeeper {
-    servers: String,
+    servers: ConnectString,
     session_timeout: Duration,
+    resolver: Arc<dyn Resolver>,
+    /// Whether the library may resolve names too. It asks the system.
+    gives_names: bool,
 }
 
 impl ZooKeeper {
-    /// The ensemble at `servers`, ZooKeeper's connect string: `HOST:PORT,HOST:PORT,…`, with a path behind it where
-    /// everything is to live under that (the path must exist). Connects nowhere yet.
+    /// The ensemble at `servers`, ZooKeeper's connect string: `HOST:PORT,HOST:PORT,…`, followed by a path if everything is
+    /// to live below that (the path must exist). Connects nowhere yet.
     ///
     /// `session_timeout` is what is asked for; the server has the last word, see [`Session::timeout`].
     ///
     /// # Errors
     /// [`Error::Refused`] names what is wrong with the arguments.
     pub fn new(servers: &str, session_timeout: Duration) -> Result<Self, Error> {
-        check_servers(servers)?;
+        let servers =
+            ConnectString::parse(servers).map_err(|error| Error::Refused { detail: format!("servers: {error}") })?;
         if session_timeout.is_zero() {
             return Err(Error::Refused { detail: "session timeout 0 ms: it must be positive".to_owned() });
         }
-        Ok(ZooKeeper { servers: servers.to_owned(), session_timeout })
+        Ok(ZooKeeper { servers, session_timeout, resolver: Arc::new(SystemResolver), gives_names: true })
     }
 
-    /// One attempt. Given up after `patience`.
-    async fn attempt(&self, patience: Duration) -> Result<Client, ClientError> {
-        let connector = Client::connector().with_session_timeout(self.session_timeout);
-        timeout(patience, connector.connect(&self.servers)).await.unwrap_or(Err(ClientError::Timeout))
+    /// The same with names resolved by `resolver` alone. A session then keeps the addresses that it was opened with.
+    #[must_use]
+    pub fn with_resolver(self, resolver: Arc<dyn Resolver>) -> Self {
+        ZooKeeper { resolver, gives_names: false, ..self }
+    }
+
+    /// Returns the connect string `servers` in its normal form: each entry with its port, without whitespace.
+    ///
+    /// # Errors
+    /// Which entry is wrong, and how to write it.
+    pub fn check_servers(servers: &str) -> Result<String, String> {
+        ConnectString::parse(servers).map(|servers| servers.to_string()).map_err(|error| error.to_string())
     }
 }
 
 #[async_trait]
 impl Coordinator for ZooKeeper {
     async fn connect(&self, patience: Duration) -> Result<Arc<dyn Session>, Error> {
-        let clock = clock::system();
-        let deadline = clock.boot() + patience;
-        loop {
-            let opening = clock.boot();
-            let error = match self.attempt(deadline.saturating_sub(opening)).await {
-                Ok(client) => return Ok(Arc::new(ZooKeeperSession::new(client, opening))),
-                Err(error) => error,
-            };
-            if let ClientError::BadArguments(_) | ClientError::AuthFailed | ClientError::NoAuth = error {
-                return Err(Error::Refused { detail: format!("servers `{}`: {error}", self.servers) });
-            }
-            if clock.boot() + RETRY_PAUSE >= deadline {
-                let servers = self.servers.clone();
-                return Err(Error::Unavailable {
-                    servers,
-                    patience_ms: patience.as_millis(),
-                    detail: error.to_string(),
-                });
-            }
-            sleep(RETRY_PAUSE).await;
-        }
+        let Opened { client, opening } = connect::open(self, patience).await?;
+        Ok(Arc::new(ZooKeeperSession::new(client, opening, self.path_overhead())))
     }
 
     fn describe(&self) -> String {
         format!("zookeeper {}", self.servers)
     }
-}
 
-fn check_servers(servers: &str) -> Result<(), Error> {
-    let hosts = servers.split_once('/').map_or(servers, |(hosts, _)| hosts);
-    for host in hosts.split(',') {
-        let valid = match host.rsplit_once(':') {
-            Some((name, port)) => !name.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0),
-            None => !host.is_empty(),
-        };
-        if !valid {
-            let detail = format!("servers `{servers}`: `{host}` is not HOST or HOST:PORT");
-            return Err(Error::Refused { detail });
-        }
+    fn path_overhead(&self) -> usize {
+        self.servers.chroot.len()
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -110,14 +96,10 @@ mod tests {
     const T: Duration = Duration::from_secs(4);
 
     #[test]
-    fn bad_servers_are_named() {
-        for (servers, named) in [("", ""), ("a:1,", ""), ("a:b", "a:b"), (":2181", ":2181"), ("a,b:0/root", "b:0")] {
-            let error = ZooKeeper::new(servers, T).err().unwrap().to_string();
-            assert_eq!(error, format!("refused: servers `{servers}`: `{named}` is not HOST or HOST:PORT"));
-        }
-        for servers in ["a", "a:1", "127.0.0.1:2181,[::1]:2182", "a:1,b:2/root"] {
-            assert!(ZooKeeper::new(servers, T).is_ok(), "{servers}");
-        }
+    fn what_is_wrong_with_the_arguments_is_named() {
+        let error = ZooKeeper::new("a:1,b:0/root", T).err().unwrap().to_string();
+        assert_eq!(error, "refused: servers: `b:0`: port `0` is not a number from 1 to 65535");
+        assert!(ZooKeeper::new("a:1", Duration::ZERO).is_err());
     }
 
     #[tokio::test]
@@ -127,7 +109,7 @@ mod tests {
         let began = Instant::now();
         let error = zookeeper.connect(Duration::from_millis(300)).await.err().unwrap();
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-        let told = error.to_string();
-        assert!(told.starts_with("no server of `127.0.0.1:1` answered within 300 ms: "), "{told}");
+        let why = "no session with `127.0.0.1:1` within 300 ms: 127.0.0.1:1: connection refused";
+        assert_eq!(error.to_string(), why);
     }
 }

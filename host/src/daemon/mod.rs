@@ -118,10 +118,14 @@ async fn up(
     let runtime = Runtime::new(runtime_settings, guest_threads, clock.clone())?;
 
     let first = coordinator.clone();
-    let sessions = session_threads
-        .spawn(async move { Sessions::open(first, FIRST_SESSION).await })
-        .await?
-        .with_context(|| format!("coordinator: no session with {label}"))?;
+    let opening = session_threads.spawn(async move { Sessions::open(first, FIRST_SESSION).await });
+    let sessions = tokio::select! {
+        opened = opening => opened?.context("coordinator")?,
+        () = asked_to_stop.wait() => {
+            info!("told to stop before there was a session");
+            return Ok(());
+        }
+    };
     let layout = Layout::new(&settings.root);
     let problems = Problems::default();
     let known = known_cluster::read(&settings.data, &settings.root)?;
@@ -174,6 +178,7 @@ async fn up(
     let (joined, mut has_joined) = watch::channel(false);
     let clock_check = Arc::new(ClockCheck::new(settings.max_clock_offset));
     let elections = Elections {
+        share: elections_share(coordinator.path_overhead()),
         coordinator,
         sessions: sessions.clone(),
         components: components.clone(),
@@ -190,7 +195,6 @@ async fn up(
         lease,
         grace: settings.drain_grace,
         standing: standing.clone(),
-        share: ELECTIONS_SHARE,
         withdrawal: withdrawal.clone(),
         group_hold: settings.group_hold,
         seats: watch::Sender::default(),
@@ -286,6 +290,13 @@ fn lease_rule(settings: &UpSettings) -> LeaseRule {
     }
 }
 
+/// Returns what the paths of elections may have of a session's watches if each path is sent with `overhead` bytes more. The
+/// share is counted in bytes without them, so it shrinks as if all paths were as short as a watched path can be.
+fn elections_share(overhead: usize) -> usize {
+    const SHORTEST_PATH_BYTES: usize = 30;
+    ELECTIONS_SHARE * SHORTEST_PATH_BYTES / (SHORTEST_PATH_BYTES + overhead)
+}
+
 fn ask_peers(peers: Peers) -> crate::runtime::AskPeers {
     Arc::new(move |digest| {
         let peers = peers.clone();
@@ -341,6 +352,26 @@ impl StopSignals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The longest name of a contender, with the slash before it.
+    const CONTENDER_BYTES: usize = 56;
+
+    #[test]
+    fn w8_elections_leave_room_for_the_chroot_of_each_path() {
+        assert_eq!(elections_share(0), ELECTIONS_SHARE);
+        for overhead in [1, 16, 255] {
+            for election in [2, 23, 512] {
+                let watched = 2 * election + CONTENDER_BYTES;
+                let posts = elections_share(overhead) / watched;
+                assert!(posts * (watched + 2 * overhead) <= ELECTIONS_SHARE, "{overhead}, {election}");
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One suite for every coordinator: what the recipes above rely on, each a sentence. Run on the embedded coordinator in
 //! memory and on disk, and on a real ZooKeeper server; beside it, what only ZooKeeper can do to us.
 
+mod connect;
 mod ground;
 mod multis;
 mod nodes;

@@ -36,7 +36,7 @@ pub(super) struct ZooKeeperSession {
 }
 
 impl ZooKeeperSession {
-    pub(super) fn new(client: zk::Client, opening: Duration) -> Self {
+    pub(super) fn new(client: zk::Client, opening: Duration, chroot_bytes: usize) -> Self {
         let state = Arc::new(watch::Sender::new(SessionState::Connected));
         let (end, ended) = watch::channel(false);
         let watcher = client.state_watcher();
@@ -48,7 +48,7 @@ impl ZooKeeperSession {
             client: Mutex::new(Some(client)),
             state,
             ended,
-            watched: WatchedBytes::default(),
+            watched: WatchedBytes::below(chroot_bytes),
         }
     }
 

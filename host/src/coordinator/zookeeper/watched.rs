@@ -8,9 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::coordinator::{Error, MAX_WATCHED_BYTES};
 
-/// What is left to watch.
+/// What is left to watch. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct WatchedBytes(Arc<AtomicUsize>);
+pub(super) struct WatchedBytes {
+    used: Arc<AtomicUsize>,
+    /// What the library puts before every path.
+    chroot_bytes: usize,
+}
 
 /// One watch's share, given back when dropped.
 pub(super) struct Share {
@@ -19,14 +23,19 @@ pub(super) struct Share {
 }
 
 impl WatchedBytes {
+    /// Nothing watched yet. Every path is sent with a chroot of `chroot_bytes` before it.
+    pub(super) fn below(chroot_bytes: usize) -> Self {
+        WatchedBytes { used: Arc::default(), chroot_bytes }
+    }
+
     /// A share for a watch on `path`.
     ///
     /// # Errors
     /// [`Error::TooManyWatches`].
     pub(super) fn take(&self, path: &str) -> Result<Share, Error> {
-        let bytes = path.len();
+        let bytes = self.chroot_bytes + path.len();
         let add = |used: usize| Some(used + bytes).filter(|sum| *sum <= MAX_WATCHED_BYTES);
-        match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, add) {
+        match self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, add) {
             Ok(_) => Ok(Share { of: self.clone(), bytes }),
             Err(used) => {
                 Err(Error::TooManyWatches { path: path.to_owned(), size: used + bytes, limit: MAX_WATCHED_BYTES })
@@ -37,7 +46,7 @@ impl WatchedBytes {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.of.0.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.of.used.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 
@@ -58,5 +67,12 @@ mod tests {
         );
         shares.pop();
         assert!(watched.take("/a").is_ok());
+    }
+
+    #[test]
+    fn w8_a_chroot_counts_with_every_watched_path() {
+        let watched = WatchedBytes::below(100);
+        let shares: Vec<Share> = (0..).map_while(|_| watched.take("/abc").ok()).collect();
+        assert_eq!(shares.len(), MAX_WATCHED_BYTES / 104);
     }
 }
