@@ -1,14 +1,16 @@
 //! A blocking client of a host's API.
 
 use std::io;
+use std::net::ToSocketAddrs;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
+use super::server_url::ServerUrl;
 use crate::api::{ErrorBody, MAX_COMPONENT_BYTES};
 
 /// How long a host may take to accept a connection.
@@ -20,15 +22,17 @@ const MAX_ANSWER_BYTES: u64 = MAX_COMPONENT_BYTES as u64;
 
 pub(super) struct Client {
     agent: Agent,
-    server: String,
+    server: ServerUrl,
 }
 
 impl Client {
+    /// A client of the host at `server`, as `--server` or `SILVERBACK_SERVER` has it. Connects nowhere yet.
+    ///
+    /// # Errors
+    /// What is wrong with the URL.
     pub(super) fn new(server: &str) -> anyhow::Result<Self> {
-        let server = server.trim_end_matches('/');
-        if !server.starts_with("http://") {
-            bail!("server `{server}` is not valid: it must be like http://127.0.0.1:7070");
-        }
+        let server = ServerUrl::parse(server)
+            .map_err(|reason| anyhow!("server `{server}` (--server or SILVERBACK_SERVER) is not valid: {reason}"))?;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT))
@@ -36,7 +40,7 @@ impl Client {
             // A host is on loopback, where no proxy has a say.
             .proxy(None)
             .build();
-        Ok(Client { agent: agent.into(), server: server.to_owned() })
+        Ok(Client { agent: agent.into(), server })
     }
 
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
@@ -102,14 +106,24 @@ impl Client {
         }
     }
 
+    /// The error for a request without an answer: what is wrong with the server, and what to do.
     fn unreachable(&self, error: ureq::Error) -> anyhow::Error {
-        let server = &self.server;
+        let Client { agent: _, server } = self;
+        let other = "name another with --server";
+        let has_address =
+            || (server.host.as_str(), server.port).to_socket_addrs().is_ok_and(|mut all| all.next().is_some());
         match &error {
             ureq::Error::Io(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
-                anyhow!("no host answers at {server}: start one with `silverback up`, or name another with --server")
+                anyhow!("no host answers at {server}: start one with `silverback up`, or {other}")
             }
-            ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => {
-                anyhow!("no host answers at {server}: name another with --server")
+            _ if !has_address() => anyhow!("the name `{}` has no address: {other}", server.host),
+            ureq::Error::Timeout(ureq::Timeout::Connect)
+            | ureq::Error::ConnectionFailed
+            | ureq::Error::HostNotFound => {
+                anyhow!("no host answers at {server}: {other}")
+            }
+            ureq::Error::Protocol(cause) => {
+                anyhow!("what is at {server} does not speak HTTP ({cause}): is it a silverback host?")
             }
             _ => anyhow!("{server} can't be asked: {error}"),
         }

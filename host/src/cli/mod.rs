@@ -18,6 +18,7 @@ mod output;
 mod pause;
 mod run;
 mod secret;
+mod server_url;
 mod sign;
 mod state;
 mod tenant;

@@ -1,5 +1,7 @@
 //! What people see: help texts, tables, and what is refused before anything is asked.
 
+use std::io::Write as _;
+
 use clap::CommandFactory;
 use serde_json::json;
 
@@ -166,7 +168,35 @@ fn a_host_that_is_not_there_is_named_with_the_remedy() {
     let error = client.get::<serde_json::Value>("/v1/jobs").unwrap_err().to_string();
     let remedy = "start one with `silverback up`, or name another with --server";
     assert_eq!(error, format!("no host answers at http://{closed}: {remedy}"));
-    assert!(Client::new("ftp://x").is_err());
+    let wrong = Client::new("https://127.0.0.1:7070").err().unwrap().to_string();
+    assert!(
+        wrong.starts_with("server `https://127.0.0.1:7070` (--server or SILVERBACK_SERVER) is not valid: "),
+        "{wrong}"
+    );
+}
+
+#[test]
+fn w8_a_server_that_is_no_host_is_told_by_what_it_does() {
+    let told =
+        |server: &str| Client::new(server).unwrap().get::<serde_json::Value>("/v1/jobs").unwrap_err().to_string();
+    let nowhere = told("http://a..b:7070");
+    assert_eq!(nowhere, "the name `a..b` has no address: name another with --server");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for (mut stream, said) in listener.incoming().map_while(Result::ok).zip(["SSH-2.0-x\r\n", ""]) {
+            let _ = stream.write_all(said.as_bytes());
+        }
+    });
+    assert!(told(&server).starts_with(&format!("what is at {server} does not speak HTTP (")), "{}", told(&server));
+}
+
+#[test]
+fn w8_what_is_harmless_around_a_connect_string_or_a_root_is_ignored() {
+    let words = ["silverback", "up", "--zookeeper", " a:1, b ", "--root", " /zoo/main/ "];
+    let Command::Up(up) = Cli::try_parse_from(words).unwrap().command else { panic!("`up` is not `up`") };
+    let settings = up.settings();
+    assert_eq!((settings.zookeeper.as_deref(), settings.root.as_str()), (Some("a:1,b:2181"), "/zoo/main"));
 }
 
 /// A command line, run to its end.
