@@ -219,6 +219,11 @@ impl Cli {
         Cli { program: place::silverback(), server: server.into() }
     }
 
+    /// The URL of the host that it talks to.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     /// Runs `silverback` with these arguments.
     ///
     /// # Panics

@@ -11,6 +11,10 @@ use crate::artifact::ArtifactError;
 use crate::config::KeyError;
 use crate::coordinator::Error;
 use crate::registry::{RegistryError, SecretError, SpecError};
+use crate::text::clean_lines;
+
+/// The longest sentence, in bytes.
+const MAX_ERROR_BYTES: usize = 16 * 1024;
 
 /// Why a request failed. The text is for people.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -79,7 +83,9 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status(), Json(ErrorBody { error: self.to_string() })).into_response()
+        // Some quote others: tenants, hosts, whoever writes to ZooKeeper.
+        let error = clean_lines(&self.to_string(), MAX_ERROR_BYTES);
+        (self.status(), Json(ErrorBody { error })).into_response()
     }
 }
 

@@ -9,9 +9,13 @@ use bytes::Bytes;
 use tracing::warn;
 
 use super::jobs::{Named, id};
-use super::{Api, ApiError, ContenderRow, Eviction, MAX_EVICTION_BYTES};
+use super::{Api, ApiError, ContenderRow, Eviction, MAX_EVICTION_BYTES, MAX_SHOWN_BYTES};
 use crate::coordinator::{Error, repeat};
 use crate::registry::JobId;
+use crate::text::cut;
+
+/// How many contenders an error lists.
+const MAX_SHOWN_ROWS: usize = 16;
 
 /// Deletes the contender's node and gives it back as it stood. Its host, if it lives, sees that and stops its guest.
 pub(super) async fn evict(
@@ -44,9 +48,11 @@ impl Api {
 
 /// The contender that is meant: by its node's name, else by its identifier.
 fn the_one(job: &JobId, who: &str, mut queue: Vec<ContenderRow>) -> Result<ContenderRow, ApiError> {
-    let shown = who.escape_default();
+    let shown = cut(who, MAX_SHOWN_BYTES);
     let names = |rows: &[&ContenderRow], name: fn(&ContenderRow) -> &str| {
-        rows.iter().map(|row| format!("`{}`", name(row).escape_default())).collect::<Vec<_>>().join(", ")
+        let shown = rows.iter().take(MAX_SHOWN_ROWS).map(|row| format!("`{}`", cut(name(row), MAX_SHOWN_BYTES)));
+        let more = rows.len().saturating_sub(MAX_SHOWN_ROWS);
+        shown.chain((more > 0).then(|| format!("and {more} more"))).collect::<Vec<_>>().join(", ")
     };
     if let Some(at) = queue.iter().position(|row| row.znode.as_deref() == Some(who)) {
         return Ok(queue.swap_remove(at));

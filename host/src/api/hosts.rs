@@ -8,8 +8,9 @@ use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use super::lead::MaybeReach;
-use super::{Api, ApiError};
+use super::{Api, ApiError, MAX_SHOWN_BYTES};
 use crate::config::HostInfo;
+use crate::text::cut;
 
 /// The live hosts, by name.
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<Vec<HostInfo>>, ApiError> {
@@ -52,7 +53,7 @@ impl Api {
         }
         let peers = if local { Vec::new() } else { self.peers.others().await? };
         let found = peers.into_iter().find(|peer| peer.host == host);
-        found.map(Some).ok_or_else(|| ApiError::NotFound(format!("host `{}` is not there", host.escape_default())))
+        found.map(Some).ok_or_else(|| ApiError::NotFound(format!("host `{}` is not there", cut(host, MAX_SHOWN_BYTES))))
     }
 
     async fn hand_on(&self, peer: &HostInfo, what: &str) -> Result<(), ApiError> {

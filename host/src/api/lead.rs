@@ -12,9 +12,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::jobs::{Named, id};
-use super::{Api, ApiError, ContenderRow, CursorSet, FilledIn, Triggered};
+use super::{Api, ApiError, ContenderRow, CursorSet, FilledIn, MAX_SHOWN_BYTES, Triggered};
 use crate::config::HostInfo;
 use crate::registry::{JobId, Trigger};
+use crate::text::cut;
 
 /// Whether the question may be handed on.
 #[derive(Debug, Default, Deserialize)]
@@ -143,7 +144,7 @@ impl Api {
             return Err(ApiError::Conflict(format!("nobody leads the election of job `{id}` at the moment")));
         };
         let Some(host) = leader.host else {
-            let identifier = leader.identifier;
+            let identifier = cut(&leader.identifier, MAX_SHOWN_BYTES);
             return Err(ApiError::Conflict(format!("job `{id}` is led by `{identifier}`, which is none of our hosts")));
         };
         if host == self.host {

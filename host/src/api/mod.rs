@@ -51,6 +51,7 @@ use crate::coordinator::{MAX_VALUE_BYTES, Session, Sessions};
 use crate::history::History;
 use crate::registry::{Digest, JobId, JobSpec, MAX_SECRET_BYTES, Problem, Registry, Secrets, Signers, TENANT_HEADER};
 
+use crate::text::cut;
 /// The largest component, in bytes. Those of interpreted languages bring their interpreter, 10 to 20 MB.
 pub const MAX_COMPONENT_BYTES: usize = 32 * 1024 * 1024;
 /// The largest job as JSON, in bytes.
@@ -62,6 +63,8 @@ const MAX_TENANT_BYTES: usize = 16 * 1024;
 /// The largest request to pause as JSON, in bytes.
 const MAX_PAUSE_BYTES: usize = 16 * 1024;
 /// How long a request waits for a session.
+/// How much an error shows of a name that others chose, in bytes.
+const MAX_SHOWN_BYTES: usize = 80;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long requests under way are waited for when the API closes.
 const CLOSING_GRACE: Duration = Duration::from_secs(2);
@@ -274,7 +277,7 @@ async fn local_callers_only(request: Request, next: Next) -> Result<Response, Ap
     let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
     let loopback = name == "localhost" || host.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
     if !loopback {
-        return Err(ApiError::Forbidden(format!("host `{}` is not this machine", host.escape_default())));
+        return Err(ApiError::Forbidden(format!("host `{}` is not this machine", cut(host, MAX_SHOWN_BYTES))));
     }
     if request.headers().contains_key(ORIGIN) {
         return Err(ApiError::Forbidden("web pages may not call this API".to_owned()));

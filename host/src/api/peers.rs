@@ -15,10 +15,11 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::net::TcpStream;
 
-use super::{ApiError, ErrorBody, MAX_COMPONENT_BYTES};
+use super::{ApiError, ErrorBody, MAX_COMPONENT_BYTES, MAX_SHOWN_BYTES};
 use crate::config::{HostInfo, Layout};
 use crate::coordinator::{self, Sessions};
 use crate::registry::Digest;
+use crate::text::{clean_lines, cut};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a peer may take for an answer that it has at hand.
@@ -27,6 +28,9 @@ const ANSWER: Duration = Duration::from_secs(3);
 const ACTION: Duration = Duration::from_secs(30);
 /// The largest answer, in bytes: a component, or a page of log lines.
 const MAX_ANSWER_BYTES: usize = MAX_COMPONENT_BYTES;
+/// How much is told of why a peer can't be asked, in bytes, and of its own sentence.
+const MAX_DETAIL_BYTES: usize = 500;
+const MAX_REFUSAL_BYTES: usize = 16 * 1024;
 /// How many host nodes are read at once.
 const PIPELINE: usize = 64;
 
@@ -154,7 +158,10 @@ fn read<T: DeserializeOwned>(address: &str, body: &[u8]) -> Result<T, PeerError>
 }
 
 fn unreachable(address: &str, detail: impl ToString) -> PeerError {
-    PeerError::Unreachable { address: address.to_owned(), detail: detail.to_string() }
+    PeerError::Unreachable {
+        address: cut(address, MAX_SHOWN_BYTES),
+        detail: cut(&detail.to_string(), MAX_DETAIL_BYTES),
+    }
 }
 
 async fn ask(address: &str, method: Method, path: &str, patience: Duration) -> Result<Bytes, PeerError> {
@@ -167,8 +174,8 @@ async fn ask(address: &str, method: Method, path: &str, patience: Duration) -> R
         return Ok(body);
     }
     let message = match serde_json::from_slice::<ErrorBody>(&body) {
-        Ok(body) => body.error,
-        Err(_) => format!("host at `{address}` answered {status}"),
+        Ok(body) => clean_lines(&body.error, MAX_REFUSAL_BYTES),
+        Err(_) => format!("host at `{}` answered {status}", cut(address, MAX_SHOWN_BYTES)),
     };
     Err(PeerError::Refused { status, message })
 }

@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 
-use super::output::say;
+use super::output::{complain, say};
 use super::pause::Change;
 use super::{Server, client::Client, read_file};
 use crate::api::{MAX_COMPONENT_BYTES, StoredComponent};
@@ -72,7 +72,7 @@ impl Apply {
                     say(&format!("applied {}, version {version}{remark}", spec.id))?;
                 }
                 Err(error) if refused.is_ok() => refused = Err(error),
-                Err(error) => eprintln!("silverback: {error:#}"),
+                Err(error) => complain(&error),
             }
         }
         refused

@@ -10,6 +10,7 @@ use super::output::say;
 use super::read_file;
 use crate::clock;
 use crate::runtime::{Admission, Compiler, GuestThreads, Runtime, RuntimeSettings};
+use crate::text::plain;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -25,12 +26,12 @@ impl Check {
         let began = clock.boot();
         let admission = admit(&bytes).with_context(|| format!("`{}`", self.file.display()))?;
         let took = clock.boot().saturating_sub(began);
-        let mut text = format!("{} fits\n{}\n", self.file.display(), admission.digest);
+        let mut text = format!("{} fits\n{}\n", plain(&self.file.display().to_string()), admission.digest);
         for import in &admission.imports {
-            text.push_str(&format!("import {import}\n"));
+            text.push_str(&format!("import {}\n", plain(import)));
         }
         for export in &admission.exports {
-            text.push_str(&format!("export {export}\n"));
+            text.push_str(&format!("export {}\n", plain(export)));
         }
         text.push_str(&needs(&admission.imports));
         let (size, compiled, seconds) = (kib(bytes.len()), kib(admission.compiled_bytes), took.as_secs_f64());

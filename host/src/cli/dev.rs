@@ -13,6 +13,7 @@ use super::output::say;
 use super::run::{Circumstances, print_lines, report};
 use crate::registry::{Digest, JobFile};
 use crate::runtime::Interrupt;
+use crate::text::plain_message;
 
 /// How long files have to be left alone before they are read: what builds them writes more than once.
 const SETTLED: Duration = Duration::from_millis(200);
@@ -63,7 +64,7 @@ impl Dev {
         match went {
             _ if interrupt.is_killed() => say("stopped: a file has changed")?,
             Ok(went) => say(&report(&went))?,
-            Err(error) => say(&format!("{error:#}"))?,
+            Err(error) => say(&plain_message(&format!("{error:#}")))?,
         }
         if !interrupt.is_killed() {
             say(&format!("---- waiting for a change of `{}` or its component", file.display()))?;

@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::output::{plain, say};
+use super::output::say;
 use super::{Named, Server};
 use crate::api::{ContenderRow, Eviction};
+use crate::text::plain;
 
 #[derive(Debug, Args)]
 pub(super) struct Evict {

@@ -5,10 +5,11 @@ use std::io;
 use clap::Args;
 use serde_json::Value;
 
-use super::output::{Format, Output, plain, say};
+use super::output::{Format, Output, say, say_json};
 use super::{Named, Server};
 use crate::api::LogPage;
 use crate::history::{LogLevel, PlacedLine};
+use crate::text::plain;
 
 /// How long one poll may last, in seconds.
 const POLL_S: u32 = 20;
@@ -47,7 +48,7 @@ impl Logs {
 
     fn print(&self, lines: &[PlacedLine]) -> io::Result<()> {
         match self.output.output {
-            Format::Json => say(&format!("{:#}", serde_json::to_value(lines)?)),
+            Format::Json => say_json(&format!("{:#}", serde_json::to_value(lines)?)),
             Format::Table => lines.iter().try_for_each(|line| say(&text(line))),
         }
     }
@@ -55,7 +56,7 @@ impl Logs {
     /// While following, an array would never end: JSON is one object a line.
     fn print_one(&self, line: &PlacedLine) -> io::Result<()> {
         match self.output.output {
-            Format::Json => say(&serde_json::to_string(line)?),
+            Format::Json => say_json(&serde_json::to_string(line)?),
             Format::Table => say(&text(line)),
         }
     }
@@ -69,7 +70,7 @@ pub(super) fn text(line: &PlacedLine) -> String {
     format!(
         "{:.3} {} {}#{} {level} {context}{}",
         said.time,
-        line.host,
+        plain(&line.host),
         plain(&said.run),
         said.attempt,
         plain(&said.message)

@@ -35,6 +35,7 @@ use crate::config::check_name;
 use crate::files::{self, Access};
 use crate::registry::{JobId, Signer};
 use crate::runtime::{self, CompileLimits};
+use crate::text::{is_harmful, plain_lines};
 use client::Client;
 
 /// Leader election whose leader function is a sandboxed WebAssembly component
@@ -185,11 +186,15 @@ struct Named {
 
 /// Parses the command line, runs the command and gives the exit code: 0 done, 1 failed, 2 not understood.
 pub fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
+    match run(cli) {
         Ok(code) => code,
         Err(error) if reader_is_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("silverback: {error:#}");
+            output::complain(&error);
             ExitCode::FAILURE
         }
     }
@@ -198,6 +203,17 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let done = match cli.command {
         Command::CompileComponent { cpu_seconds, memory_bytes, metered } => {
+/// Prints help, a version, or what is wrong with an argument. The latter shows the argument, which a script may have from
+/// others: one that could drive the terminal is escaped, at the price of the colours.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let harmless = std::env::args_os().all(|argument| !argument.to_string_lossy().contains(is_harmful));
+    if harmless || !error.use_stderr() {
+        error.exit();
+    }
+    eprintln!("{}", plain_lines(error.to_string().trim_end()));
+    ExitCode::from(2)
+}
+
             return Ok(runtime::compile_for_parent(CompileLimits { cpu_seconds, memory_bytes }, metered));
         }
         Command::VerifyComponent { cpu_seconds, memory_bytes, signers } => {

@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use crate::text::{plain, plain_json, plain_lines, plain_message};
+
 /// The widest cell of a table, in characters.
 const MAX_CELL: usize = 64;
 /// How much of a pause a table shows, in characters.
@@ -33,14 +35,28 @@ impl Output {
     /// Prints rows with these columns.
     pub(super) fn print(&self, rows: &[Value], columns: &[&str]) -> io::Result<()> {
         match self.output {
-            Format::Json => say(&format!("{:#}", Value::from(rows))),
+            Format::Json => say_json(&format!("{:#}", Value::from(rows))),
             Format::Table => say(&table(rows, columns)),
         }
     }
 }
 
-/// Prints a line, or several.
+/// Prints a line, or several. Whatever is in it, a terminal shows it and does nothing else.
 pub(super) fn say(text: &str) -> io::Result<()> {
+    write_line(&plain_lines(text))
+}
+
+/// Prints JSON, with escapes for characters that could drive a terminal or deceive a reader.
+pub(super) fn say_json(json: &str) -> io::Result<()> {
+    write_line(&plain_json(json))
+}
+
+/// Tells why a command fails, or what of it.
+pub(super) fn complain(error: &anyhow::Error) {
+    eprintln!("silverback: {}", plain_message(&format!("{error:#}")));
+}
+
+fn write_line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{}", text.trim_end_matches('\n'))?;
     stdout.flush()
@@ -75,13 +91,13 @@ fn cell(row: &Value, column: &str) -> String {
     let value = column.split('|').map(|name| &row[name]).find(|value| !value.is_null());
     let text = match value {
         None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) if column == "component" => text.chars().take(SHORT_DIGEST).collect(),
+        Some(Value::String(text)) if column == "component" => plain(text).chars().take(SHORT_DIGEST).collect(),
         Some(Value::String(text)) if matches!(column, "started" | "ended") => to_milliseconds(text),
         Some(Value::String(text)) => plain(text),
         Some(pause @ Value::Object(_)) if column == "pause|paused" => short_pause(pause),
         Some(Value::Bool(true)) => "yes".to_owned(),
         Some(Value::Bool(false)) => "no".to_owned(),
-        Some(other @ (Value::Number(_) | Value::Array(_) | Value::Object(_))) => other.to_string(),
+        Some(other @ (Value::Number(_) | Value::Array(_) | Value::Object(_))) => plain(&other.to_string()),
     };
     if text.chars().count() <= MAX_CELL {
         return text;
@@ -98,17 +114,4 @@ fn short_pause(pause: &Value) -> String {
         return text;
     }
     text.chars().take(SHORT_PAUSE - 1).chain(['…']).collect()
-}
-
-/// A tenant's text, made harmless for a terminal: one line, no control characters.
-pub(super) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\t' => plain.push(' '),
-            letter if letter.is_control() => plain.extend(letter.escape_default()),
-            letter => plain.push(letter),
-        }
-    }
-    plain
 }

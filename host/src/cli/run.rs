@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::apply::{Ready, read};
 use super::logs::level;
-use super::output::{Format, Output, plain, say};
+use super::output::{Format, Output, say, say_json};
 use super::read_file;
 use crate::clock;
 use crate::config::{DurationText, encode_key};
@@ -24,6 +24,7 @@ use crate::daemon::{Rehearsal, Rehearsed, Turn, rehearse};
 use crate::history::{LogLine, LogSink, Outcome, Usage};
 use crate::registry::{JobSpec, Ranges, Schedule, Trigger};
 use crate::runtime::Interrupt;
+use crate::text::plain;
 
 /// How much of a value is shown, in characters.
 const MAX_SHOWN: usize = 64;
@@ -79,11 +80,13 @@ impl Run {
             Format::Json => collect(),
         };
         let went = self.circumstances.rehearse(ready, sink, Interrupt::default())?;
-        let text = match self.output.output {
-            Format::Table => report(&went),
-            Format::Json => format!("{:#}", as_json(&went, &lines.lock().unwrap_or_else(PoisonError::into_inner))),
-        };
-        say(&text)?;
+        match self.output.output {
+            Format::Table => say(&report(&went))?,
+            Format::Json => {
+                let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                say_json(&format!("{:#}", as_json(&went, &lines)))?;
+            }
+        }
         Ok(if went.outcome == Outcome::Succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

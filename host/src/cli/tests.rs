@@ -76,12 +76,12 @@ fn a_log_line_cannot_drive_the_terminal() {
         attempt: 2,
         level: LogLevel::Warn,
         context: "report".to_owned(),
-        message: "gone\u{1b}]0;title\u{7}".to_owned(),
+        message: "gone\u{1b}]0;title\u{7}\u{9b}\u{202e}".to_owned(),
     };
-    let text = logs::text(&PlacedLine { host: "a".to_owned(), stamp: 1, line });
+    let text = logs::text(&PlacedLine { host: "a\n".to_owned(), stamp: 1, line });
     assert_eq!(
         text,
-        "2026-01-01T03:00:00.004Z a zoo/nightly/2026-01-01T03:00:00Z#2 warn report: gone\\u{1b}]0;title\\u{7}"
+        r"2026-01-01T03:00:00.004Z a\n zoo/nightly/2026-01-01T03:00:00Z#2 warn report: gone\u{1b}]0;title\u{7}\u{9b}\u{202e}"
     );
 }
 
@@ -94,8 +94,6 @@ fn what_up_refuses() {
         "up --root silverback",
         "up --root /zookeeper/x",
         "up --root /a//b",
-        "up --session-timeout 6",
-        "up --drain-grace 0s",
         "up --root /a/../b",
         "up --root /",
         "up --root /a/ü",
@@ -104,6 +102,8 @@ fn what_up_refuses() {
         "up --zookeeper a;b",
         "up --zookeeper http://127.0.0.1:2181",
         "up --zookeeper 127.0.0.1:70000",
+        "up --session-timeout 6",
+        "up --drain-grace 0s",
         "up --clock-drift fast",
         "up --stop-budget 0s",
         "up --group-hold 500ms",

@@ -14,6 +14,7 @@ use super::entry::Entry;
 use super::record::{LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord, Usage};
 use super::{Inner, KEPT_LOG_BYTES, LOG_ATTEMPTS, STORE_RETRY, Shelf};
 use crate::registry::JobId;
+use crate::text::clean_lines;
 
 /// Lines that come within this time of the first are stored together.
 const BATCH: Duration = Duration::from_secs(1);
@@ -97,7 +98,7 @@ impl RunHandle {
         let mut record = self.run.record.clone();
         record.ended = Some(ended);
         record.outcome = Some(outcome);
-        detail.clone_into(&mut record.detail);
+        record.detail = clean_lines(detail, usize::MAX);
         record.usage = usage.map(|usage| {
             let lost = self.run.lost.load(Ordering::Relaxed);
             Usage { log_lines_dropped: usage.log_lines_dropped + lost, ..usage }

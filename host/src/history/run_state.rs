@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Outcome, RunRecord};
+use crate::text::{clean_lines, is_harmful};
 
 /// How many outcomes the ring keeps.
 pub const RING: usize = 8;
@@ -70,8 +71,11 @@ impl RunState {
     }
 }
 
-/// Cuts a text to at most `bytes`, at a character's boundary.
+/// Cuts a text that is stored for people to at most `bytes`, and makes it harmless.
 pub fn cut(text: &mut String, bytes: usize) {
+    if text.contains(is_harmful) {
+        *text = clean_lines(text, usize::MAX);
+    }
     if text.len() > bytes {
         text.truncate(text.floor_char_boundary(bytes));
         text.push('…');
@@ -126,5 +130,14 @@ mod tests {
         let mut text = "äöü".to_owned();
         cut(&mut text, 3);
         assert_eq!(text, "ä…");
+    }
+
+    #[test]
+    fn s10_what_is_stored_for_people_is_harmless_and_keeps_its_lines() {
+        let mut text = "panicked:\n\tat \u{1b}[2J\u{9b}\u{202e}lib.rs".to_owned();
+        cut(&mut text, 100);
+        assert_eq!(text, "panicked:\n\tat \u{fffd}[2J\u{fffd}\u{fffd}lib.rs");
+        cut(&mut text, 12);
+        assert_eq!(text, "panicked:\n\ta…");
     }
 }

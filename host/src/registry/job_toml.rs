@@ -144,7 +144,7 @@ fn in_one_line(error: &toml::de::Error, text: &str) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("line {line}, column {column}: {}", error.message().replace('\n', ", "))
+    format!("line {line}, column {column}: {}", validate::cut_reason(&error.message().replace('\n', ", ")))
 }
 
 /// `30s`, `500ms`, `1h30m`; `bounds` says what is wrong with less than none.
@@ -242,7 +242,7 @@ impl<'a> Fields<'a> {
     fn wrong_type(&self, key: &str, wanted: &'static str, found: &Value) -> SpecError {
         SpecError::WrongType {
             subject: validate::subject(self.job),
-            field: format!("{}{key}", self.prefix),
+            field: validate::cut(&format!("{}{key}", self.prefix)),
             wanted,
             found: found.type_str(),
             value: validate::cut(&found.to_string()),

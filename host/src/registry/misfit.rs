@@ -138,4 +138,30 @@ mod tests {
             "job `report`: by `3` is not valid: invalid type: integer `3`, expected a string"
         );
     }
+
+    #[test]
+    fn s10_errors_quote_fields_values_and_reasons_harmlessly_and_in_part() {
+        let key = format!("\u{1b}]0;x\u{7}\u{202e}{}", "k".repeat(100));
+        let long = key.repeat(1000);
+        let job = |field: &str, value: serde_json::Value| {
+            let mut job = json!({
+                "tenant": "acme", "name": "report", "component": Digest::of(b"").to_string(), "trigger": "leader",
+            });
+            job[field] = value;
+            JobSpec::from_json(job.to_string().as_bytes()).unwrap_err().to_string()
+        };
+        for refused in [
+            job("config", json!({ &key: 5 })),
+            job("config", json!({ &key: &long })),
+            job("config", json!({ &long: "" })),
+            job("secrets", json!({ &key: "token" })),
+            job("http", json!({ "allow": [&long] })),
+            job("on_return", json!(&long)),
+            job("election", json!(&long)),
+            job(&key, json!(true)),
+            job("name", json!(&long)),
+        ] {
+            assert!(refused.len() < 1000 && !refused.contains(crate::text::is_harmful), "{refused:?}");
+        }
+    }
 }

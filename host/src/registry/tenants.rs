@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::signers::{MAX_SIGNERS, Signer, Signers};
-use super::validate::{SpecError, cut};
+use super::validate::{SpecError, cut, cut_reason};
 use super::{Ceilings, Limit, Ranges};
 
 /// What all tenants were set, at one moment. A tenant that isn't there has the defaults.
@@ -77,7 +77,7 @@ impl TenantSettings {
     pub fn from_json(tenant: &str, bytes: &[u8]) -> Result<Self, SpecError> {
         let fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| SpecError::Settings {
             subject: format!("tenant `{}`", cut(tenant)),
-            detail: error.to_string(),
+            detail: cut_reason(&error),
         })?;
         let mut read = Reader { tenant, fields };
         let settings = TenantSettings {

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::misfit::Misfit;
 use super::{HttpGrants, JobId, Limits, MAX_HTTP_ORIGINS, Policies, Schedule, ScheduleError, ScheduleSpec, Trigger};
+use crate::text;
 
 /// The longest election path, in bytes: room below the coordinator's limit for the contender's own name.
 const MAX_ELECTION_BYTES: usize = 512;
@@ -19,8 +20,10 @@ const MAX_CONFIG_VALUE_BYTES: usize = 8 * 1024;
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
 /// How many secrets a run is told at the most.
 const MAX_JOB_SECRETS: usize = 16;
-/// How much of a wrong value an error shows, in bytes.
+/// How much of a wrong value, or of a field's name, an error shows, in bytes.
 const SHOWN_BYTES: usize = 80;
+/// How much of a reason an error shows, in bytes. Some quote what they are about.
+const REASON_BYTES: usize = 500;
 
 /// Why a job, or what a tenant is set, is refused.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -96,14 +99,14 @@ pub enum SpecError {
 impl SpecError {
     /// A value of `job` (its name) that can't be.
     pub(super) fn invalid(job: &str, field: impl Into<String>, value: &str, reason: impl Display) -> Self {
-        let (subject, field) = (subject(job), field.into());
-        SpecError::Invalid { subject, field, value: cut(value), reason: reason.to_string() }
+        let (subject, field) = (subject(job), cut(&field.into()));
+        SpecError::Invalid { subject, field, value: cut(value), reason: cut_reason(&reason) }
     }
 
     /// Something of a tenant's that can't be.
     pub(super) fn of_tenant(tenant: &str, field: &str, value: &str, reason: &str) -> Self {
         let subject = format!("tenant `{}`", cut(tenant));
-        SpecError::Invalid { subject, field: cut(field), value: cut(value), reason: reason.to_owned() }
+        SpecError::Invalid { subject, field: cut(field), value: cut(value), reason: cut_reason(&reason) }
     }
 
     pub(super) fn unknown(job: &str, key: impl AsRef<str>, trigger: &'static str) -> Self {
@@ -121,12 +124,12 @@ impl SpecError {
         match found {
             Some((field, Value::String(value))) => SpecError::invalid(name, field, &value, reason),
             Some((field, value)) => SpecError::invalid(name, field, &value.to_string(), reason),
-            None => SpecError::Json { detail: reason },
+            None => SpecError::Json { detail: cut_reason(&reason) },
         }
     }
 
     pub(super) fn json(error: serde_json::Error) -> Self {
-        SpecError::Json { detail: error.to_string() }
+        SpecError::Json { detail: cut_reason(&error) }
     }
 }
 
@@ -137,12 +140,12 @@ pub(super) fn subject(job: &str) -> String {
 
 /// As much of a wrong value as an error shows, on one line.
 pub(super) fn cut(value: &str) -> String {
-    let value = &value.replace(char::is_control, "\u{fffd}");
-    if value.len() <= SHOWN_BYTES {
-        return value.to_owned();
-    }
-    let end = value.floor_char_boundary(SHOWN_BYTES);
-    format!("{}… ({} bytes)", &value[..end], value.len())
+    text::cut(value, SHOWN_BYTES)
+}
+
+/// As much of a reason as an error shows, on one line.
+pub(super) fn cut_reason(reason: &impl Display) -> String {
+    text::cut(&reason.to_string(), REASON_BYTES)
 }
 
 /// The first key of `given`, however deep, that `known` doesn't have.

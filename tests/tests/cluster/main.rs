@@ -34,4 +34,5 @@ mod schedules;
 mod secrets;
 mod signatures;
 mod stale_finish;
+mod terminal;
 mod ticks;
