@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tracing::warn;
 
 use super::jobs::{Named, id};
-use super::{Api, ApiError, ContenderRow, Eviction, MAX_EVICTION_BYTES, MAX_SHOWN_BYTES};
+use super::{Api, ApiError, ContenderRow, Evicted, Eviction, GroupRow, MAX_EVICTION_BYTES, MAX_SHOWN_BYTES};
 use crate::coordinator::{Error, repeat};
 use crate::registry::JobId;
 use crate::text::cut;
@@ -17,22 +17,24 @@ use crate::text::cut;
 /// How many contenders an error lists.
 const MAX_SHOWN_ROWS: usize = 16;
 
-/// Deletes the contender's node and gives it back as it stood. Its host, if it lives, sees that and stops its guest.
+/// Deletes the contender's node and returns it as it stood. Its host, if it lives, sees that and stops its guests.
 pub(super) async fn evict(
     State(api): State<Arc<Api>>,
     path: Named,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<ContenderRow>, ApiError> {
+) -> Result<Json<Evicted>, ApiError> {
     let id = id(path)?;
     let body = body.map_err(|rejection| ApiError::body("eviction", MAX_EVICTION_BYTES, &rejection))?;
     let eviction: Eviction =
         serde_json::from_slice(&body).map_err(|error| ApiError::Invalid(format!("not an eviction: {error}")))?;
     let job = api.registry.get(&id).await?;
-    let evicted = the_one(&id, &eviction.contender, api.cluster.contenders(&job.spec).await?)?;
-    let znode = evicted.znode.as_deref().unwrap_or_default();
+    let group = api.group_meant(&job.spec, eviction.group)?;
+    let contender = the_one(&id, &eviction.contender, api.cluster.contenders(&job.spec).await?)?;
+    let znode = contender.znode.as_deref().unwrap_or_default();
     api.remove(&format!("{}/{znode}", api.cluster.election(&job.spec))).await?;
-    warn!(job = %id, contender = evicted.identifier, znode, "a contender was removed by an operator");
-    Ok(Json(evicted))
+    let of_group = group.as_ref().map(GroupRow::to_string);
+    warn!(job = %id, contender = contender.identifier, znode, group = of_group, "a contender was removed by an operator");
+    Ok(Json(Evicted { contender, group }))
 }
 
 impl Api {

@@ -37,7 +37,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<Vec<JobRow>
     rows.sort_by(|a, b| (&a.tenant, &a.name).cmp(&(&b.tenant, &b.name)));
     for row in &mut rows {
         let Ok(id) = JobId::new(&row.tenant, &row.name) else { continue };
-        let group = row.group.is_some().then(|| api.cluster.group(&id));
+        let group = row.group.is_some().then(|| api.cluster.group_number(&id));
         let told = row.problem.take().into_iter().chain(problems.of(&id, group)).collect::<Vec<_>>();
         row.problem = Some(told.join("; ")).filter(|told| !told.is_empty());
     }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use tracing::info;
 
 use super::jobs::{Named, id};
-use super::{Api, ApiError, ContenderRow, CursorSet, FilledIn, MAX_SHOWN_BYTES, Triggered};
+use super::{Api, ApiError, ContenderRow, CursorSet, FilledIn, GroupRow, MAX_SHOWN_BYTES, Resigned, Triggered};
 use crate::config::HostInfo;
 use crate::registry::{JobId, Trigger};
 use crate::text::cut;
@@ -32,7 +31,7 @@ pub(super) type MaybeReach = Result<Query<Reach>, QueryRejection>;
 pub(super) async fn contenders(State(api): State<Arc<Api>>, path: Named) -> Result<Json<Vec<ContenderRow>>, ApiError> {
     let job = api.registry.get(&id(path)?).await?;
     let spec = &job.spec;
-    let group = matches!(spec.trigger, Trigger::Schedule { .. }).then(|| api.cluster.group(&spec.id));
+    let group = matches!(spec.trigger, Trigger::Schedule { .. }).then(|| api.cluster.group_number(&spec.id));
     let (contenders, problems) = tokio::join!(api.cluster.contenders(spec), api.problems());
     let mut rows = match contenders {
         // Whatever keeps this host from seeing the queue is among what keeps it from standing.
@@ -43,17 +42,36 @@ pub(super) async fn contenders(State(api): State<Arc<Api>>, path: Named) -> Resu
     Ok(Json(rows))
 }
 
+/// Which leader is to resign.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resignation {
+    /// Whether it may be the leader of the whole group that a scheduled job is in.
+    #[serde(default)]
+    group: bool,
+    #[serde(default)]
+    local: bool,
+}
+
 /// Makes the leader of the job's election give up.
-pub(super) async fn resign(State(api): State<Arc<Api>>, path: Named, reach: MaybeReach) -> Result<Response, ApiError> {
-    let id = id(path)?;
-    match api.leader(&id, &reach?.0).await? {
-        Leader::Here => api.cluster.resign(&id).await?,
+pub(super) async fn resign(
+    State(api): State<Arc<Api>>,
+    path: Named,
+    resignation: Result<Query<Resignation>, QueryRejection>,
+) -> Result<Json<Resigned>, ApiError> {
+    let (id, Query(Resignation { group, local })) = (id(path)?, resignation?);
+    let meant = api.group_meant(&api.registry.get(&id).await?.spec, group)?;
+    match api.leader(&id, &Reach { local }).await? {
+        Leader::Here => {
+            api.cluster.resign(&id).await?;
+            info!(job = %id, group = meant.as_ref().map(GroupRow::to_string), "this host resigned, as an operator asked");
+        }
         Leader::Peer(peer) => {
-            let path = format!("/v1/jobs/{id}/resign?local=true");
+            let path = format!("/v1/jobs/{id}/resign?local=true&group={group}");
             api.peers.post::<Value>(&peer, &path).await.map(drop)?;
         }
     }
-    Ok((StatusCode::OK, Json(serde_json::json!({}))).into_response())
+    Ok(Json(Resigned { group: meant }))
 }
 
 /// Starts a run of a scheduled job.

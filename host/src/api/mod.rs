@@ -7,6 +7,7 @@ mod components;
 mod error;
 mod evict;
 mod folders;
+mod group;
 mod hosts;
 mod jobs;
 mod lead;
@@ -39,8 +40,8 @@ use tokio::sync::watch;
 pub use error::ApiError;
 pub use peers::{PeerError, Peers};
 pub use wire::{
-    ComingTick, ContenderRow, CursorSet, ErrorBody, Eviction, FilledIn, JobRow, KeyRow, LogPage, PauseRow, Resumed,
-    StoredComponent, TenantRow, Triggered,
+    ComingTick, ContenderRow, CursorSet, ErrorBody, Evicted, Eviction, FilledIn, GroupRow, JobRow, KeyRow, LogPage,
+    PauseRow, Resigned, Resumed, StoredComponent, TenantRow, Triggered,
 };
 
 use crate::artifact::Artifacts;
@@ -52,6 +53,7 @@ use crate::history::History;
 use crate::registry::{Digest, JobId, JobSpec, MAX_SECRET_BYTES, Problem, Registry, Secrets, Signers, TENANT_HEADER};
 
 use crate::text::cut;
+
 /// The largest component, in bytes. Those of interpreted languages bring their interpreter, 10 to 20 MB.
 pub const MAX_COMPONENT_BYTES: usize = 32 * 1024 * 1024;
 /// The largest job as JSON, in bytes.
@@ -62,9 +64,9 @@ const MAX_EVICTION_BYTES: usize = 16 * 1024;
 const MAX_TENANT_BYTES: usize = 16 * 1024;
 /// The largest request to pause as JSON, in bytes.
 const MAX_PAUSE_BYTES: usize = 16 * 1024;
-/// How long a request waits for a session.
 /// How much an error shows of a name that others chose, in bytes.
 const MAX_SHOWN_BYTES: usize = 80;
+/// How long a request waits for a session.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long requests under way are waited for when the API closes.
 const CLOSING_GRACE: Duration = Duration::from_secs(2);
@@ -87,6 +89,9 @@ pub trait Cluster: Send + Sync + 'static {
 
     /// The path of the election whose leader runs the job.
     fn election(&self, spec: &JobSpec) -> String;
+
+    /// The group that a scheduled job is in, with how many jobs are in it; None for a leader job.
+    fn group(&self, spec: &JobSpec) -> Option<GroupRow>;
 
     /// Who stands in that election, in queue order.
     ///
@@ -129,7 +134,7 @@ pub trait Cluster: Send + Sync + 'static {
     async fn set_cursor(&self, job: &JobId, to: Timestamp) -> Result<Timestamp, ApiError>;
 
     /// Returns the number of the group that a scheduled job of this name is in.
-    fn group(&self, job: &JobId) -> u32;
+    fn group_number(&self, job: &JobId) -> u32;
 
     /// Returns what keeps jobs from going on at this host.
     fn problems(&self) -> Vec<Problem>;

@@ -1,5 +1,7 @@
 //! Two hosts over one coordinator, each with its own store: what one knows, the other answers too.
 
+mod fake;
+mod group;
 mod next;
 mod pause;
 mod runs;
@@ -24,86 +26,8 @@ use crate::clock;
 use crate::config::HostInfo;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
 use crate::history::{KEPT_RUNS, LogLevel, LogLine, Outcome, RunRecord, RunState};
-use crate::registry::{Limits, Names, OnReturn, Problem, Problems, TermRules, Trigger, Vault};
-
-/// Host `a` leads everything.
-struct Fake {
-    host: String,
-    artifacts: Artifacts,
-    resigned: Mutex<Vec<JobId>>,
-    drained: Mutex<Vec<bool>>,
-    problems: Problems,
-}
-
-#[async_trait]
-impl Cluster for Fake {
-    async fn admit(&self, _tenant: &str, bytes: Bytes, signers: Signers) -> Result<Digest, ApiError> {
-        self.check_signature(&Digest::of(&bytes), &signers).await?;
-        if bytes.starts_with(b"\0asm") {
-            return Ok(self.artifacts.put(bytes).await?);
-        }
-        Err(ApiError::Invalid("not a component".to_owned()))
-    }
-
-    async fn check_signature(&self, _: &Digest, signers: &Signers) -> Result<(), ApiError> {
-        let why = || ApiError::Invalid("nobody signed it".to_owned());
-        if signers.is_none() { Ok(()) } else { Err(why()) }
-    }
-
-    fn election(&self, spec: &JobSpec) -> String {
-        format!("/zoo/elections/{}", spec.id)
-    }
-
-    async fn contenders(&self, _spec: &JobSpec) -> Result<Vec<ContenderRow>, ApiError> {
-        let contender = |host: &str, token| ContenderRow {
-            identifier: host.to_owned(),
-            host: Some(host.to_owned()),
-            znode: Some(format!("x__lock__000000000{token}")),
-            token: Some(token),
-            leader: host == "a",
-            problem: None,
-        };
-        Ok(vec![contender("a", 1), contender("b", 2)])
-    }
-
-    async fn resign(&self, job: &JobId) -> Result<(), ApiError> {
-        self.resigned.lock().unwrap().push(job.clone());
-        Ok(())
-    }
-
-    async fn drain(&self) -> Result<(), ApiError> {
-        self.drained.lock().unwrap().push(true);
-        Ok(())
-    }
-
-    fn undrain(&self) {
-        self.drained.lock().unwrap().push(false);
-    }
-
-    async fn trigger(&self, job: &JobId) -> Result<String, ApiError> {
-        if self.host == "a" {
-            Ok(format!("{job}/manual-1"))
-        } else {
-            Err(ApiError::Conflict(format!("host `{}` doesn't lead job `{job}`", self.host)))
-        }
-    }
-
-    async fn backfill(&self, job: &JobId, from: Timestamp, to: Timestamp) -> Result<usize, ApiError> {
-        self.trigger(job).await.map(|_| to.duration_since(from).as_secs() as usize)
-    }
-
-    async fn set_cursor(&self, job: &JobId, to: Timestamp) -> Result<Timestamp, ApiError> {
-        self.trigger(job).await.map(|_| to)
-    }
-
-    fn group(&self, _: &JobId) -> u32 {
-        7
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        self.problems.list()
-    }
-}
+use crate::registry::{Limits, Names, OnReturn, Problems, TermRules, Trigger, Vault};
+use fake::Fake;
 
 pub(crate) struct Host {
     pub(crate) address: String,

@@ -1,6 +1,8 @@
 //! What goes over the wire beside the types of the parts below. Field names are a contract with whoever reads
 //! `--output json`.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -117,12 +119,51 @@ pub struct ContenderRow {
     pub problem: Option<String>,
 }
 
+/// A group of scheduled jobs, which are led together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// Its number.
+    pub group: u32,
+    /// How many jobs are in it.
+    pub jobs: usize,
+    /// How many tenants have jobs in it.
+    pub tenants: usize,
+}
+
+impl fmt::Display for GroupRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let several = |count: usize| if count == 1 { "" } else { "s" };
+        let GroupRow { group, jobs, tenants } = self;
+        write!(f, "{jobs} job{} of {tenants} tenant{} in group {group}", several(*jobs), several(*tenants))
+    }
+}
+
+/// The reply to a resignation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resigned {
+    /// The group whose leader resigned; None for the leader of a leader job.
+    pub group: Option<GroupRow>,
+}
+
 /// Whom to remove from a job's election.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Eviction {
     /// An identifier, or the name of a node where several have one identifier.
     pub contender: String,
+    /// Whether it may be removed from the election of the whole group that a scheduled job is in.
+    #[serde(default)]
+    pub group: bool,
+}
+
+/// The reply to an eviction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evicted {
+    /// The contender as it stood.
+    #[serde(flatten)]
+    pub contender: ContenderRow,
+    /// The group from whose election it was removed; None for that of a leader job.
+    pub group: Option<GroupRow>,
 }
 
 /// Some of a job's log.

@@ -2,25 +2,29 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::output::say;
 use super::{Named, Server};
-use crate::api::{CursorSet, FilledIn, Triggered};
+use crate::api::{CursorSet, FilledIn, Resigned, Triggered};
 
 #[derive(Debug, Args)]
 pub(super) struct Resign {
     #[command(flatten)]
     named: Named,
+    /// Let the leader of a scheduled job's whole group resign: the runs of all jobs in it are stopped, of other tenants too
+    #[arg(long)]
+    group: bool,
     #[command(flatten)]
     server: Server,
 }
 
 impl Resign {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let job = &self.named.job;
-        let _: Value = self.server.client()?.post(&format!("/v1/jobs/{job}/resign"))?;
-        Ok(say(&format!("the leader of {job} has resigned"))?)
+        let Resign { named: Named { job }, group, server } = self;
+        let query = if group { "?group=true" } else { "" };
+        let resigned: Resigned = server.client()?.post(&format!("/v1/jobs/{job}/resign{query}"))?;
+        let whose = resigned.group.map_or_else(|| job.to_string(), |group| group.to_string());
+        Ok(say(&format!("the leader of {whose} has resigned"))?)
     }
 }
 

@@ -81,12 +81,15 @@ enum Command {
     /// Show what a job's runs said
     Logs(logs::Logs),
     /// Make the leader of a job's election give up leadership
+    ///
+    /// A scheduled job is led together with the others of its group: that takes --group, and stops the runs of all of them.
     Resign(lead::Resign),
     /// Remove a contender that hangs from a job's election
     ///
     /// Nothing is asked of the contender, and whoever stands next leads at once. A host that lives stops its guest when it sees
     /// that, a moment later perhaps than another's starts: what it still writes is refused, and a job's lock_delay holds the
-    /// next one back. Then it stands again at the end of the queue.
+    /// next one back. Then it stands again at the end of the queue. A scheduled job is led together with the others of its
+    /// group: that takes --group, and stops the runs of all of them.
     Evict(evict::Evict),
     /// Make a host hand over all that it leads, and stand for nothing
     ///
@@ -200,9 +203,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let done = match cli.command {
-        Command::CompileComponent { cpu_seconds, memory_bytes, metered } => {
 /// Prints help, a version, or what is wrong with an argument. The latter shows the argument, which a script may have from
 /// others: one that could drive the terminal is escaped, at the price of the colours.
 fn not_understood(error: &clap::Error) -> ExitCode {
@@ -214,6 +214,9 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let done = match cli.command {
+        Command::CompileComponent { cpu_seconds, memory_bytes, metered } => {
             return Ok(runtime::compile_for_parent(CompileLimits { cpu_seconds, memory_bytes }, metered));
         }
         Command::VerifyComponent { cpu_seconds, memory_bytes, signers } => {

@@ -1,5 +1,6 @@
 //! What the API asks of the parts that lead and run.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tracing::info;
 
 use super::elections::{Post, Standings, election_of};
 use super::withdrawal::Withdrawal;
-use crate::api::{ApiError, Cluster, ContenderRow};
+use crate::api::{ApiError, Cluster, ContenderRow, GroupRow};
 use crate::artifact::Artifacts;
 use crate::candidacy::{Timeline, contenders};
 use crate::coordinator::{Error, Sessions};
@@ -76,6 +77,16 @@ impl Cluster for Parts {
         election_of(spec, &self.scheduling)
     }
 
+    fn group(&self, spec: &JobSpec) -> Option<GroupRow> {
+        let Post::Group(group) = self.post(spec) else { return None };
+        let jobs = self.scheduling.jobs.borrow().group(group, self.scheduling.groups);
+        let scheduled = jobs.values().filter(|job| matches!(job.spec.trigger, Trigger::Schedule { .. }));
+        // The job itself may have been stored a moment ago, and not be followed yet.
+        let jobs: BTreeSet<&JobId> = scheduled.map(|job| &job.spec.id).chain([&spec.id]).collect();
+        let tenants: BTreeSet<&str> = jobs.iter().map(|job| job.tenant.as_str()).collect();
+        Some(GroupRow { group, jobs: jobs.len(), tenants: tenants.len() })
+    }
+
     async fn contenders(&self, spec: &JobSpec) -> Result<Vec<ContenderRow>, ApiError> {
         let session = self.sessions.get(PATIENCE).await?;
         let queue = contenders(session.as_ref(), &self.election(spec)).await?;
@@ -135,7 +146,7 @@ impl Cluster for Parts {
         self.scheduling.set_cursor(job, to).await.map_err(|error| refused(job, &error))
     }
 
-    fn group(&self, job: &JobId) -> u32 {
+    fn group_number(&self, job: &JobId) -> u32 {
         group_of(job, self.scheduling.groups)
     }
 

@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use silverback::registry::{DEFAULT_GROUPS, JobId, group_of};
+use silverback_tests::chores::Chore;
 use silverback_tests::cli::{Answer, HostRow, RunRow};
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
@@ -15,6 +17,7 @@ use silverback_tests::zookeeper::ZooKeeperServer;
 
 const JOB: &str = "acme/witness";
 const NAMES: [&str; 2] = ["a", "b"];
+const HOURLY: &str = "schedule = \"@hourly\"";
 
 #[test]
 fn the_lock_delay_is_waited_after_a_kill_and_not_after_a_drain() {
@@ -220,4 +223,27 @@ fn gap(before: &Term, after: &Term) -> Duration {
 
 fn drained_hosts(hosts: &[HostRow]) -> Vec<String> {
     hosts.iter().filter(|host| host.drained).map(|host| host.host.clone()).collect()
+}
+
+#[test]
+fn s4_a_groups_leader_resigns_only_if_the_group_is_meant() {
+    let mut cluster = Cluster::embedded();
+    let group = |tenant: &str, name: &str| group_of(&JobId::new(tenant, name).unwrap(), DEFAULT_GROUPS);
+    let neighbour = (0..).map(|at| format!("chore-{at}")).find(|name| group("other", name) == group("acme", "chore"));
+    let chores = [Chore::new("acme", "chore", HOURLY), Chore::new("other", &neighbour.unwrap(), HOURLY)];
+    chores.iter().for_each(|chore| cluster.apply(&chore.toml()));
+    let leader = cluster.await_leader("a leader", &chores[0].id(), SOON, |_| true);
+    let cli = cluster.cli();
+    let whom = format!("2 jobs of 2 tenants in group {}", group("acme", "chore"));
+    for args in [&["resign", "acme/chore"][..], &["evict", "acme/chore", &leader.identifier]] {
+        let refused = await_that("both jobs to be followed", SOON, || cli.run(args), |said| said.err.contains(&whom));
+        assert!(refused.code == Some(1) && refused.err.contains("--group"), "{refused:?}");
+    }
+    assert_eq!(cli.contenders("acme/chore").unwrap()[0].token, leader.token);
+    let said = cli.ok(&["resign", "acme/chore", "--group"]);
+    assert_eq!(said, format!("the leader of {whom} has resigned\n"));
+    let next = cluster.await_leader("a new term", &chores[1].id(), SOON, |next| next.token > leader.token);
+    let said = cli.ok(&["evict", "acme/chore", &next.identifier, "--group"]);
+    assert!(said.ends_with(&format!("from the election of {whom}\n")), "{said}");
+    cluster.await_leader("one more term", &chores[0].id(), SOON, |last| last.token > next.token);
 }

@@ -135,7 +135,7 @@ fn nomad_11052_a_new_leader_force_runs_jobs() {
     let mut token = 0;
     for _ in 0..50 {
         token = cluster.await_leader("another leader", &chore.id(), SOON, |leader| leader.token > token).token;
-        cluster.cli().ok(&["resign", &chore.id()]);
+        cluster.cli().ok(&["resign", &chore.id(), "--group"]);
     }
     let ledger = kept(&server);
     let story = ledger.of(&chore.id());

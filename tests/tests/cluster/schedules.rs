@@ -158,7 +158,7 @@ impl Chaos {
         for _ in 0..EVICTED {
             let job = self.chores[self.chance.below(self.chores.len())].id();
             // It need not stand there now.
-            cli.run(&["evict", &job, NAMES[host]]);
+            cli.run(&["evict", &job, NAMES[host], "--group"]);
         }
     }
 

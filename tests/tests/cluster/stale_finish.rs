@@ -37,7 +37,7 @@ fn what_a_deposed_host_has_sent_of_its_runs_is_refused() {
         for_a_while(4 * SLOW, || {});
         for chore in &chores {
             // Where the other leads, this one's contender only waits.
-            cli.run(&["evict", &chore.id(), &leader]);
+            cli.run(&["evict", &chore.id(), &leader, "--group"]);
         }
         for_a_while(2 * SLOW, || {});
         proxies[host].set(Mode::Pass);
