@@ -106,8 +106,9 @@ pub(super) async fn pause(
     let id = id(path)?;
     let body = body.map_err(|rejection| ApiError::body("pause", MAX_PAUSE_BYTES, &rejection))?;
     let pause = PauseOrder::from_json(&id.name, &body)?.at(api.clock.wall(), &id.name)?;
-    info!(job = %id, by = pause.by, note = pause.note, "a job is paused");
-    Ok(Json(api.registry.pause(&id, pause).await?))
+    let applied = api.registry.pause(&id, pause.clone()).await?;
+    info!(job = %id, by = pause.by, note = pause.note, version = applied.version, "a job is paused");
+    Ok(Json(applied))
 }
 
 /// Lets a paused job go on, also one that paused itself.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::elections::{Post, Standings, election_of};
 use super::withdrawal::Withdrawal;
@@ -116,19 +116,21 @@ impl Cluster for Parts {
     }
 
     async fn drain(&self) -> Result<(), ApiError> {
-        info!("drained by an operator: guests are asked to stop, leadership is released");
+        info!("an operator drains this host: guests are asked to stop");
         if self.withdrawal.withdraw(self.drain_patience).await {
+            info!("drained by an operator: this host leads nothing");
             return Ok(());
         }
         let (host, patience_ms) = (&self.scheduling.host, self.drain_patience.as_millis());
+        warn!(patience_ms, "the drain goes on: this host still gives up what it led");
         let why =
             format!("host `{host}` stands for nothing new, and still gives up what it led after {patience_ms} ms");
         Err(ApiError::Unavailable(why))
     }
 
     fn undrain(&self) {
-        info!("undrained by an operator");
         self.withdrawal.end();
+        info!("undrained by an operator");
     }
 
     async fn trigger(&self, job: &JobId) -> Result<String, ApiError> {

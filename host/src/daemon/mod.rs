@@ -248,24 +248,29 @@ async fn up(
 
     info!("draining: guests are asked to stop, then leadership is released");
     drain.send_replace(true);
-    drained(holding, settings.drain_grace + DRAIN_MARGIN).await;
+    let mut whole = drained(holding, settings.drain_grace + DRAIN_MARGIN).await;
     close_api.send_replace(true);
     let _ = serving.await;
     if !history.settle(SETTLE).await {
         warn!("some records are not in the store yet, and stay unfinished");
+        whole = false;
     }
     sessions.close().await;
-    info!("drained");
+    if whole {
+        info!("drained");
+    }
     Ok(())
 }
 
-async fn drained(holding: JoinHandle<Result<(), JoinError>>, patience: Duration) {
+/// Waits for the end of the elections. Says what is wrong with it, and returns false, if something is.
+async fn drained(holding: JoinHandle<Result<(), JoinError>>, patience: Duration) -> bool {
     match tokio::time::timeout(patience, holding).await {
-        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Ok(()))) => return true,
         Ok(Ok(Err(error))) => warn!(%error, "the elections ended badly"),
         Ok(Err(error)) => warn!(%error, "the elections ended early"),
         Err(_) => warn!("the drain took too long; the session is closed with leadership still held"),
     }
+    false
 }
 
 async fn coordinator(

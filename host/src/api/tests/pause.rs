@@ -3,6 +3,22 @@
 use super::*;
 use crate::registry::ScheduleSpec;
 use crate::scheduler::plan::{JobState, Paused};
+use crate::telemetry::tests::Captured;
+
+#[tokio::test]
+async fn w12_a_pause_is_logged_when_it_is_done_and_not_before() {
+    let a = host("a", &sessions().await).await;
+    let captured = Captured::default();
+    let _capturing = captured.start();
+    let order = json!({"by": "ada", "note": "the table moves"}).to_string();
+    let (status, _) = a.ask(Method::POST, "/v1/jobs/acme/publisher/pause", order.as_bytes()).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(captured.text(), "");
+    a.apply("acme", "publisher").await;
+    assert_eq!(a.ask(Method::POST, "/v1/jobs/acme/publisher/pause", order.as_bytes()).await.0, StatusCode::OK);
+    let said = " INFO a job is paused job=acme/publisher by=\"ada\" note=\"the table moves\" version=1\n";
+    assert_eq!(captured.text(), said);
+}
 
 #[tokio::test]
 async fn of_a_paused_job_it_is_said_that_it_is_paused() {
