@@ -46,8 +46,18 @@ impl Cluster {
     /// Where one doesn't become ready.
     #[track_caller]
     pub fn start_holding(zookeeper: &str, session_timeout: Duration, group_hold: Duration, names: &[&str]) -> Self {
+        let group_hold = format!("{}ms", group_hold.as_millis());
+        Self::start_with(zookeeper, session_timeout, &["--group-hold", &group_hold], names)
+    }
+
+    /// The same with further options of `up`.
+    ///
+    /// # Panics
+    /// Where one doesn't become ready.
+    #[track_caller]
+    pub fn start_with(zookeeper: &str, session_timeout: Duration, options: &[&str], names: &[&str]) -> Self {
         let mut cluster = Cluster::empty(Some(zookeeper.to_owned()), session_timeout);
-        cluster.options = vec!["--group-hold".to_owned(), format!("{}ms", group_hold.as_millis())];
+        cluster.options = options.iter().map(|option| (*option).to_owned()).collect();
         for name in names {
             cluster.join(name);
         }

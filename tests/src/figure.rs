@@ -6,14 +6,15 @@ use std::fmt::{self, Write as _};
 
 use serde_json::{Value, json};
 
-/// One figure.
+/// One figure, or why there is none.
 #[derive(Clone, Debug)]
 pub struct Row {
     name: String,
-    value: f64,
+    value: Option<f64>,
     unit: &'static str,
     against: Option<Against>,
     target: Option<Target>,
+    failure: Option<String>,
 }
 
 /// The peer or floor, measured in the same run and in the same unit.
@@ -39,7 +40,18 @@ pub enum Target {
 impl Row {
     /// A figure on its own.
     pub fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Row { name: name.into(), value, unit, against: None, target: None }
+        Row { name: name.into(), value: Some(value), unit, against: None, target: None, failure: None }
+    }
+
+    /// In place of figures that were not measured, with the reason.
+    pub fn failed(name: impl Into<String>, reason: &str) -> Self {
+        let failure = Some(reason.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+        Row { name: name.into(), value: None, unit: "-", against: None, target: None, failure }
+    }
+
+    /// Whether it stands for figures that were not measured.
+    pub fn is_failure(&self) -> bool {
+        self.failure.is_some()
     }
 
     /// Held against a peer or floor.
@@ -56,7 +68,7 @@ impl Row {
 
     /// How many times what it is held against, None where that is nothing.
     pub fn ratio(&self) -> Option<f64> {
-        self.against.as_ref().map(|against| self.value / against.value)
+        Some(self.value? / self.against.as_ref()?.value)
     }
 
     /// Whether the target is met; None where there is none, or nothing to compare with.
@@ -64,22 +76,23 @@ impl Row {
         Some(match self.target? {
             Target::RatioAtMost(most) => self.ratio()? <= most,
             Target::RatioAtLeast(least) => self.ratio()? >= least,
-            Target::AtMost(most) => self.value <= most,
-            Target::AtLeast(least) => self.value >= least,
+            Target::AtMost(most) => self.value? <= most,
+            Target::AtLeast(least) => self.value? >= least,
         })
     }
 
     fn cells(&self) -> [String; COLUMNS.len()] {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let met = self.met().map(|met| if met { "yes" } else { "NO" }.to_owned());
+        let failed = self.failure.as_ref().map(|failure| format!("FAILED: {failure}"));
         [
             self.name.clone(),
-            short(self.value),
+            or_dash(self.value.map(short)),
             self.unit.to_owned(),
             or_dash(self.against.as_ref().map(|against| format!("{} {}", short(against.value), against.name))),
             or_dash(self.ratio().map(|ratio| format!("{ratio:.2}"))),
             or_dash(self.target.map(|target| target.to_string())),
-            or_dash(met),
+            or_dash(met.or(failed)),
         ]
     }
 
@@ -92,6 +105,7 @@ impl Row {
             "ratio": self.ratio(),
             "target": self.target.map(|target| target.to_string()),
             "met": self.met(),
+            "failure": self.failure,
         })
     }
 }
@@ -130,8 +144,8 @@ pub fn table(rows: &[Row]) -> String {
     text
 }
 
-/// The rows as a JSON array, an object each with the table's columns as fields. `against` is an object of name and value;
-/// what a row doesn't have is null.
+/// The rows as a JSON array, an object each with the table's columns and `failure` as fields. `against` is an object of name
+/// and value; what a row doesn't have is null.
 pub fn json(rows: &[Row]) -> String {
     let rows: Value = rows.iter().map(Row::json).collect();
     format!("{rows:#}\n")
@@ -196,13 +210,22 @@ mod tests {
     }
 
     #[test]
+    fn b1_a_row_of_a_failed_subject_has_the_reason() {
+        let rows = [Row::new("runs", 12.0, "1/s"), Row::failed("herd", "no leader\n  seen: 500\n")];
+        let lines: Vec<String> = table(&rows).lines().map(str::to_owned).collect();
+        assert_eq!(lines[2], "herd  -      -     -        -      -       FAILED: no leader seen: 500");
+        let parsed: Value = serde_json::from_str(&json(&rows)).unwrap();
+        assert_eq!((&parsed[1]["value"], &parsed[1]["failure"]), (&Value::Null, &json!("no leader seen: 500")));
+    }
+
+    #[test]
     fn the_json_has_the_columns_as_fields() {
         let parsed: Value = serde_json::from_str(&json(&rows())).unwrap();
         assert_eq!(
             parsed[1],
             json!({
                 "name": "handover", "value": 1.0, "unit": "ms", "against": { "name": "kazoo", "value": 2.0 },
-                "ratio": 0.5, "target": "ratio <= 1", "met": true,
+                "ratio": 0.5, "target": "ratio <= 1", "met": true, "failure": null,
             })
         );
         assert_eq!((&parsed[2]["against"], &parsed[2]["met"]), (&Value::Null, &Value::Null));

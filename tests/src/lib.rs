@@ -33,6 +33,7 @@ pub mod queues;
 pub mod scribe;
 pub mod small_disk;
 pub mod soak;
+pub mod subjects;
 pub mod target;
 pub mod terms;
 pub mod times;

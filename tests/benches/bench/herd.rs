@@ -28,7 +28,9 @@ const STANDS: Duration = Duration::from_secs(120);
 pub(crate) fn measure() -> Result<Vec<Row>> {
     let server = ZooKeeperServer::start()?;
     let servers = server.connect_string();
-    let mut cluster = Cluster::start(&servers, SESSION_TIMEOUT, &["a"]);
+    // All jobs are of one tenant, which has half of a host's terms.
+    let leader_terms = (2 * JOBS).to_string();
+    let mut cluster = Cluster::start_with(&servers, SESSION_TIMEOUT, &["--leader-terms", &leader_terms], &["a"]);
     let jobs: Vec<String> = (0..JOBS).map(|n| format!("baton-{n}")).collect();
     apply(&mut cluster, &jobs)?;
     await_led(&mut cluster, "a");
