@@ -60,8 +60,7 @@ impl Embedded {
     pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let failed = |error| OpenError::new(&store::file_in(dir), error);
         if !Self::is_in(dir) {
-            files::make_folder(dir).map_err(|error| OpenError::Folder { detail: error.to_string() })?;
-            Store::create(dir).map_err(failed)?;
+            Store::create(dir, &Tree::new()).map_err(failed)?;
         }
         let (store, tree) = Store::open(dir).map_err(failed)?;
         Self::on(store, tree, dir, clock).map_err(|error| failed(StoreError::Io(error)))

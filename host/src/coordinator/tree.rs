@@ -97,6 +97,11 @@ impl Tree {
 
     // ---- reads ----
 
+    /// Returns all nodes with their paths, in no order.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.nodes.iter().map(|(path, node)| (path.as_str(), node))
+    }
+
     /// The node itself, None where it does not exist.
     pub(super) fn node(&self, path: &str) -> Option<&Node> {
         self.nodes.get(path)

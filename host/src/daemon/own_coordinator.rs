@@ -59,7 +59,7 @@ fn with_remedy(error: OpenError) -> anyhow::Error {
             ". Put back a copy from a backup, or begin with an empty coordinator: `silverback up --new`, which keeps the damaged \
              file under another name"
         }
-        OpenError::Folder { .. } | OpenError::InUse { .. } | OpenError::Version { .. } | OpenError::Io { .. } => "",
+        OpenError::InUse { .. } | OpenError::Version { .. } | OpenError::Io { .. } => "",
     };
     anyhow::anyhow!("coordinator: {error}{remedy}")
 }

@@ -1,18 +1,20 @@
 //! Runs commands on the world: with a file on a thread of its own, many to a commit; without one where they are asked.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use super::recovery::{Recovery, Reopened};
 use super::status::Status;
 use super::store::{Store, StoreError};
 use super::world::{Command, Committed, World};
 use crate::coordinator::Error;
+use crate::coordinator::tree::Tree;
 use crate::vital;
 
 /// How many commands share a commit at most, so that the first of them doesn't wait for ever.
@@ -130,7 +132,7 @@ enum Stopped {
 
 fn write_until_closed(inbox: &Receiver<Command>, mut world: World, mut store: Store, mut recovery: Recovery) {
     loop {
-        match write_batches(inbox, &mut world, &store) {
+        match write_batches(inbox, &mut world, &mut store, recovery.dir()) {
             Stopped::Closed => return,
             Stopped::Failed { error, committed } => {
                 recovery.begin(&error, store.path());
@@ -148,7 +150,7 @@ fn write_until_closed(inbox: &Receiver<Command>, mut world: World, mut store: St
 }
 
 /// Takes what is waiting, applies it, commits once, answers.
-fn write_batches(inbox: &Receiver<Command>, world: &mut World, store: &Store) -> Stopped {
+fn write_batches(inbox: &Receiver<Command>, world: &mut World, store: &mut Store, dir: &Path) -> Stopped {
     let mut committed = world.tree.zxid();
     while let Ok(first) = inbox.recv() {
         world.obey(first);
@@ -157,6 +159,9 @@ fn write_batches(inbox: &Receiver<Command>, world: &mut World, store: &Store) ->
         }
         let unsaved = world.take_unsaved();
         if !unsaved.is_empty() || world.tree.zxid() != committed {
+            if store.is_gone() {
+                restore(store, dir, &world.tree);
+            }
             if let Err(error) = store.save(&world.tree, &unsaved) {
                 return Stopped::Failed { error, committed };
             }
@@ -165,4 +170,16 @@ fn write_batches(inbox: &Receiver<Command>, world: &mut World, store: &Store) ->
         world.take_answers().into_iter().for_each(|answer| answer(Committed::Yes));
     }
     Stopped::Closed
+}
+
+/// Writes a file that somebody removed again, since all that was in it is in memory.
+fn restore(store: &mut Store, dir: &Path, tree: &Tree) {
+    let file = store.path().display().to_string();
+    match store.move_to_new_file(dir, tree) {
+        Ok(()) => warn!(file, "the embedded coordinator's file was removed: all of it is written to a new one"),
+        // It is tried again with the next commit.
+        Err(error) => {
+            warn!(file, %error, "the embedded coordinator's file was removed, and can't be written again now")
+        }
+    }
 }

@@ -10,12 +10,6 @@ use super::store::StoreError;
 /// Why the coordinator can't be opened. The text names the file.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Its folder can't be made.
-    #[error("folder {detail}")]
-    Folder {
-        /// Which, and why.
-        detail: String,
-    },
     /// Another process has it open.
     #[error("file `{}` is in use by another process: stop that one first", file.display())]
     InUse {

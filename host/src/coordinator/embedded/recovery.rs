@@ -48,6 +48,11 @@ impl Recovery {
         Recovery { dir, status, clock, pause: FIRST_PAUSE, recovered: None }
     }
 
+    /// Returns the folder of the file.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Tells that a commit failed.
     pub(super) fn begin(&mut self, why: &StoreError, file: &Path) {
         error!(file = %file.display(), error = %why,

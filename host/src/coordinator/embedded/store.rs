@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -74,12 +75,13 @@ pub(super) fn file_in(dir: &Path) -> PathBuf {
 }
 
 impl Store {
-    /// Makes a file with an empty tree in `dir`, where there must be none.
-    pub(super) fn create(dir: &Path) -> Result<(), StoreError> {
+    /// Makes a file that holds `tree` in `dir`, where there must be none. Returns when it is on disk.
+    pub(super) fn create(dir: &Path, tree: &Tree) -> Result<(), StoreError> {
+        files::make_folder(dir).map_err(|error| StoreError::Io(io::Error::other(error)))?;
         let unfinished = dir.join(UNFINISHED);
         // An earlier start may have been killed, or found the disk full.
         remove(&unfinished).map_err(StoreError::Io)?;
-        let made = guarded(|| write_empty(&unfinished)).and_then(|()| {
+        let made = guarded(|| write_all(&unfinished, tree)).and_then(|()| {
             let synced = File::open(&unfinished).and_then(|file| file.sync_all());
             synced.and_then(|()| fs::rename(&unfinished, file_in(dir))).map_err(StoreError::Io)
         });
@@ -131,6 +133,19 @@ impl Store {
         }
     }
 
+    /// Returns whether the file was removed since it was opened: what is written to it then goes with this process.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(fs::symlink_metadata(&self.path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Writes `tree` to a new file in `dir` and goes on with that.
+    pub(super) fn move_to_new_file(&mut self, dir: &Path, tree: &Tree) -> Result<(), StoreError> {
+        Self::create(dir, tree)?;
+        let (store, _) = Self::open(dir)?;
+        mem::replace(self, store).close();
+        Ok(())
+    }
+
     /// Returns where the file is.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -171,11 +186,18 @@ fn builder() -> Builder {
     builder
 }
 
-fn write_empty(path: &Path) -> Result<(), StoreError> {
+fn write_all(path: &Path, tree: &Tree) -> Result<(), StoreError> {
     let database = builder().create(path)?;
     let transaction = database.begin_write()?;
-    transaction.open_table(NODES)?;
-    transaction.open_table(NUMBERS)?.insert(FORMAT, FORMAT_NOW)?;
+    {
+        let mut nodes = transaction.open_table(NODES)?;
+        for (path, node) in tree.nodes().filter(|(_, node)| !node.is_ephemeral()) {
+            nodes.insert(path, node.encode().as_slice())?;
+        }
+        let mut numbers = transaction.open_table(NUMBERS)?;
+        numbers.insert(FORMAT, FORMAT_NOW)?;
+        numbers.insert(ZXID, tree.zxid())?;
+    }
     transaction.commit()?;
     Ok(database.close()?)
 }

@@ -54,6 +54,22 @@ async fn w11_what_an_unfinished_start_left_keeps_nobody_from_starting() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_removed_in_use_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (embedded, session) = open(&dir.path().join("below")).await;
+    session.create("/before", b"1", CreateMode::Persistent).await.unwrap();
+    session.create("/ephemeral", b"", CreateMode::Ephemeral).await.unwrap();
+    fs::remove_dir_all(dir.path().join("below")).unwrap();
+    session.create("/before/after", b"2", CreateMode::Persistent).await.unwrap();
+    let stat = session.stat("/before").await.unwrap();
+    drop((embedded, session));
+    let (_embedded, later) = open(&dir.path().join("below")).await;
+    assert_eq!(later.list("/").await.unwrap(), ["before"]);
+    assert_eq!(later.stat("/before").await.unwrap(), stat);
+    assert_eq!(later.get("/before/after").await.unwrap().0, b"2");
+}
+
+#[tokio::test]
 async fn a_file_that_is_gone_or_set_aside_makes_room_for_a_new_one() {
     let (dir, whole) = coordinator().await;
     let file = store::file_in(dir.path());

@@ -63,7 +63,7 @@ impl StorageBackend for Faulty {
 
 /// A coordinator on a disk that can be made to fail.
 fn on_a_faulty_disk(dir: &Path) -> (Arc<Embedded>, Arc<AtomicU8>) {
-    Store::create(dir).unwrap();
+    Store::create(dir, &Tree::new()).unwrap();
     let failing = Arc::new(AtomicU8::new(NOTHING));
     let file = File::options().read(true).write(true).open(store::file_in(dir)).unwrap();
     let faulty = Faulty { file: FileBackend::new(file).unwrap(), failing: failing.clone() };
