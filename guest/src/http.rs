@@ -8,6 +8,7 @@ use std::error;
 use std::fmt;
 
 use crate::host;
+use crate::url::Target;
 
 /// Asks for a resource.
 ///
@@ -35,7 +36,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Of a method such as `PUT`, for an URL such as `https://api.example.com/v1/orders?open`.
+    /// Of a method such as `PUT`, for a URL such as `https://api.example.com/v1/orders?open`. What can't stand in its path or
+    /// query is percent-encoded when it is sent.
     pub fn new(method: &str, url: &str) -> Self {
         Request { method: method.to_owned(), url: url.to_owned(), headers: Vec::new(), body: None }
     }
@@ -64,7 +66,23 @@ impl Request {
     /// # Errors
     /// [`Error`]. But for [`Error::Unknown`], the target has seen nothing. A response of any status is no error.
     pub fn send(self) -> Result<Response, Error> {
-        host::send(self)
+        let target = self.target()?;
+        host::send(self, target)
+    }
+
+    /// Checks what can be checked before anything is sent, and returns where the request goes.
+    fn target(&self) -> Result<Target, Error> {
+        let target = Target::of(&self.url).map_err(|why| Error::invalid_because("url", &self.url, why))?;
+        let bytes = self.body.as_ref().map_or(0, Vec::len);
+        for (_, value) in self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+            let value = String::from_utf8_lossy(value);
+            let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+            if !is_number || value.parse() != Ok(bytes) {
+                let why = format!("the body has {bytes} bytes");
+                return Err(Error::invalid_because("header content-length", &value, &why));
+            }
+        }
+        Ok(target)
     }
 }
 
@@ -116,9 +134,9 @@ pub enum Error {
         /// What the host said.
         why: String,
     },
-    /// No URL, method or header that could be sent; the host's own headers are none.
+    /// The URL, the method or a header can't be sent: it isn't valid, or it is a header that only the host writes.
     Invalid {
-        /// What, and its value.
+        /// What, its value, and why if that is known.
         what: String,
     },
     /// No connection to the target, or none with TLS.
@@ -128,6 +146,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn invalid(what: &str, value: &str) -> Self {
         Error::Invalid { what: format!("{what} `{value}`") }
+    }
+
+    fn invalid_because(what: &str, value: &str, why: &str) -> Self {
+        Error::Invalid { what: format!("{what} `{value}` ({why})") }
     }
 }
 
@@ -152,36 +174,40 @@ impl fmt::Display for Error {
 
 impl error::Error for Error {}
 
-/// An URL in the parts that a request has.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Target<'a> {
-    pub(crate) scheme: &'a str,
-    pub(crate) authority: &'a str,
-    pub(crate) path: &'a str,
-}
-
-impl<'a> Target<'a> {
-    /// The parts of an URL; a fragment is not sent.
-    pub(crate) fn of(url: &'a str) -> Option<Self> {
-        let (scheme, rest) = url.split('#').next()?.split_once("://")?;
-        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let path = if path.is_empty() { "/" } else { path };
-        (!scheme.is_empty() && !authority.is_empty()).then_some(Target { scheme, authority, path })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn refused(request: Request) -> String {
+        request.target().unwrap_err().to_string()
+    }
+
     #[test]
-    fn an_url_is_parted_as_a_request_has_it() {
-        let parts = |url| Target::of(url).map(|Target { scheme, authority, path }| (scheme, authority, path));
-        assert_eq!(parts("https://a.example"), Some(("https", "a.example", "/")));
-        assert_eq!(parts("http://a:8080/b/c?d=e#f"), Some(("http", "a:8080", "/b/c?d=e")));
-        assert_eq!(parts("http://[::1]:80?q"), Some(("http", "[::1]:80", "?q")));
-        for none in ["", "a.example", "http://", "://a", "http:///path"] {
-            assert_eq!(parts(none), None, "{none}");
+    fn w10_a_url_that_cannot_be_sent_is_refused_in_words() {
+        let told = refused(Request::new("GET", "http://me:secret@h.example/"));
+        assert_eq!(
+            told,
+            "url `http://me:secret@h.example/` (it must have no user and no password) is not valid in a request"
+        );
+    }
+
+    #[test]
+    fn w10_a_wrong_content_length_is_refused_before_anything_is_sent() {
+        let post = |length: &str| Request::new("POST", "http://h.example").header("Content-Length", length);
+        for (length, has) in
+            [("2", "abc"), ("4", "abc"), ("+3", "abc"), ("3, 3", "abc"), ("", "abc"), ("x", ""), ("1", "")]
+        {
+            let told = refused(post(length).body(has));
+            let bytes = has.len();
+            assert_eq!(
+                told,
+                format!("header content-length `{length}` (the body has {bytes} bytes) is not valid in a request")
+            );
+        }
+        assert!(refused(post("1")).contains("the body has 0 bytes"), "without a body");
+        assert!(refused(post("3").header("content-length", "4").body("abc")).contains("`4`"), "each of them counts");
+        for valid in [post("3").body("abc"), post("03").body("abc"), post("0"), post("0").body("")] {
+            assert!(valid.target().is_ok(), "{valid:?}");
         }
     }
 }

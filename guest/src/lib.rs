@@ -37,6 +37,7 @@ mod report;
 pub mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod url;
 
 pub use bindings::exports::silverback::leader::job::Grant;
 pub use error::RunError;

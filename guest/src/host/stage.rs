@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::{Change, Contender, Level, StoreError, Wake};
 use crate::http::{Error, Request, Response};
 use crate::testing::Play;
+use crate::url::Target;
 
 thread_local! {
     static ON: RefCell<Option<Rc<RefCell<Play>>>> = const { RefCell::new(None) };
@@ -94,7 +95,7 @@ pub(crate) fn log(level: Level, context: &str, message: &str) {
     on(|play| play.log(level, context, message));
 }
 
-pub(crate) fn send(request: Request) -> Result<Response, Error> {
+pub(crate) fn send(request: Request, _: Target) -> Result<Response, Error> {
     // The answer may look at the stage itself.
     let mut answer = on(Play::sending)?;
     let answered = answer(&request);

@@ -6,6 +6,7 @@ use crate::bindings::wasi::config::store as config;
 use crate::bindings::wasi::keyvalue::{atomics, store};
 use crate::bindings::wasi::logging::logging;
 use crate::http::{Error, Request, Response};
+use crate::url::Target;
 
 pub(crate) fn is_there() -> bool {
     true
@@ -80,6 +81,6 @@ pub(crate) fn log(level: Level, context: &str, message: &str) {
     logging::log(level, context, message);
 }
 
-pub(crate) fn send(request: Request) -> Result<Response, Error> {
-    wire::send(request)
+pub(crate) fn send(request: Request, target: Target) -> Result<Response, Error> {
+    wire::send(request, target)
 }

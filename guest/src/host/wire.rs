@@ -7,18 +7,19 @@ use wasip2::http::types::{
 use wasip2::io::streams::StreamError;
 
 use crate::fate::Fate;
-use crate::http::{Error, Request, Response, Target};
+use crate::http::{Error, Request, Response};
+use crate::url::{self, Target};
 
 /// As much as `wasi:io` takes and gives in one call.
 const CHUNK_BYTES: usize = 4096;
 
-pub(crate) fn send(request: Request) -> Result<Response, Error> {
+pub(crate) fn send(request: Request, target: Target) -> Result<Response, Error> {
     let Request { method, url, mut headers, body } = request;
     let has_length = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     if let Some(body) = body.as_ref().filter(|_| !has_length) {
         headers.push(("content-length".to_owned(), body.len().to_string().into_bytes()));
     }
-    let outgoing = outgoing(&method, &url, headers)?;
+    let outgoing = outgoing(&method, &url, &target, headers)?;
     let failed = |code: ErrorCode| told(code, &url);
     let refused = || Error::Other("the host gave no way to send a body".to_owned());
     let writing = match &body {
@@ -35,8 +36,12 @@ pub(crate) fn send(request: Request) -> Result<Response, Error> {
     written.and_then(|()| read(&response)).map_err(|code| Error::Unknown { why: format!("{code:?}") })
 }
 
-fn outgoing(method: &str, url: &str, headers: Vec<(String, Vec<u8>)>) -> Result<OutgoingRequest, Error> {
-    let target = Target::of(url).ok_or_else(|| Error::invalid("url", url))?;
+fn outgoing(
+    method: &str,
+    url: &str,
+    target: &Target,
+    headers: Vec<(String, Vec<u8>)>,
+) -> Result<OutgoingRequest, Error> {
     let fields = Fields::new();
     for (name, value) in headers {
         fields.append(&name, &value).map_err(|_| Error::invalid("header", &name))?;
@@ -44,14 +49,13 @@ fn outgoing(method: &str, url: &str, headers: Vec<(String, Vec<u8>)>) -> Result<
     let request = OutgoingRequest::new(fields);
     request.set_method(&verb(method)).map_err(|()| Error::invalid("method", method))?;
     let scheme = match target.scheme {
-        "http" => Scheme::Http,
-        "https" => Scheme::Https,
-        other => Scheme::Other(other.to_owned()),
+        url::Scheme::Http => Scheme::Http,
+        url::Scheme::Https => Scheme::Https,
     };
     let set = request
         .set_scheme(Some(&scheme))
-        .and_then(|()| request.set_authority(Some(target.authority)))
-        .and_then(|()| request.set_path_with_query(Some(target.path)));
+        .and_then(|()| request.set_authority(Some(&target.authority)))
+        .and_then(|()| request.set_path_with_query(Some(&target.path)));
     set.map_err(|()| Error::invalid("url", url))?;
     Ok(request)
 }
@@ -101,6 +105,7 @@ fn told(code: ErrorCode, url: &str) -> Error {
     match code {
         ErrorCode::HttpRequestDenied => Error::Denied { url: url.to_owned() },
         ErrorCode::DestinationIpProhibited => Error::Private { url: url.to_owned() },
+        ErrorCode::HttpRequestBodySize(_) => Error::Invalid { what: "a body that isn't as long as it says".to_owned() },
         ErrorCode::InternalError(Some(words)) => match Fate::of(&words) {
             Some(Fate::Refused) => Error::LostLeadership,
             Some(Fate::Unproven) => Error::Unproven,
