@@ -157,7 +157,7 @@ pub(super) fn unknown_key(given: &Value, known: &Value) -> Option<String> {
     })
 }
 
-/// Everything that must hold of a job.
+/// Everything that must hold of a job, but for [`schedule`].
 pub(super) fn job(
     id: &JobId,
     trigger: &Trigger,
@@ -170,8 +170,7 @@ pub(super) fn job(
             election.as_deref().map_or(Ok(()), |path| self::election(&id.name, path))?;
             rules.validate(&id.name)?;
         }
-        Trigger::Schedule { times, policies } => {
-            schedule(id, times)?;
+        Trigger::Schedule { times: _, policies } => {
             Policies::parse(policies, &id.name)?;
         }
     }
@@ -216,7 +215,15 @@ fn election(job: &str, path: &str) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn schedule(id: &JobId, times: &ScheduleSpec) -> Result<Schedule, SpecError> {
+/// What must hold of a job's schedule, where it has one.
+pub(super) fn schedule(id: &JobId, trigger: &Trigger) -> Result<(), SpecError> {
+    match trigger {
+        Trigger::Leader { .. } => Ok(()),
+        Trigger::Schedule { times, policies: _ } => parsed(id, times).map(drop),
+    }
+}
+
+fn parsed(id: &JobId, times: &ScheduleSpec) -> Result<Schedule, SpecError> {
     Schedule::parse(times, Some(id)).map_err(|error| schedule_error(id, error))
 }
 
@@ -225,7 +232,7 @@ pub(super) fn schedule_at(id: &JobId, trigger: &Trigger, now: Timestamp) -> Resu
     match trigger {
         Trigger::Leader { .. } => Ok(()),
         Trigger::Schedule { times, policies: _ } => {
-            schedule(id, times)?.check_at(times, now).map_err(|error| schedule_error(id, error))
+            parsed(id, times)?.check_at(times, now).map_err(|error| schedule_error(id, error))
         }
     }
 }
@@ -280,6 +287,15 @@ pub(super) fn secrets(
         }
     }
     Ok(())
+}
+
+/// Checks what must hold of the token's header when a job is applied, but not of what is stored.
+///
+/// # Errors
+/// The header, and why it can't be used.
+pub(super) fn token_header(job: &str, http: &HttpGrants) -> Result<(), SpecError> {
+    let name = &http.token_header;
+    name.check_free().map_err(|reason| SpecError::invalid(job, "http.token_header", name.as_str(), reason))
 }
 
 /// What must hold of all grants for HTTP together; each is valid by construction.
