@@ -108,6 +108,11 @@ impl Host {
         self.meter.called();
         self
     }
+
+    /// For a call that was counted already.
+    pub(super) fn requests(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.view(&mut self.table)
+    }
 }
 
 impl WasiView for Host {
@@ -136,7 +141,7 @@ pub fn add_to_linker<T: WasiView + WasiHttpView + 'static>(
     Leader::add_to_linker::<T, HasSelf<Host>>(linker, host)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    bound_setters(linker)
+    bound_setters(linker, host)
 }
 
 #[cfg(test)]

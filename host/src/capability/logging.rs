@@ -80,7 +80,8 @@ impl RunLog {
         allowance.refill(self.clock.boot());
         let is_cut = cut || line.len() > MAX_LINE_BYTES;
         let line = clean(line, MAX_LINE_BYTES) + if is_cut { CUT } else { "" };
-        if !allowance.take(line.len()) {
+        let context = clean(context, MAX_CONTEXT_BYTES);
+        if !allowance.take(line.len() + context.len()) {
             return false;
         }
         allowance.lost += u64::from(is_cut);
@@ -88,7 +89,7 @@ impl RunLog {
         let most_bytes = allowance.most_bytes;
         drop(allowance);
         self.remark_dropped(dropped, most_bytes);
-        self.pass(level, clean(context, MAX_CONTEXT_BYTES), line);
+        self.pass(level, context, line);
         true
     }
 

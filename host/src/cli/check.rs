@@ -37,7 +37,13 @@ impl Check {
         let (size, compiled, seconds) = (kib(bytes.len()), kib(admission.compiled_bytes), took.as_secs_f64());
         text.push_str(&format!("cost: {size} KiB, compiled in {seconds:.1} s to {compiled} KiB"));
         if let Some(memory) = admission.initial_memory_bytes {
-            text.push_str(&format!("; a run begins with {} KiB of memory", memory.div_ceil(1024)));
+            let memory = memory.div_ceil(1024);
+            match admission.memories {
+                0 | 1 => text.push_str(&format!("; a run begins with {memory} KiB of memory")),
+                memories => {
+                    text.push_str(&format!("; a run begins with {memories} memories of up to {memory} KiB each"))
+                }
+            }
         }
         Ok(say(&text)?)
     }

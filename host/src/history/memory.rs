@@ -43,7 +43,13 @@ pub(super) fn stamp_at(time: Timestamp) -> u64 {
     u64::try_from(time.as_nanosecond()).unwrap_or(0)
 }
 
-fn cost(PlacedLine { host, line, .. }: &PlacedLine) -> usize {
+/// Returns the memory that a placed line takes, in bytes.
+pub(super) fn cost(PlacedLine { host, line, .. }: &PlacedLine) -> usize {
+    cost_on(host, line)
+}
+
+/// Returns the memory that a line of this host takes, in bytes: its texts and what holds them, so that an empty line isn't free.
+fn cost_on(host: &str, line: &LogLine) -> usize {
     let texts = [host, &line.run, &line.context, &line.message];
     size_of::<JobsLine>() + texts.iter().map(|text| text.len() + TEXT_BYTES).sum::<usize>()
 }
@@ -53,6 +59,11 @@ impl Memory {
         let now = stamp_at(clock.wall());
         let ring = Ring { lines: VecDeque::new(), bytes: 0, floor: now, last: now };
         Memory { host: host.to_owned(), clock, ring: Mutex::new(ring), newest: watch::channel(now).0 }
+    }
+
+    /// Returns the memory that a line takes once it has its place, in bytes.
+    pub(super) fn cost(&self, line: &LogLine) -> usize {
+        cost_on(&self.host, line)
     }
 
     /// Gives a line its place.

@@ -11,6 +11,7 @@ use object_store::path::Path;
 use tokio::sync::{Notify, oneshot};
 
 use super::entry::Entry;
+use super::memory::cost;
 use super::record::{LogLevel, LogLine, LogSink, Outcome, PlacedLine, RunRecord, Usage};
 use super::{Inner, KEPT_LOG_BYTES, LOG_ATTEMPTS, STORE_RETRY, Shelf};
 use crate::registry::JobId;
@@ -20,8 +21,11 @@ use crate::text::clean_lines;
 const BATCH: Duration = Duration::from_secs(1);
 /// A piece of the log that has grown so large is not written again.
 const PIECE_BYTES: usize = 32 * 1024;
-/// What a short run said goes with its record, where it is less than this.
-const SHORT_LOG_BYTES: usize = 8 * 1024;
+/// The log of a short run is stored with its record if it costs no more than this, in bytes.
+const SHORT_LOG_BYTES: usize = 16 * 1024;
+/// Most memory that lines may take while they wait for the store, in bytes. A burst of as many lines as a run may log at once
+/// fits, together with as much text as is kept of a run.
+const MAX_WAITING_BYTES: usize = 1024 * 1024;
 /// How long whoever waits for a record does so, where the store doesn't take it: it is then still stored in the background.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -63,7 +67,10 @@ struct Recording {
 #[derive(Default)]
 struct Waiting {
     lines: Vec<PlacedLine>,
-    bytes: usize,
+    /// The bytes of their texts, at most [`KEPT_LOG_BYTES`].
+    text: usize,
+    /// The memory that they take in bytes, at most [`MAX_WAITING_BYTES`].
+    memory: usize,
     dropped: u64,
 }
 
@@ -124,12 +131,13 @@ impl Recording {
 
     fn say(&self, line: LogLine) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = line.message.len() + line.context.len();
-        if waiting.bytes + bytes > KEPT_LOG_BYTES {
+        let text = waiting.text + line.message.len() + line.context.len();
+        let memory = waiting.memory + self.history.memory.cost(&line);
+        if text > KEPT_LOG_BYTES || memory > MAX_WAITING_BYTES {
             waiting.dropped += 1;
             self.lost.fetch_add(1, Ordering::Relaxed);
         } else {
-            waiting.bytes += bytes;
+            (waiting.text, waiting.memory) = (text, memory);
             let placed = self.history.memory.push(&self.job, line);
             waiting.lines.push(placed);
         }
@@ -173,7 +181,7 @@ impl Recording {
 
     /// A longer log is stored by itself.
     async fn short(&self, lines: Vec<PlacedLine>) -> Vec<PlacedLine> {
-        let bytes: usize = lines.iter().map(|line| line.line.message.len() + line.line.context.len()).sum();
+        let bytes: usize = lines.iter().map(cost).sum();
         if bytes <= SHORT_LOG_BYTES {
             return lines;
         }
@@ -301,7 +309,10 @@ impl Log {
         if self.dropped > dropped_before {
             let dropped = self.dropped;
             let mark = run.remark(format!("{dropped} older lines dropped: the run said more than the host keeps"));
-            run.waiting.lock().unwrap_or_else(PoisonError::into_inner).lines.push(mark);
+            let mut waiting = run.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.memory += cost(&mark);
+            waiting.lines.push(mark);
+            drop(waiting);
             run.said.notify_one();
         }
     }
@@ -354,5 +365,33 @@ mod tests {
         assert!(log.write(&run).await && log.write(&run).await);
         let lines = history.0.shelf.lines(&place.job, "a", None, 10).await.unwrap();
         assert_eq!(said(&lines), ["one", "two"]);
+    }
+
+    /// Whatever the store does, what waits for it is bounded: a line without text takes memory too.
+    #[tokio::test]
+    async fn s17_empty_lines_that_wait_for_the_store_are_bounded() {
+        let place = Place::new();
+        let history = place.host("a");
+        let run = Recording::new(history.0.clone(), place.job.clone(), place.run("a", "t"), KEPT_RUNS);
+        for _ in 0..20_000 {
+            run.say(LogLine { context: String::new(), ..place.line("") });
+        }
+        let waiting = run.take();
+        let (last, held) = waiting.split_last().unwrap();
+        assert!((2_000..10_000).contains(&held.len()), "{} lines wait", held.len());
+        let dropped = 20_000 - held.len();
+        assert_eq!(last.line.message, format!("{dropped} lines dropped: the run said more than the host keeps"));
+        assert_eq!(run.lost.load(Ordering::Relaxed), dropped as u64);
+    }
+
+    #[tokio::test]
+    async fn s17_a_record_takes_no_log_of_many_empty_lines_along() {
+        let place = Place::new();
+        let history = place.host("a");
+        let run = Recording::new(history.0.clone(), place.job.clone(), place.run("a", "t"), KEPT_RUNS);
+        let placed = |count: usize| (0..count).map(|_| run.remark(String::new())).collect::<Vec<_>>();
+        assert_eq!(run.short(placed(20)).await.len(), 20, "a few go with the record");
+        assert!(run.short(placed(1_000)).await.is_empty(), "many are stored by themselves");
+        assert_eq!(history.0.shelf.lines(&place.job, "a", None, 3000).await.unwrap().len(), 1_000);
     }
 }

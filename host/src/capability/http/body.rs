@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::CONTENT_LENGTH;
 use tokio::time::{Sleep, sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::{Outlet, Room, error};
+use super::{Outlet, Room, error, remove_forbidden};
 use crate::capability::Meter;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Error>>>;
@@ -27,16 +28,44 @@ pub(super) fn headers_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-/// What the guest sends. It breaks off, and never just ends, when the run or its term is over, or it is more than the run may send: half a body must not pass
-/// for a whole one.
+/// What the guest sends. It breaks off, and never just ends, if the run or its term is over, if it is more than the run may
+/// send, or if it isn't as long as its content-length says: half a body must not pass for a whole one.
 pub(super) struct Guarded {
     body: WasiBody,
     outlet: Arc<Outlet>,
+    /// What the request's content-length says, in bytes.
+    declared: Option<u64>,
+    /// How much of it the guest gave, in bytes.
+    given: u64,
 }
 
 impl Guarded {
-    pub(super) fn new(body: WasiBody, outlet: Arc<Outlet>) -> Self {
-        Guarded { body, outlet }
+    /// Guards the body of a request with these headers.
+    pub(super) fn new(body: WasiBody, headers: &HeaderMap, outlet: Arc<Outlet>) -> Self {
+        let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        Guarded { body, outlet, declared, given: 0 }
+    }
+
+    /// Returns the body's next part as it may be sent.
+    fn checked(&mut self, part: Option<Result<Frame<Bytes>, Error>>) -> Option<Result<Frame<Bytes>, Error>> {
+        let declared = self.declared;
+        match part {
+            Some(Ok(mut frame)) => {
+                self.given += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if declared.is_some_and(|declared| self.given > declared) {
+                    return Some(Err(Error::HttpRequestBodySize(Some(self.given))));
+                }
+                if let Some(trailers) = frame.trailers_mut() {
+                    remove_forbidden(&self.outlet.token_header, trailers);
+                }
+                let passes = self.outlet.meter.transfer(size(&frame)).is_ok();
+                Some(if passes { Ok(frame) } else { Err(Error::ConnectionTerminated) })
+            }
+            Some(Err(_)) | None if declared.is_some_and(|declared| self.given < declared) => {
+                Some(Err(Error::HttpRequestBodySize(Some(self.given))))
+            }
+            Some(Err(_)) | None => part,
+        }
     }
 }
 
@@ -45,12 +74,8 @@ impl Body for Guarded {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        let is_too_much = match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.outlet.meter.transfer(size(frame)).is_err(),
-            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => false,
-        };
-        if is_too_much || self.outlet.is_over() {
+        let polled = Pin::new(&mut self.body).poll_frame(context).map(|part| self.checked(part));
+        if self.outlet.is_over() {
             return Poll::Ready(Some(Err(Error::ConnectionTerminated)));
         }
         polled

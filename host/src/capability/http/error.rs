@@ -16,6 +16,12 @@ pub(super) fn refused(refusal: Refusal) -> Error {
 /// A request that may have reached its target, and no response. A code would say how the network failed, and leave it to each
 /// guest to know which codes come before the target has seen anything, and which after.
 pub(super) fn unanswered(why: &Error) -> Error {
+    let why = match why {
+        Error::HttpRequestBodySize(Some(bytes)) => {
+            format!("its body broke off: {bytes} bytes aren't what its content-length says")
+        }
+        other => other.to_string(),
+    };
     Error::InternalError(Some(format!("{} ({why})", Fate::Unknown)))
 }
 
@@ -43,6 +49,12 @@ pub(super) fn tls(error: &io::Error) -> Error {
 
 /// A connection, but no whole response.
 pub(super) fn exchange(error: hyper::Error) -> Error {
+    // The guest's body, which broke off.
+    match error.source().and_then(|source| source.downcast_ref()) {
+        Some(Error::HttpRequestBodySize(bytes)) => return Error::HttpRequestBodySize(*bytes),
+        Some(_) => return Error::ConnectionTerminated,
+        None => {}
+    }
     if error.is_parse_too_large() {
         Error::HttpResponseHeaderSectionSize(None)
     } else if error.is_parse() {

@@ -8,8 +8,10 @@
 mod body;
 mod connections;
 mod error;
+mod headers;
 mod send;
 mod setters;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::body::Body as _;
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use hyper::http::uri::Scheme as UriScheme;
 use hyper::{Method, Request, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,12 +29,12 @@ use tokio::time::timeout;
 use tracing::warn;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
-    WasiHttpHooks,
+    Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
 };
 
 pub use self::connections::Connections;
 use self::connections::Place;
+use self::headers::{is_forbidden, remove_forbidden};
 use self::send::{Ending, Sending, send};
 pub(super) use self::setters::bound_setters;
 use super::gate::Gate;
@@ -39,7 +42,7 @@ use super::logging::RunLog;
 use super::meter::Meter;
 use super::state::PATIENCE;
 use crate::history::LogLevel;
-use crate::registry::{HttpGrants, Origin, Ranges, Scheme, TENANT_HEADER};
+use crate::registry::{HttpGrants, Origin, Ranges, TENANT_HEADER};
 
 /// The most requests of one run at once; the next one is refused. A request lasts until its response is read or dropped.
 pub const MAX_REQUESTS: usize = 16;
@@ -143,11 +146,12 @@ impl Outlet {
     /// The one check of where a request goes: gives the target, which is what is connected to and nothing else.
     fn granted(&self, request: &Request<WasiBody>) -> Result<Origin, Error> {
         if *request.method() == Method::CONNECT {
-            return self.deny(&format!("method CONNECT to `{}` is denied: it would make a tunnel", request.uri()));
+            let place = place(request.uri());
+            return self.deny(&format!("method CONNECT to `{place}` is denied: it would make a tunnel"));
         }
         match origin(request.uri()) {
-            Some(origin) if self.reach.grants.allows(&origin) => Ok(origin),
-            Some(origin) => {
+            Ok(origin) if self.reach.grants.allows(&origin) => Ok(origin),
+            Ok(origin) => {
                 let mut allow: Vec<_> = self.reach.grants.allow.iter().map(ToString::to_string).collect();
                 allow.push(origin.to_string());
                 self.deny(&format!(
@@ -155,7 +159,7 @@ impl Outlet {
                      {allow:?})"
                 ))
             }
-            None => self.deny(&format!("request to `{}` is denied: it names no http or https host", request.uri())),
+            Err(why) => self.deny(&format!("request to `{}` is denied: {why}", place(request.uri()))),
         }
     }
 
@@ -214,9 +218,17 @@ impl Outlet {
         self.ended.load(Ordering::Acquire) || self.gate.is_over()
     }
 
-    /// Writes what is the host's to write: whose the request is, the token, and the target's own name.
+    /// Writes the headers that are the host's: whose the request is, the token, the target's own name, and the length of a body
+    /// that isn't there.
     fn sign(&self, request: &mut Request<WasiBody>, target: &Origin) {
+        let lacks_body =
+            [Method::POST, Method::PUT, Method::PATCH].contains(request.method()) && request.body().is_end_stream();
         let headers = request.headers_mut();
+        // The guest can't set them in the first place.
+        remove_forbidden(&self.token_header, headers);
+        if lacks_body && !headers.contains_key(CONTENT_LENGTH) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        }
         let tenant = HeaderValue::from_str(&self.reach.tenant).expect("a tenant's name is plain text");
         headers.insert(HeaderName::from_static(TENANT_HEADER), tenant);
         headers.insert(self.token_header.clone(), HeaderValue::from(self.gate.token().unsigned_abs()));
@@ -229,20 +241,16 @@ impl Outlet {
     }
 }
 
-/// Where a request says it goes; None where that can't be granted to anyone. Userinfo and odd ports are no origin.
-fn origin(uri: &Uri) -> Option<Origin> {
-    let scheme = match uri.scheme()? {
-        scheme if *scheme == UriScheme::HTTP => Scheme::Http,
-        scheme if *scheme == UriScheme::HTTPS => Scheme::Https,
-        _ => return None,
-    };
-    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
-    let port = match authority.port_u16() {
-        Some(port) => port,
-        None if authority.as_str() == authority.host() => scheme.default_port(),
-        None => return None,
-    };
-    Origin::new(scheme, authority.host(), port)
+/// Returns where a request goes, or why it can't go there, whoever grants what.
+fn origin(uri: &Uri) -> Result<Origin, String> {
+    Origin::of_request(uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |authority| authority.as_str()))
+}
+
+/// Returns scheme, host and port of a URI as they are written, without user and password.
+fn place(uri: &Uri) -> String {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{}://{host}", uri.scheme_str().unwrap_or_default())
 }
 
 /// What wasmtime-wasi-http asks back.
@@ -278,8 +286,4 @@ impl WasiHttpHooks for Hooks {
         let inside = self.0.gate.enter();
         Box::new(send(self.0.clone(), inside, request, options.unwrap_or_default()))
     }
-}
-
-fn is_forbidden(token_header: &HeaderName, name: &HeaderName) -> bool {
-    name == token_header || *name == TENANT_HEADER || DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }

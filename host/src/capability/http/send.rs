@@ -1,6 +1,7 @@
 //! One request: a connection of its own, the exchange on it, and the limits on both.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -20,8 +20,9 @@ use tracing::warn;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::body::{Answer, Guarded, headers_bytes};
+use super::stream::{Duplex, Noting};
 use super::{MAX_CONNECT_TIME, MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_TIME, Outlet, Room, error};
-use crate::capability::Inside;
+use crate::capability::{Inside, Refusal};
 use crate::registry::{Origin, Scheme};
 
 /// Drives what is left of an exchange once its response has begun.
@@ -29,13 +30,7 @@ pub(super) type Ending = Box<dyn Future<Output = Result<(), Error>> + Send>;
 /// A response that has begun, and its connection.
 pub(super) type Sending = Result<(Response<WasiBody>, Ending), Error>;
 
-type Stream = Box<dyn Duplex>;
-type Connection = Fuse<http1::Connection<TokioIo<Stream>, Guarded>>;
-
-/// A connection, under TLS or not.
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+type Connection = Fuse<http1::Connection<TokioIo<Noting>, Guarded>>;
 
 /// How much longer than its request a connection stands: whoever reads the response then learns that time is over,
 /// instead of what would look like the response's end.
@@ -54,7 +49,7 @@ pub(super) async fn send(
     let room = outlet.enter().await?;
     let mut time = Box::pin(sleep(MAX_REQUEST_TIME));
     let (exchange, room) = begin(&outlet, &target, request, &options, room).await?;
-    // From here on the target may have seen it.
+    let sent = exchange.sent.clone();
     let first_byte = bounded(options.first_byte_timeout, MAX_REQUEST_TIME);
     let answered = tokio::select! {
         biased;
@@ -64,7 +59,7 @@ pub(super) async fn send(
             Err(_) => Err(Error::ConnectionReadTimeout),
         },
     };
-    let (response, connection) = answered.map_err(|why| error::unanswered(&why))?;
+    let (response, connection) = answered.map_err(|why| unanswered(&outlet, &target, why, &sent))?;
     let silence = bounded(options.between_bytes_timeout, MAX_REQUEST_TIME);
     outlet.meter.transfer(headers_bytes(response.headers())).map_err(|_| Error::ConnectionTerminated)?;
     let stands_until = time.deadline() + GRACE;
@@ -73,11 +68,28 @@ pub(super) async fn send(
     Ok((response, Box::new(finish(connection, stands_until, inside, room))))
 }
 
+/// Returns how the guest is told that there is no response. If nothing was sent, the target has seen nothing, and the guest
+/// learns what went wrong; else nobody knows what the target did.
+fn unanswered(outlet: &Outlet, target: &Origin, why: Error, sent: &AtomicBool) -> Error {
+    if let Error::HttpRequestBodySize(Some(bytes)) = &why {
+        outlet.say(&format!(
+            "request to `{target}` was broken off: {bytes} bytes of its body aren't what its content-length says"
+        ));
+    }
+    match sent.load(Ordering::Acquire) {
+        true => error::unanswered(&why),
+        false if outlet.gate.is_over() => error::refused(Refusal::Over),
+        false => why,
+    }
+}
+
 /// Nothing of it is sent yet.
 struct Exchange {
     sender: SendRequest<Guarded>,
     connection: Connection,
     request: Request<Guarded>,
+    /// True once something was sent.
+    sent: Arc<AtomicBool>,
 }
 
 /// Connects, and makes the request ready. Each wait has a limit of its own.
@@ -91,6 +103,7 @@ async fn begin(
     outlet.pass().await?;
     let connecting = timeout(bounded(options.connect_timeout, MAX_CONNECT_TIME), connect(outlet, target, room));
     let (stream, room) = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
+    let (stream, sent) = Noting::new(stream);
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .max_header_size(MAX_HEAD_BYTES)
@@ -99,18 +112,30 @@ async fn begin(
         .await
         .map_err(error::exchange)?;
     outlet.sign(&mut request, target);
-    // A server is told the path alone; the rest of the address is for proxies.
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    *request.uri_mut() = path.parse::<Uri>().map_err(|_| Error::HttpRequestUriInvalid)?;
-    let request = request.map(|body| Guarded::new(body, outlet.clone()));
+    *request.uri_mut() = request_target(request.uri())?;
+    let (head, body) = request.into_parts();
+    let body = Guarded::new(body, &head.headers, outlet.clone());
     // The connection may have taken long.
     outlet.pass().await?;
-    Ok((Exchange { sender, connection: connection.fuse(), request }, room))
+    let request = Request::from_parts(head, body);
+    Ok((Exchange { sender, connection: connection.fuse(), request, sent }, room))
+}
+
+/// Returns what a server is told of a URI: the path and the query. The rest is for proxies.
+fn request_target(uri: &Uri) -> Result<Uri, Error> {
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
+    let whole = match path.as_bytes().first() {
+        Some(b'/') => path.parse(),
+        Some(b'?') | None => format!("/{path}").parse(),
+        // `*`, or another URI, which would speak to somebody else.
+        Some(_) => return Err(Error::HttpRequestUriInvalid),
+    };
+    whole.map_err(|_| Error::HttpRequestUriInvalid)
 }
 
 /// Sends the request, and drives the connection until the response has begun.
 async fn answer(exchange: Exchange) -> hyper::Result<(Response<Incoming>, Connection)> {
-    let Exchange { mut sender, mut connection, request } = exchange;
+    let Exchange { mut sender, mut connection, request, sent: _ } = exchange;
     let mut answered = Box::pin(sender.send_request(request));
     let response = tokio::select! {
         biased;
@@ -154,7 +179,7 @@ fn head_bytes(request: &Request<WasiBody>) -> usize {
     headers + path + uri.authority().map_or(0, |authority| authority.as_str().len()) + request.method().as_str().len()
 }
 
-async fn connect(outlet: &Outlet, target: &Origin, room: Room) -> Result<(Stream, Room), Error> {
+async fn connect(outlet: &Outlet, target: &Origin, room: Room) -> Result<(Box<dyn Duplex>, Room), Error> {
     let host = target.host().trim_matches(['[', ']']);
     let (found, room) = look_up(outlet, target, room).await?;
     let addresses = outlet.reachable(target, found)?;
