@@ -13,6 +13,7 @@ use super::error::{AdmissionError, Misfit};
 use super::instance::Guest;
 use super::world;
 use crate::capability::LeaderPre;
+use crate::registry::Limit;
 
 /// How WebAssembly of any kind begins.
 const MAGIC: &[u8] = b"\0asm";
@@ -71,9 +72,40 @@ fn beginning(bytes: &[u8]) -> String {
     format!("it begins with `{}`", bytes[..bytes.len().min(8)].escape_ascii())
 }
 
+/// What the pool of instances says of a component that is made of too much, or of one of its modules: a part of its words, and
+/// the limit.
+const PARTS: [(&str, Limit); 5] = [
+    ("core module instances, which exceeds", Limit::Instances),
+    ("Wasm linear memories, which exceeds", Limit::Memories),
+    ("tables, which exceeds", Limit::Tables),
+    ("defined memories count of", Limit::Memories),
+    ("defined tables count of", Limit::Tables),
+];
+
+/// Checks that a component isn't made of more than any run may have. Engines that lay out no room beforehand don't look at it.
+pub(super) fn check_parts(component: &Component) -> Result<(), AdmissionError> {
+    // None only for one that imports modules, which no host offers.
+    let Some(required) = component.resources_required() else { return Ok(()) };
+    for (limit, has) in [(Limit::Memories, required.num_memories), (Limit::Tables, required.num_tables)] {
+        let (has, most) = (u64::from(has), *limit.bounds().end());
+        if has > most {
+            return Err(AdmissionError::TooManyParts { limit, has, most });
+        }
+    }
+    Ok(())
+}
+
 /// The compiler's words: what is broken, or switched off here.
 pub(super) fn invalid(error: &wasmtime::Error) -> AdmissionError {
-    AdmissionError::Invalid { detail: chain(error) }
+    too_many_parts(error).unwrap_or_else(|| AdmissionError::Invalid { detail: chain(error) })
+}
+
+/// The pool's words, put plainly: that a component "transitively contains 17 tables, which exceeds the configured maximum of 16".
+fn too_many_parts(error: &wasmtime::Error) -> Option<AdmissionError> {
+    let words = error.root_cause().to_string();
+    let (_, limit) = PARTS.into_iter().find(|(part, _)| words.contains(part))?;
+    let has = words.split(' ').find_map(|word| word.parse().ok())?;
+    Some(AdmissionError::TooManyParts { limit, has, most: *limit.bounds().end() })
 }
 
 /// The linker's words, put plainly. They come as "component imports instance `I`, but …", perhaps "instance export `F` has

@@ -6,6 +6,7 @@ use wasmtime::{
 };
 
 use super::error::StartError;
+use crate::registry::Limit;
 
 /// The most linear memory one run can have, in bytes: the size of a slot of the pool. A job's own limit is below it.
 pub const MAX_MEMORY_BYTES: usize = 128 << 20;
@@ -16,12 +17,12 @@ pub const MAX_WASM_STACK_BYTES: usize = 512 * 1024;
 
 /// The stack of a run: the guest's and, on top of it, that of the host call it is in.
 const ASYNC_STACK_BYTES: usize = 1 << 20;
-/// Core instances that one component may consist of.
-const CORE_INSTANCES: u32 = 16;
-/// Tables that one component may have.
-const TABLES: u32 = 4;
-/// Linear memories that one component may have.
-pub(super) const MAX_MEMORIES: usize = 1;
+/// The most core instances that one component may consist of, nested components and the adapters between them included.
+const MAX_INSTANCES: u32 = *Limit::Instances.bounds().end() as u32;
+/// The most tables that one component may have.
+const MAX_TABLES: u32 = *Limit::Tables.bounds().end() as u32;
+/// The most linear memories that one component may have.
+const MAX_MEMORIES: u32 = *Limit::Memories.bounds().end() as u32;
 /// What wasmtime may keep about one instance, in bytes.
 const INSTANCE_BYTES: usize = 1 << 20;
 /// What stays resident of a stack between two runs, in bytes: what most runs touch of it.
@@ -34,14 +35,14 @@ const DECOMMIT_BATCH: usize = 8;
 /// A core module of one memory of one page: `(module (memory 1))`.
 const PROBE: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01";
 
-/// An engine with room for `max_runs` runs at once.
+/// An engine with room for `max_runs` runs at once, which have a linear memory each, and `further_memories` between them.
 ///
 /// # Errors
-/// [`StartError`] where the address space, about 4 GiB a run, can't be reserved. There is no fallback: without the pool
+/// [`StartError`] where the address space, about 4 GiB a memory, can't be reserved. There is no fallback: without the pool
 /// every promise on speed and memory would quietly not hold.
-pub(super) fn pooled(max_runs: u32) -> Result<Engine, StartError> {
+pub(super) fn pooled(max_runs: u32, further_memories: u32) -> Result<Engine, StartError> {
     let mut config = config(false);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_runs)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(max_runs, further_memories)));
     let engine = Engine::new(&config).map_err(|error| StartError::Pool { max_runs, detail: chain(&error) })?;
     probe(&engine).map_err(|error| StartError::Probe { detail: chain(&error) })?;
     Ok(engine)
@@ -52,6 +53,14 @@ pub(super) fn pooled(max_runs: u32) -> Result<Engine, StartError> {
 /// what they execute.
 pub(super) fn on_demand(metered: bool) -> wasmtime::Result<Engine> {
     Engine::new(&config(metered))
+}
+
+/// An engine that compiles for both of the others. It has room for one run, so that it refuses what no pool has room for: whoever
+/// loads the code need not look at it first.
+pub(super) fn compiling(metered: bool) -> wasmtime::Result<Engine> {
+    let mut config = config(metered);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(1, MAX_MEMORIES)));
+    Engine::new(&config)
 }
 
 fn config(metered: bool) -> Config {
@@ -72,7 +81,9 @@ fn config(metered: bool) -> Config {
         .native_unwind_info(false)
         // A call without the bookkeeping of concurrent tasks takes a quarter of the time.
         .concurrency_support(false)
-        .wasm_features(unneeded(), false);
+        .wasm_features(unneeded(), false)
+        // The adapters between the components of a composition copy from memory to memory.
+        .wasm_multi_memory(true);
     config
 }
 
@@ -82,23 +93,26 @@ fn unneeded() -> WasmFeatures {
         | WasmFeatures::FUNCTION_REFERENCES
         | WasmFeatures::GC
         | WasmFeatures::MEMORY64
-        | WasmFeatures::MULTI_MEMORY
         | WasmFeatures::RELAXED_SIMD
         | WasmFeatures::SIMD
         | WasmFeatures::TAIL_CALL
         | WasmFeatures::THREADS
 }
 
-fn pool(max_runs: u32) -> PoolingAllocationConfig {
+fn pool(max_runs: u32, further_memories: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(max_runs)
-        .total_core_instances(max_runs.saturating_mul(CORE_INSTANCES))
-        .total_memories(max_runs)
-        .total_tables(max_runs.saturating_mul(TABLES))
+        .total_core_instances(max_runs.saturating_mul(MAX_INSTANCES))
+        .total_memories(max_runs.saturating_add(further_memories))
+        .total_tables(max_runs.saturating_mul(MAX_TABLES))
         .total_stacks(max_runs)
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(MAX_MEMORIES as u32)
-        .max_tables_per_component(TABLES)
+        .max_core_instances_per_component(MAX_INSTANCES)
+        .max_memories_per_component(MAX_MEMORIES)
+        .max_tables_per_component(MAX_TABLES)
+        // A module has no lower bound of its own: what counts is what all of them have together. (No higher one either: the pool
+        // looks at so many memories for each module that goes.)
+        .max_memories_per_module(MAX_MEMORIES)
+        .max_tables_per_module(MAX_TABLES)
         .max_component_instance_size(INSTANCE_BYTES)
         .max_core_instance_size(INSTANCE_BYTES)
         .max_memory_size(MAX_MEMORY_BYTES)
@@ -137,7 +151,6 @@ mod tests {
             ("function references", "(type $f (func)) (func (param (ref $f)))"),
             ("gc", "(type (struct))"),
             ("memory64", "(memory i64 1)"),
-            ("multi-memory", "(memory 1) (memory 1)"),
             ("relaxed simd", "(func (param v128) (result v128) (i32x4.relaxed_trunc_f32x4_s (local.get 0)))"),
             ("simd", "(func (param v128))"),
             ("tail calls", "(func (return_call 0))"),
@@ -153,7 +166,7 @@ mod tests {
     /// A machine that can't reserve it has the start fail.
     #[test]
     fn wasmcloud_4360_the_pool_is_silently_given_up() {
-        let error = pooled(10_000_000).map(|_| ()).unwrap_err();
+        let error = pooled(10_000_000, 0).map(|_| ()).unwrap_err();
         assert!(matches!(error, StartError::Pool { max_runs: 10_000_000, .. }), "{error}");
         assert!(error.to_string().starts_with("room for 10000000 runs at once can't be reserved"), "{error}");
     }

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::registry::{Digest, Signers};
+use crate::registry::{Digest, Limit, Signers};
 
 /// Why the runtime did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The pool was not to be had.
     #[error(
-        "room for {max_runs} runs at once can't be reserved (about 4 GiB of address space each, `ulimit -v` must allow it): {detail}"
+        "room for {max_runs} runs at once can't be reserved (about 4 GiB of address space for each of their linear memories, `ulimit -v` must allow it): {detail}"
     )]
     Pool {
         /// How many runs it was to hold.
@@ -100,6 +100,16 @@ pub enum AdmissionError {
     Invalid {
         /// Where and why.
         detail: String,
+    },
+    /// It is made of more parts than any run may have.
+    #[error("the component has {has} {limit} in all of its parts, and a run may have {most} at the most")]
+    TooManyParts {
+        /// Of what: memories, tables or instances.
+        limit: Limit,
+        /// How many it has.
+        has: u64,
+        /// How many there may be.
+        most: u64,
     },
     /// Nobody signed it whose signature its tenant accepts.
     #[error("the component has to be signed by one of {signers}: {detail}")]

@@ -37,9 +37,9 @@ impl Ground {
 }
 
 impl Grounds {
-    /// With room for so many scheduled runs at once.
-    pub(super) fn new(max_runs: u32) -> Result<Self, StartError> {
-        let pooled = Ground::new(engine::pooled(max_runs)?)?;
+    /// Reserves room for so many scheduled runs at once, and for so many linear memories beyond the first one of each.
+    pub(super) fn new(max_runs: u32, further_memories: u32) -> Result<Self, StartError> {
+        let pooled = Ground::new(engine::pooled(max_runs, further_memories)?)?;
         Ok(Grounds { pooled, lasting: OnceLock::new(), metered: OnceLock::new() })
     }
 

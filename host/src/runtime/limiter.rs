@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use wasmtime::ResourceLimiter;
 
-use super::engine::{MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
+use super::engine::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use crate::capability::{Meter, OverBudget, Share};
 use crate::registry::{Limit, OverLimit, Unit};
 
@@ -85,9 +85,8 @@ impl ResourceLimiter for Limiter {
         self.meter.limits().size(Limit::Instances)
     }
 
-    /// What a slot of the pool has room for.
     fn memories(&self) -> usize {
-        MAX_MEMORIES
+        self.meter.limits().size(Limit::Memories)
     }
 
     fn tables(&self) -> usize {

@@ -4,6 +4,7 @@
 use std::{fs, io};
 
 use super::error::StartError;
+use crate::registry::Limit;
 
 /// The kernel's word.
 const SETTING: &str = "/proc/sys/vm/max_map_count";
@@ -13,6 +14,14 @@ const SETTING: &str = "/proc/sys/vm/max_map_count";
 const OF_RUN: u32 = 7;
 /// Of a term: the same, and three of its component's code, which may be no other term's.
 const OF_TERM: u32 = 10;
+/// Of a linear memory beyond the first one of a run or a term.
+const OF_MEMORY: u32 = 5;
+/// The most linear memories that a process has addresses for, 4 GiB each, with room for all else: 128 TiB are there.
+const ADDRESSABLE_MEMORIES: u32 = 24_000;
+/// How many further memories a host has for each run and each term.
+const FURTHER_MEMORIES: u32 = 2;
+/// How many it has at the least: one tenant may have half of them, and needs enough for one run of the largest composition.
+const LEAST_FURTHER_MEMORIES: u32 = 2 * *Limit::Memories.bounds().end() as u32;
 /// What else a host maps: its program, threads, heap, code of what runs now and then. The bench's process had a hundred. The code of
 /// leader jobs that it stands for and doesn't lead comes beside: it can't be known before.
 const OF_HOST: u32 = 1500;
@@ -23,6 +32,20 @@ const OF_HOST: u32 = 1500;
 /// Where the kernel doesn't say.
 pub fn terms_mapped(max_runs: u32) -> io::Result<u32> {
     Ok(terms_within(allowed()?, max_runs))
+}
+
+/// Returns how many linear memories the guests of a host may have together beyond the first one of each: a few for each run and
+/// term, if the kernel's bound leaves enough mappings for them, and if there are addresses for them: the pool of runs and the terms
+/// each may have them all.
+pub(super) fn further_memories(max_runs: u32, max_terms: u32) -> u32 {
+    let guests = max_runs.saturating_add(max_terms);
+    let wished = guests.saturating_mul(FURTHER_MEMORIES).max(LEAST_FURTHER_MEMORIES);
+    let mapped = allowed().map_or(u32::MAX, |allowed| allowed.saturating_sub(needed(max_runs, max_terms)) / OF_MEMORY);
+    wished.min(mapped).min(addressed(guests))
+}
+
+fn addressed(guests: u32) -> u32 {
+    ADDRESSABLE_MEMORIES.saturating_sub(guests) / 2
 }
 
 /// Makes sure that there are enough for so many runs and terms.
@@ -64,6 +87,17 @@ mod tests {
         assert_eq!(terms_within(DEFAULT, 1), 6_402);
         assert_eq!(terms_within(needed(3, 5), 3), 5);
         assert_eq!(terms_within(10, 1000), 0);
+    }
+
+    #[test]
+    fn w4_compositions_never_take_the_mappings_of_runs_and_terms() {
+        let (runs, terms) = (super::super::DEFAULT_MAX_RUNS, super::super::DEFAULT_MAX_TERMS);
+        let further = further_memories(runs, terms);
+        let allowed = allowed().unwrap();
+        assert!(further > 0 && needed(runs, terms) + further * OF_MEMORY <= allowed, "{further} of {allowed}");
+        assert_eq!(further_memories(1, 1), LEAST_FURTHER_MEMORIES);
+        assert_eq!(further_memories(1, terms_within(allowed, 1)), 0, "all are the terms' own");
+        assert_eq!((addressed(runs + terms), addressed(runs + 20_000)), (11_000, 1_500));
     }
 
     #[test]

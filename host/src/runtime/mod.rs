@@ -60,7 +60,8 @@ const TENANTS: u64 = 2;
 /// What an operator may set.
 #[derive(Clone, Debug)]
 pub struct RuntimeSettings {
-    /// The most scheduled runs at once. Each reserves about 4 GiB of address space (not of memory).
+    /// The most scheduled runs at once. About 4 GiB of address space (not of memory) are reserved for each, and for each linear
+    /// memory that compositions may have beside.
     pub max_runs: u32,
     /// The most terms of leader jobs at once, in places of their own: they last, and the runs must not wait for them. Of one
     /// tenant's half of it. Each takes as much address space as a run when it begins, and up to ten of the kernel's mappings.
@@ -97,8 +98,10 @@ pub struct Admission {
     pub exports: Vec<String>,
     /// Compiled, in bytes.
     pub compiled_bytes: usize,
-    /// The most linear memory that one of its modules begins with, in bytes: a run has to be allowed at least that. None where it
-    /// can't be told.
+    /// The number of its linear memories, over all modules.
+    pub memories: u32,
+    /// The size with which the largest of them begins, in bytes: a run has to be allowed at least that. None where it can't be
+    /// told.
     pub initial_memory_bytes: Option<u64>,
 }
 
@@ -125,13 +128,15 @@ impl Runtime {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Runtime>, StartError> {
         mappings::check(settings.max_runs, settings.max_terms)?;
-        let grounds = Grounds::new(settings.max_runs)?;
-        let terms = u64::from(settings.max_terms);
+        let further = mappings::further_memories(settings.max_runs, settings.max_terms);
+        let grounds = Grounds::new(settings.max_runs, further)?;
+        let (terms, further) = (u64::from(settings.max_terms), u64::from(further));
         let bench = Bench {
             connections: Arc::default(),
             memory: Budget::new(settings.guest_memory, settings.guest_memory / TENANTS),
             slots: Semaphore::new(settings.max_runs as usize),
             terms: Budget::new(terms, terms.div_ceil(TENANTS)),
+            further_memories: Budget::new(further, further / TENANTS),
             traffic: Arc::default(),
             clock: clock.clone(),
         };
@@ -192,6 +197,7 @@ impl Runtime {
             imports: prepared.imports(),
             exports: prepared.exports(),
             compiled_bytes: prepared.compiled_bytes(),
+            memories: prepared.memories(),
             initial_memory_bytes: prepared.initial_memory_bytes(),
         })
     }
@@ -252,6 +258,7 @@ impl Runtime {
         }
         let ground = self.grounds.of(build)?;
         let Some(component) = component(ground)? else { return Ok(None) };
+        admission::check_parts(&component)?;
         let prepared = Prepared::new(build.clone(), admission::link(&ground.linker, &component)?);
         self.cache().insert(prepared.clone());
         Ok(Some(prepared))

@@ -19,11 +19,14 @@ const PAGE_BYTES: u64 = 64 * 1024;
 pub struct Prepared {
     build: Build,
     pre: LeaderPre<Guest>,
+    memories: u32,
 }
 
 impl Prepared {
     pub(super) fn new(build: Build, pre: LeaderPre<Guest>) -> Arc<Self> {
-        Arc::new(Prepared { build, pre })
+        let required = pre.instance_pre().component().resources_required();
+        let memories = required.map_or(0, |required| required.num_memories);
+        Arc::new(Prepared { build, pre, memories })
     }
 
     /// The name of the bytes it was made of.
@@ -56,7 +59,12 @@ impl Prepared {
         image.end.addr() - image.start.addr()
     }
 
-    /// The most linear memory that one of its modules begins with.
+    /// The number of its linear memories, over all modules.
+    pub(super) fn memories(&self) -> u32 {
+        self.memories
+    }
+
+    /// The size with which the largest of its linear memories begins, in bytes.
     pub(super) fn initial_memory_bytes(&self) -> Option<u64> {
         let required = self.pre.instance_pre().component().resources_required()?;
         Some(required.max_initial_memory_size.unwrap_or_default() * PAGE_BYTES)

@@ -1,5 +1,6 @@
 //! What is asked of the runtime for one run, and what comes back.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,6 +9,9 @@ use tokio::sync::oneshot;
 use crate::capability::{Contenders, Gate, Interrupt, StateMode, StateWrite};
 use crate::history::{LogSink, Usage};
 use crate::registry::{Fetch, HttpGrants, JobId, Ranges, RunLimits};
+
+/// How much of a panic's message a run is told, in bytes.
+const MAX_PANIC_BYTES: usize = 512;
 
 /// One run: everything the guest is given.
 pub struct RunRequest {
@@ -102,4 +106,14 @@ pub enum End {
     LostLeadership,
     /// It was killed by [`Interrupt::kill`].
     Killed,
+}
+
+impl End {
+    /// Returns how a run ends under which the host panicked, in the words of that panic.
+    pub(super) fn ended_early(panic: &(dyn Any + Send)) -> Self {
+        let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref().map(String::as_str));
+        let words = words.unwrap_or("no words").replace(char::is_control, " ");
+        let cut = &words[..words.floor_char_boundary(MAX_PANIC_BYTES)];
+        End::Trapped { message: format!("the host's thread for this run ended early: it panicked: {cut}") }
+    }
 }

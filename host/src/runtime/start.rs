@@ -1,6 +1,7 @@
 //! From a request to a run's end.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -32,6 +33,8 @@ pub(super) struct Bench {
     pub(super) slots: Semaphore,
     /// Places for terms.
     pub(super) terms: Arc<Budget>,
+    /// Linear memories beyond the first one of a run or a term: each takes room in the pool and mappings of the kernel.
+    pub(super) further_memories: Arc<Budget>,
     pub(super) traffic: Arc<Traffic>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -60,7 +63,8 @@ impl Runtime {
         // Each step from here to the run would have room for one of its own, for as long as the run lasts.
         let request = Box::new(request);
         self.guests.spawn(&tenant, &self.clock, cpu, stop, async move {
-            let end = bench.execute(&component, request, &stops).await;
+            let executed = AssertUnwindSafe(bench.execute(&component, request, &stops)).catch_unwind().await;
+            let end = executed.unwrap_or_else(|panic| RunEnd::not_begun(End::ended_early(&*panic)));
             drop(inside);
             // Whoever asked may be gone; the gate still knows who is inside.
             let _ = tell.send(end);
@@ -83,6 +87,10 @@ impl Bench {
             Ok(place) => place,
             Err(end) => return RunEnd::not_begun(end),
         };
+        let further_memories = match self.further_memories(component, &request.job.tenant) {
+            Ok(share) => share,
+            Err(end) => return RunEnd::not_begun(end),
+        };
         stops.begin();
         let share = self.memory.share(&request.job.tenant);
         let (grant, host) = self.unpack(request, share.tenant(), stops.meter().clone());
@@ -96,7 +104,7 @@ impl Bench {
             .get(Limit::Fuel)
             .map(|most| most.saturating_sub(store.get_fuel().unwrap_or_default()));
         let (host, peak_memory) = store.into_data().into_parts();
-        drop(place);
+        drop((place, further_memories));
         let (writes, log_lines_dropped) = host.finish();
         if let (End::Returned(_) | End::Failed { .. }, Some(over)) = (&end, stops.meter().over()) {
             end = Stop::Over(over).into();
@@ -127,6 +135,23 @@ impl Bench {
         };
         share.grow(1).map_err(failed)?;
         Ok(Place::Term { _share: share })
+    }
+
+    /// Takes the linear memories that a composition has beyond its first one, at once or not at all. Most components have none.
+    fn further_memories(&self, component: &Prepared, tenant: &str) -> Result<Option<Share>, End> {
+        let further = component.memories().saturating_sub(1);
+        if further == 0 {
+            return Ok(None);
+        }
+        let mut share = self.further_memories.share(tenant);
+        let failed = |over: OverBudget| {
+            let over = over.tell("linear memories beyond the first one of each run", |memories| memories.to_string());
+            let remedy =
+                "a host has more of them with a higher `sysctl vm.max_map_count`, or `silverback up --leader-terms`";
+            End::Failed { retryable: true, message: format!("{over} ({remedy})") }
+        };
+        share.grow(further.into()).map_err(failed)?;
+        Ok(Some(share))
     }
 
     /// Waits for a free place for a scheduled run, or for what stops it before it began.

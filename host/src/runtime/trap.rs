@@ -1,8 +1,8 @@
 //! A trap in plain words.
 
 use rustix::io::Errno;
-use wasmtime::Trap;
 use wasmtime::component::ResourceTableError;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
 
 use super::engine::MAX_WASM_STACK_BYTES;
@@ -10,16 +10,16 @@ use super::limiter::OverMemory;
 use crate::registry::{Limit, OverLimit, RunLimits};
 
 /// What wasmtime says of the limits that it holds itself and has no type for: a part of its words, and the limit.
-const WORDS: [(&str, Limit); 4] = [
+const WORDS: [(&str, Limit); 5] = [
     ("store handle limit exceeded", Limit::Handles),
     ("fuel allocated for hostcalls has been exhausted", Limit::CallBytes),
     ("instance count too high", Limit::Instances),
+    ("memory count too high", Limit::Memories),
     ("table count too high", Limit::Tables),
 ];
 
 /// The same of what is bounded for every run alike: a part of its words, and what they mean.
-const FIXED: [(&str, &str); 3] = [
-    ("memory count too high", "it has more than one linear memory"),
+const FIXED: [(&str, &str); 2] = [
     ("total size of fields exceeds limit", "the headers of one request or response take more than the limit of 32KiB"),
     ("exceeds limit 65536", "one call asked for more random bytes than the limit of 64KiB"),
 ];
@@ -51,9 +51,9 @@ pub(super) fn describe(error: &wasmtime::Error, limits: &RunLimits) -> String {
     }
 }
 
-/// That the system refused the host memory, or mappings.
+/// Returns whether the system refused the host memory or mappings, or the host's pool has no more of something.
 pub(super) fn is_no_room(error: &wasmtime::Error) -> bool {
-    error.downcast_ref::<Errno>() == Some(&Errno::NOMEM)
+    error.downcast_ref::<Errno>() == Some(&Errno::NOMEM) || error.is::<PoolConcurrencyLimitError>()
 }
 
 /// The limit that was passed, where it was one.

@@ -93,6 +93,32 @@ fn a_component_whose_compiler_gets_no_processor_is_not_waited_for_and_leaves_not
     cluster.await_leader("a leader", WITNESS, SOON, |_| true);
 }
 
+/// The error says more than an exit status.
+#[test]
+fn w4_a_compiler_that_is_killed_is_told_with_its_signal() {
+    let mut cluster = Cluster::embedded();
+    let bytes = bomb::long_to_compile(&fs::read(guest("nothing")).unwrap());
+    let job_toml = job_with(&cluster, &bytes);
+    for (signal, told) in [
+        (
+            Signal::KILL,
+            "its process was killed (signal: 9 (SIGKILL)), as the kernel does when the machine has no memory left",
+        ),
+        (Signal::ABORT, "its process was ended by a signal (signal: 6 (SIGABRT))"),
+    ] {
+        let (cli, host, job_toml) = (cluster.cli(), cluster.host("solo").pid(), job_toml.clone());
+        let applying = thread::spawn(move || cli.run(&["apply", &job_toml]));
+        let compiler = await_value("a compiler", SOON, || match compilers(host)[..] {
+            [compiler] => Ok(compiler),
+            ref others => Err(others.to_vec()),
+        });
+        kill_process(Pid::from_raw(compiler as i32).unwrap(), signal).unwrap();
+        let answer = applying.join().unwrap();
+        let told = format!("the compiler failed: {told}");
+        assert!(answer.code == Some(1) && answer.err.contains(&told), "{answer:#?}");
+    }
+}
+
 /// Writes a job of this component, and gives where.
 fn job_with(cluster: &Cluster, component: &[u8]) -> String {
     let [file, job_toml] = ["bomb.wasm", "bomb.toml"].map(|name| cluster.dir().join(name));

@@ -11,6 +11,7 @@ mod chaos;
 mod clock;
 mod company;
 mod compile;
+mod composition;
 mod disk;
 mod embedded;
 mod ensemble;

@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::parse_bytes;
+use crate::registry::duration;
 
 /// One limit of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,6 +20,8 @@ pub enum Limit {
     CpuMs,
     /// Instructions, about: each costs one unit. What a run takes is the same each time, on any machine.
     Fuel,
+    /// Linear memories.
+    Memories,
     /// Elements of all tables.
     TableElements,
     /// Tables.
@@ -78,11 +79,12 @@ const DAY_MS: u64 = 24 * 3_600_000;
 
 impl Limit {
     /// Each of them.
-    pub const ALL: [Limit; 15] = [
+    pub const ALL: [Limit; 16] = [
         Limit::MemoryBytes,
         Limit::TimeMs,
         Limit::CpuMs,
         Limit::Fuel,
+        Limit::Memories,
         Limit::TableElements,
         Limit::Tables,
         Limit::Instances,
@@ -105,11 +107,13 @@ impl Limit {
             Limit::TimeMs => ("time", "time_ms", Millis, (1, DAY_MS), Some(30_000), None),
             Limit::CpuMs => ("cpu", "cpu_ms", Millis, (1, DAY_MS), Some(10_000), None),
             Limit::Fuel => ("fuel", "fuel", Count, (1, 1 << 60), None, None),
+            // A component made of others has a memory, two tables and some instances of each, and an instance between two.
+            Limit::Memories => ("memories", "memories", Count, (1, 16), Some(16), Some(16)),
             Limit::TableElements => {
                 ("table_elements", "table_elements", Count, (1, 80_000), Some(20_000), Some(20_000))
             }
-            Limit::Tables => ("tables", "tables", Count, (1, 4), Some(4), Some(4)),
-            Limit::Instances => ("instances", "instances", Count, (1, 16), Some(16), Some(16)),
+            Limit::Tables => ("tables", "tables", Count, (1, 32), Some(32), Some(32)),
+            Limit::Instances => ("instances", "instances", Count, (1, 128), Some(128), Some(128)),
             Limit::Handles => ("handles", "handles", Count, (1, 10_000), Some(1_000), Some(1_000)),
             Limit::Resources => ("resources", "resources", Count, (1, 1_000), Some(200), Some(200)),
             Limit::CallBytes => ("call", "call_bytes", Bytes, (KIB, 4 * MIB), Some(2 * MIB), Some(2 * MIB)),
@@ -163,8 +167,7 @@ impl Limit {
             Unit::Count => text.parse().map_err(|_| "it must be a whole number"),
             Unit::Bytes => parse_bytes(text),
             Unit::Millis => {
-                let duration =
-                    SignedDuration::from_str(text).map_err(|_| "it must be a duration like `30s` or `5m`")?;
+                let duration = duration::parse(text).map_err(|_| "it must be a duration like `30s` or `5m`")?;
                 u64::try_from(duration.as_millis()).map_err(|_| "it must be longer than none")
             }
         }

@@ -4,7 +4,9 @@ use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
+use wasmtime::component::Component;
 
+use super::last_words::MAX_KEPT_BYTES;
 use super::signed;
 use crate::registry::{Signer, Signers};
 use crate::runtime::error::AdmissionError;
@@ -46,8 +48,9 @@ impl Default for CompileLimits {
 pub fn compile_for_parent(limits: CompileLimits, metered: bool) -> ExitCode {
     answer(limits, |bytes| {
         admission::examine(bytes, MAX_COMPONENT_BYTES)?;
-        let engine = engine::on_demand(metered).map_err(|error| admission::invalid(&error))?;
-        let code = engine.precompile_component(bytes).map_err(|error| admission::invalid(&error))?;
+        let engine = engine::compiling(metered).map_err(|error| admission::invalid(&error))?;
+        let component = Component::from_binary(&engine, bytes).map_err(|error| admission::invalid(&error))?;
+        let code = component.serialize().map_err(|error| admission::invalid(&error))?;
         io::stdout().lock().write_all(&code).map_err(failed)
     })
 }
@@ -63,12 +66,25 @@ fn answer(limits: CompileLimits, work: impl FnOnce(&[u8]) -> Result<(), Admissio
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(refused) => {
-            let line = serde_json::to_string(&refused).expect("an error is plain data");
+            let line = verdict(&refused);
             // Who can't be told sees that there is no verdict.
             let _ = writeln!(io::stderr(), "{line}");
             ExitCode::from(REFUSED as u8)
         }
     }
+}
+
+/// Returns a refusal as a line that a parent reads whole. One of very many words loses its end, and its kind.
+fn verdict(refused: &AdmissionError) -> String {
+    let line = |error: &AdmissionError| serde_json::to_string(error).expect("an error is plain data");
+    let whole = line(refused);
+    if whole.len() < MAX_KEPT_BYTES {
+        return whole;
+    }
+    let mut detail = refused.to_string();
+    // Each character may take six in JSON.
+    detail.truncate(detail.floor_char_boundary(MAX_KEPT_BYTES / 8));
+    line(&AdmissionError::Invalid { detail: detail + "…" })
 }
 
 fn failed(error: io::Error) -> AdmissionError {
@@ -96,4 +112,24 @@ fn bound(CompileLimits { cpu_seconds, memory_bytes }: CompileLimits) -> io::Resu
     }
     setpriority_process(None, NICE)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::error::Misfit;
+
+    #[test]
+    fn w4_a_refusal_of_too_many_words_is_still_read_by_the_parent() {
+        let misfit = |_| Misfit::Link { detail: "\u{1}".repeat(1000) };
+        let refused = AdmissionError::World((0..1000).map(misfit).collect());
+        let line = verdict(&refused);
+        assert!(line.len() < MAX_KEPT_BYTES, "{}", line.len());
+        let read: AdmissionError = serde_json::from_str(&line).unwrap();
+        assert!(read.to_string().starts_with("the component is not valid here: the component doesn't fit"), "{read}");
+        assert_eq!(
+            serde_json::from_str::<AdmissionError>(&verdict(&AdmissionError::CoreModule)).unwrap(),
+            AdmissionError::CoreModule
+        );
+    }
 }

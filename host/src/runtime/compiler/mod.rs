@@ -7,6 +7,7 @@
 mod child;
 mod inside;
 mod kept;
+mod last_words;
 mod load;
 mod signed;
 #[cfg(test)]
@@ -165,7 +166,7 @@ impl Apart {
         self.folder.keep(engine, digest, code).map_err(|error| failed(error.to_string()))?;
         match self.folder.load(engine, digest) {
             Ok(component) => component.ok_or_else(|| failed("its code was gone before it was loaded".to_owned())),
-            // What a child can't know: what the pool of instances has room for.
+            // Not expected: the child has refused what this engine has no room for.
             Err(LoadError::Engine(error)) => Err(admission::invalid(&error)),
             Err(error) => Err(failed(error.to_string())),
         }

@@ -42,7 +42,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn what_is_kept_is_there_for_the_next_life_of_the_host() {
-    let (place, engine) = (place(), engine::pooled(1).unwrap());
+    let (place, engine) = (place(), engine::pooled(1, 0).unwrap());
     let bytes = guest(OK);
     let digest = keep(&open(&place), &engine, &bytes);
     let again = open(&place);
@@ -53,7 +53,7 @@ fn what_is_kept_is_there_for_the_next_life_of_the_host() {
 /// A component that is run with and without a limit of fuel.
 #[test]
 fn the_code_of_all_engines_is_kept() {
-    let (place, plain, metered) = (place(), engine::pooled(1).unwrap(), engine::on_demand(true).unwrap());
+    let (place, plain, metered) = (place(), engine::pooled(1, 0).unwrap(), engine::on_demand(true).unwrap());
     let (folder, bytes) = (open(&place), guest(OK));
     let digest = keep(&folder, &plain, &bytes);
     assert!(folder.load(&metered, &digest).unwrap().is_none(), "the one's is not the other's");
@@ -65,7 +65,7 @@ fn the_code_of_all_engines_is_kept() {
 
 #[test]
 fn what_a_killed_life_left_half_done_is_gone_with_the_next() {
-    let (place, engine) = (place(), engine::pooled(1).unwrap());
+    let (place, engine) = (place(), engine::pooled(1, 0).unwrap());
     let folder = open(&place);
     let digest = keep(&folder, &engine, &guest(OK));
     let (_, scrap) = NamedTempFile::new_in(folder.path()).unwrap().keep().unwrap();
@@ -75,7 +75,7 @@ fn what_a_killed_life_left_half_done_is_gone_with_the_next() {
 
 #[test]
 fn code_that_another_host_made_is_none() {
-    let (ours, theirs, engine) = (place(), place(), engine::pooled(1).unwrap());
+    let (ours, theirs, engine) = (place(), place(), engine::pooled(1, 0).unwrap());
     let bytes = guest(OK);
     let (folder, other) = (open(&ours), open(&theirs));
     let digest = keep(&folder, &engine, &bytes);
@@ -89,7 +89,7 @@ fn code_that_another_host_made_is_none() {
 
 #[test]
 fn code_of_another_component_is_none() {
-    let (place, engine) = (place(), engine::pooled(1).unwrap());
+    let (place, engine) = (place(), engine::pooled(1, 0).unwrap());
     let (one, two) = others();
     let folder = open(&place);
     let (one, two) = (keep(&folder, &engine, &one), keep(&folder, &engine, &two));
@@ -102,7 +102,7 @@ fn code_of_another_component_is_none() {
 
 #[test]
 fn code_without_its_seal_is_none() {
-    let (place, engine) = (place(), engine::pooled(1).unwrap());
+    let (place, engine) = (place(), engine::pooled(1, 0).unwrap());
     let folder = open(&place);
     let digest = keep(&folder, &engine, &guest(OK));
     let (_, seal) = folder.files(&engine, &digest);
@@ -141,7 +141,7 @@ fn a_folder_that_is_elsewhere_is_refused() {
 
 #[test]
 fn w11_a_key_that_cannot_be_used_is_made_anew_and_code_with_it() {
-    let (place, engine) = (place(), engine::pooled(1).unwrap());
+    let (place, engine) = (place(), engine::pooled(1, 0).unwrap());
     let key = place.path().join("compiled/key");
     let spoil: [&dyn Fn(); 4] = [
         &|| fs::write(&key, b"").unwrap(),
@@ -166,7 +166,7 @@ fn w11_a_key_that_cannot_be_used_is_made_anew_and_code_with_it() {
 
 #[test]
 fn half_of_what_was_kept_stands_in_nobodys_way() {
-    let (place, engine) = (place(), engine::pooled(1).unwrap());
+    let (place, engine) = (place(), engine::pooled(1, 0).unwrap());
     let (one, two) = others();
     let room_for_one = engine.precompile_component(&one).unwrap().len() as u64 + 1024;
     let folder = open(&place).holding(room_for_one);
@@ -180,7 +180,7 @@ fn half_of_what_was_kept_stands_in_nobodys_way() {
 
 #[test]
 fn what_was_used_longest_ago_goes_where_there_is_too_much() {
-    let (place, engine) = (place(), engine::pooled(1).unwrap());
+    let (place, engine) = (place(), engine::pooled(1, 0).unwrap());
     let clock = clock::SetClock::at("2026-01-01T00:00:00Z".parse().unwrap());
     let (one, two) = others();
     let room_for_two = 2 * engine.precompile_component(&one).unwrap().len() as u64 + 1024;

@@ -160,7 +160,6 @@ fn ghsa_p8xm_42r7_89xg_a_table_of_64_bits_panics_the_host() {
 #[tokio::test]
 async fn what_is_switched_off_is_refused() {
     insta::assert_snapshot!(refusal(&with("(module (memory i64 1))")), @"the component is not valid here: failed to parse WebAssembly module: memory64 must be enabled for 64-bit memories (at offset 0x537)");
-    insta::assert_snapshot!(refusal(&with("(module (memory 1) (memory 1))")), @"the component is not valid here: failed to parse WebAssembly module: multiple memories (at offset 0x536)");
     insta::assert_snapshot!(refusal(&with("(module (memory 1 1 shared))")), @"the component is not valid here: failed to parse WebAssembly module: threads must be enabled for shared memories (at offset 0x537)");
     insta::assert_snapshot!(refusal(&with("(module (func $f (return_call $f)))")), @"the component is not valid here: failed to compile: wasm[1]::function[0]::f: WebAssembly translation error: Invalid input WebAssembly code at offset 1347: tail calls support is not enabled");
     insta::assert_snapshot!(refusal(&with("(module (table 30000 funcref))")), @"the component is not valid here: module table does not fit in pooling allocator requirements: table index 0 has a minimum element size of 30000 which exceeds the limit of 20000");

@@ -136,7 +136,8 @@ async fn a_host_that_panics_under_its_guest_ends_that_run_and_goes_on() {
     let mut bench = Bench { contenders: Arc::new(panics), ..bench() };
     for tick_ms in [Some(42), None] {
         bench.tick_ms = tick_ms;
-        let ended = End::Trapped { message: "the host's thread for this run ended early".to_owned() };
+        let message = "the host's thread for this run ended early: it panicked: as this test asks".to_owned();
+        let ended = End::Trapped { message };
         assert_eq!(bench.run(&asks).await, ended, "{tick_ms:?}");
         assert!(matches!(bench.run(&guest(OK)).await, End::Returned(_)), "{tick_ms:?}");
     }

@@ -77,6 +77,11 @@ const REQUEST: &str = r#"(import "wasi:http/types@0.2.3" "[constructor]fields" (
 
 /// Sends one request, and returns one byte: the lowest of the response's status, or the place of the error's code.
 fn calling_guest(authority: &str) -> Vec<u8> {
+    guest_that_sets(None, authority, Some("/"))
+}
+
+/// The same, with a scheme by name in place of `http`, and with any path or none. It traps where the host refuses one of them.
+fn guest_that_sets(scheme: Option<&str>, authority: &str, path: Option<&str>) -> Vec<u8> {
     let imports = format!(
         r#"{REQUEST}
         (import "wasi:http/outgoing-handler@0.2.3" "handle" (func $handle (param i32 i32 i32 i32)))
@@ -85,18 +90,33 @@ fn calling_guest(authority: &str) -> Vec<u8> {
         (import "wasi:io/poll@0.2.3" "[method]pollable.block" (func $block (param i32)))
         (import "wasi:http/types@0.2.3" "[method]future-incoming-response.get" (func $get (param i32 i32)))
         (import "wasi:http/types@0.2.3" "[method]incoming-response.status" (func $status (param i32) (result i32)))
-        (data (i32.const 508) "/")
-        (data (i32.const 512) "{authority}")"#
+        (data (i32.const 512) "{authority}")
+        (data (i32.const 640) "{}")
+        (data (i32.const 768) "{}")"#,
+        path.unwrap_or_default(),
+        scheme.unwrap_or_default(),
     );
     let length = authority.len();
+    let (has_path, path_length) = (u8::from(path.is_some()), path.map_or(0, str::len));
+    // `http` is 0 among the schemes, and another's name 2.
+    let (kind, scheme_length) = scheme.map_or((0, 0), |scheme| (2, scheme.len()));
+    let is_set = |set: String| format!("(if {set} (then (unreachable)))");
+    let sets = [
+        format!(
+            "(call $set-scheme (local.get $request) (i32.const 1) (i32.const {kind}) (i32.const 768) (i32.const {scheme_length}))"
+        ),
+        format!("(call $set-authority (local.get $request) (i32.const 1) (i32.const 512) (i32.const {length}))"),
+        format!(
+            "(call $set-path (local.get $request) (i32.const {has_path}) (i32.const 640) (i32.const {path_length}))"
+        ),
+    ];
+    let sets: String = sets.into_iter().map(is_set).collect();
     // `handle` leaves its verdict at 3072 and the future, or the code, at 3080. `get` leaves at 3072 that there is a
     // response, at 3080 that it is the first time, at 3088 its verdict, and at 3096 the response, or the code.
     let body = format!(
         r"(local $request i32) (local $future i32)
         (local.set $request (call $new (call $fields)))
-        (drop (call $set-scheme (local.get $request) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))
-        (drop (call $set-authority (local.get $request) (i32.const 1) (i32.const 512) (i32.const {length})))
-        (drop (call $set-path (local.get $request) (i32.const 1) (i32.const 508) (i32.const 1)))
+        {sets}
         (call $handle (local.get $request) (i32.const 0) (i32.const 0) (i32.const 3072))
         (if (i32.load8_u (i32.const 3072)) (then (unreachable)))
         (local.set $future (i32.load (i32.const 3080)))
@@ -224,4 +244,54 @@ async fn the_runs_of_a_tenant_have_as_many_requests_as_it_was_allowed() {
     assert_eq!(bench.run(&guest).await, End::Returned(vec![LIMIT_REACHED]));
     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
     assert_eq!(first.ended().await.end, End::Returned(vec![204]));
+}
+
+/// Without any library: the host makes of each what RFC 3986 says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w10_a_request_in_any_form_goes_out_as_it_should() {
+    let (bench, listener, authority) = bench().await;
+    for (scheme, path, line) in [
+        (None, None, "GET / HTTP/1.1"),
+        (None, Some(""), "GET / HTTP/1.1"),
+        (None, Some("?q=1"), "GET /?q=1 HTTP/1.1"),
+        (Some("HTTP"), Some("/a b?ü"), "GET /a%20b?%C3%BC HTTP/1.1"),
+        (Some("http"), Some("/a#b"), "GET /a HTTP/1.1"),
+        (Some("Http"), Some("//a"), "GET //a HTTP/1.1"),
+    ] {
+        let answering = async {
+            let (head, mut stream) = request(&listener).await;
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            head
+        };
+        let guest = guest_that_sets(scheme, &authority, path);
+        let (end, head) = tokio::join!(bench.run(&guest), answering);
+        assert_eq!(end, End::Returned(vec![204]), "{path:?}");
+        assert!(head.starts_with(&format!("{line}\r\n")), "{path:?}: {head}");
+        assert!(head.contains(&format!("\r\nhost: {authority}\r\n")), "{head}");
+    }
+    let encoded = format!("127%2e0%2E0.%31:{}", authority.rsplit_once(':').unwrap().1);
+    let (end, (_, mut stream)) =
+        tokio::join!(async { bench.start(&guest_that_sets(None, &encoded, None)) }, request(&listener));
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    assert_eq!(end.ended().await.end, End::Returned(vec![204]));
+}
+
+/// The run's log says why, since the guest has no words for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn w10_what_no_request_can_have_is_refused_when_it_is_set() {
+    let (bench, _listener, authority) = bench().await;
+    for (authority, path) in [
+        (&*authority, Some("a/b")),
+        (&authority, Some("*")),
+        (&authority, Some("http://other.example/")),
+        (&authority, Some("/\\0a")),
+        ("b\u{fc}cher.example", Some("/")),
+        ("h example", Some("/")),
+        ("h%2fexample", Some("/")),
+    ] {
+        let End::Trapped { message } = bench.run(&guest_that_sets(None, authority, path)).await else {
+            panic!("{authority} {path:?} was taken");
+        };
+        assert!(message.contains("unreachable"), "{authority} {path:?}: {message}");
+    }
 }

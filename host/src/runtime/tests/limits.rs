@@ -25,7 +25,7 @@ fn random() -> Vec<u8> {
 }
 
 /// How such a guest ends that may have so much: as a scheduled run, and as a leader's term, which is on an engine of its own.
-async fn both_ends(component: &[u8], limit: Limit, most: u64) -> [String; 2] {
+pub(super) async fn both_ends(component: &[u8], limit: Limit, most: u64) -> [String; 2] {
     let mut bench = Bench::new(4, super::ends::HANGS);
     let mut end = async |limits: Limits, tick_ms| {
         (bench.limits, bench.tick_ms) = (limits.with(limit, most), tick_ms);
@@ -38,7 +38,7 @@ async fn both_ends(component: &[u8], limit: Limit, most: u64) -> [String; 2] {
 }
 
 /// The same, where both end alike.
-async fn ends(component: &[u8], limit: Limit, most: u64) -> String {
+pub(super) async fn ends(component: &[u8], limit: Limit, most: u64) -> String {
     let [run, term] = both_ends(component, limit, most).await;
     assert_eq!(run, term, "as a run and as a term");
     run

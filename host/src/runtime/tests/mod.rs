@@ -2,6 +2,7 @@
 //! each test shows all that its guest does.
 
 mod admission;
+mod composition;
 mod ends;
 mod fairness;
 mod fallen;

@@ -1,5 +1,6 @@
 //! Counts its runs in its state, and then does as its config says: takes `takes-ms`, fails as `fails` says in all attempts
-//! before `until-attempt`, or spins. The count is kept only where it returns a result.
+//! before `until-attempt`, or spins. The count is kept only where it returns a result, which also says what its environment has
+//! under the name in `env`.
 
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ fn chore(grant: Grant) -> Result<String, RunError> {
         Some("retryably") if grant.attempt < until => Err(RunError::retryable("retryable, as asked")),
         Some("for-good") if grant.attempt < until => Err(RunError::permanent("for good, as asked")),
         Some("spinning") if grant.attempt < until => spin(),
-        _ => Ok(match config::get("token") {
-            Some(token) => format!("count={count} token of {} bytes", token.len()),
-            None => format!("count={count}"),
+        _ => Ok(match (config::get("token"), config::get("env")) {
+            (Some(token), _) => format!("count={count} token of {} bytes", token.len()),
+            (None, Some(name)) => format!("count={count} {name}={:?}", std::env::var(&name).ok()),
+            (None, None) => format!("count={count}"),
         }),
     }
 }
