@@ -6,11 +6,10 @@ mod policies;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use jiff::SignedDuration;
 use toml::{Table, Value};
 
+use super::duration;
 use super::http::{OriginError, TokenHeaderError};
 use super::term_rules::{GRACE_BOUNDS, LOCK_DELAY_BOUNDS, MAX_TERM_BOUNDS, PREFER_AFTER_BOUNDS};
 use super::validate::{self, SpecError};
@@ -56,9 +55,12 @@ impl JobFile {
         let secrets = texts_by_key(&mut fields, "secrets", "secrets.")?;
         fields.finish(trigger.name())?;
 
+        validate::id(&id)?;
+        validate::schedule(&id, &trigger)?;
         validate::job(&id, &trigger, &limits, &config)?;
         validate::secrets(&id.name, &secrets, &config)?;
         validate::http(&id.name, &http)?;
+        validate::token_header(&id.name, &http)?;
         Ok(JobFile { id, component: folder.join(component), trigger, limits, http, config, secrets, paused })
     }
 
@@ -129,7 +131,7 @@ fn http(fields: &mut Fields<'_>, trigger: &Trigger) -> Result<HttpGrants, SpecEr
     let mut http = HttpGrants::default();
     let Some(mut table) = fields.table("http", "http.")? else { return Ok(http) };
     for origin in table.texts("allow")? {
-        http.allow.push(origin.parse().map_err(|error: OriginError| table.invalid("allow", &origin, error.reason))?);
+        http.allow.push(origin.parse().map_err(|error: OriginError| table.invalid("allow", &origin, &error.reason))?);
     }
     if let Some(name) = table.text("token_header")? {
         let refuse = |error: TokenHeaderError| table.invalid("token_header", &name, error.reason);
@@ -147,9 +149,9 @@ fn in_one_line(error: &toml::de::Error, text: &str) -> String {
     format!("line {line}, column {column}: {}", validate::cut_reason(&error.message().replace('\n', ", ")))
 }
 
-/// `30s`, `500ms`, `1h30m`; `bounds` says what is wrong with less than none.
+/// `30s`, `500ms`, `1h30m`, `1d`; `bounds` says what is wrong with less than none.
 fn time_ms(text: &str, bounds: &'static str) -> Result<u64, &'static str> {
-    let duration = SignedDuration::from_str(text).map_err(|_| "it must be a duration like `30s` or `5m`")?;
+    let duration = duration::parse(text).map_err(|_| "it must be a duration like `30s` or `5m`")?;
     u64::try_from(duration.as_millis()).map_err(|_| bounds)
 }
 

@@ -1,6 +1,7 @@
 //! Tenants and their jobs: what they are, whether they are valid, and their place in the coordinator.
 
 mod cluster;
+mod duration;
 mod follow;
 mod group_of;
 mod hex;
@@ -31,7 +32,7 @@ pub use follow::{Followed, Job, Jobs, MissingJobs};
 pub use group_of::{DEFAULT_GROUPS, group_of};
 pub use http::{
     Allowed, HttpGrants, MAX_HTTP_ORIGINS, Origin, OriginError, Ranges, Scheme, TENANT_HEADER, TokenHeader,
-    TokenHeaderError,
+    TokenHeaderError, decoded, reads_like,
 };
 pub use job_map::{GroupJobs, JobMap};
 pub use job_toml::JobFile;

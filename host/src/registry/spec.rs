@@ -13,7 +13,7 @@ use super::hex;
 use super::misfit;
 use super::term_rules::TermRules;
 use super::validate::{self, SpecError};
-use super::{HttpGrants, KeptPolicies, Limit, Limits, Pause, ScheduleSpec};
+use super::{HttpGrants, KeptPolicies, Limit, Limits, Pause, Schedule, ScheduleError, ScheduleSpec};
 
 /// A job's full name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -165,10 +165,31 @@ impl JobSpec {
     /// # Errors
     /// The first thing that is wrong, with its field and value.
     pub fn validate(&self) -> Result<(), SpecError> {
+        validate::id(&self.id)?;
+        validate::schedule(&self.id, &self.trigger)?;
+        self.validate_without_schedule()
+    }
+
+    /// Everything of [`Self::validate`] but whether its schedule can be kept, which is the only part that may take a while.
+    ///
+    /// # Errors
+    /// As [`Self::validate`].
+    pub(super) fn validate_without_schedule(&self) -> Result<(), SpecError> {
         validate::job(&self.id, &self.trigger, &self.limits, &self.config)?;
         validate::secrets(&self.id.name, &self.secrets, &self.config)?;
         validate::http(&self.id.name, &self.http)?;
         self.paused.as_ref().map_or(Ok(()), |pause| pause.validate(&self.id.name))
+    }
+
+    /// Returns the job's schedule; None for a job without one. It takes little memory if other jobs that tick alike are in use.
+    ///
+    /// # Errors
+    /// Why it doesn't tick: what is stored is refused by this version of the program, or somebody else wrote it.
+    pub fn schedule(&self) -> Option<Result<Schedule, ScheduleError>> {
+        match &self.trigger {
+            Trigger::Leader { .. } => None,
+            Trigger::Schedule { times, .. } => Some(Schedule::shared(times, &self.id)),
+        }
     }
 
     /// What must hold besides when a job is stored at `now`, though it may cease to hold while it is stored: its schedule has
@@ -189,6 +210,7 @@ impl JobSpec {
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(SpecError::json)?;
         let spec: JobSpec = misfit::read(&value).map_err(|misfit| SpecError::misfit(&value, misfit))?;
         spec.validate()?;
+        validate::token_header(&spec.id.name, &spec.http)?;
         let mut known = serde_json::to_value(&spec).map_err(SpecError::json)?;
         if spec.secrets.is_empty() {
             // Then it isn't written, so that hosts of before can read it; it may be said all the same.

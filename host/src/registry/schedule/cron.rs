@@ -1,13 +1,11 @@
-//! A cron schedule on the calendar. It doesn't know zones: times here are what a clock on the wall shows.
+//! One cron schedule on the calendar. It doesn't know zones: times here are what a clock on the wall shows.
 
-use jiff::civil::{Date, DateTime, Time};
+use jiff::civil::Time;
 
 use super::days::Days;
-use super::field::{HOUR, MINUTE, MONTH, SECOND, Unit, YEAR};
+use super::field::{HOUR, MINUTE, MONTH, SECOND, YEAR};
+use super::month::Month;
 use super::spread::Spread;
-
-/// After so many years the calendar repeats itself, weekdays included: what has not come until then never does.
-const CYCLE_YEARS: i16 = 400;
 
 /// The times that a cron schedule names, one bit a value.
 #[derive(Clone, Debug)]
@@ -17,8 +15,8 @@ pub(super) struct Cron {
     hours: u32,
     months: u16,
     days: Days,
-    /// Bit n: 1970 + n. None: every year.
-    years: Option<[u64; 4]>,
+    /// None: every year.
+    years: Option<Years>,
     /// Whether the hours are `*` or `*/n`: it follows real time then where the clocks are changed.
     pub any_hour: bool,
 }
@@ -41,69 +39,51 @@ impl Cron {
                 ));
             }
         };
-        let bits = |unit: &Unit, text: &str| {
-            let mut bits = 0_u64;
-            unit.each(text, spread, |value| bits |= 1 << value).map(|()| bits)
-        };
-        let low = |unit: &Unit, text: &str| bits(unit, text).map(|bits| u32::try_from(bits).unwrap_or(u32::MAX));
         Ok(Cron {
-            seconds: bits(&SECOND, second)?,
-            minutes: bits(&MINUTE, rest[0])?,
-            hours: low(&HOUR, rest[1])?,
+            seconds: SECOND.bits(second, spread)?,
+            minutes: MINUTE.bits(rest[0], spread)?,
+            hours: u32::try_from(HOUR.bits(rest[1], spread)?).unwrap_or(u32::MAX),
             any_hour: rest[1].starts_with('*'),
             days: Days::parse(rest[2], rest[4], spread)?,
-            months: u16::try_from(low(&MONTH, rest[3])?).unwrap_or(u16::MAX),
-            years: year.filter(|year| *year != "*").map(|year| years(year, spread)).transpose()?,
+            months: u16::try_from(MONTH.bits(rest[3], spread)?).unwrap_or(u16::MAX),
+            years: year.filter(|year| *year != "*").map(|year| Years::parse(year, spread)).transpose()?,
         })
     }
 
-    /// The first time that it names, not before `from`, which has whole seconds.
-    pub(super) fn next_from(&self, from: DateTime) -> Option<DateTime> {
-        if self.has_day(from.date())
-            && let Some(time) = self.time_from(from.time())
-        {
-            return Some(from.date().to_datetime(time));
-        }
-        let day = self.day_from(from.date().tomorrow().ok()?)?;
-        Some(day.to_datetime(self.time_from(Time::midnight())?))
+    /// Returns the days of a month that it names: bit n is day n.
+    pub(super) fn days_in(&self, month: Month) -> u32 {
+        if self.years.as_ref().is_some_and(|years| !years.have(month.year)) { 0 } else { self.days_in_class(month) }
     }
 
-    /// Whether it names times of this day.
-    pub(super) fn has_day(&self, date: Date) -> bool {
-        self.has_year(date.year()) && self.months & (1 << date.month()) != 0 && self.days.matches(date)
+    /// Returns the days that it names in months of this class, of the years that it names.
+    pub(super) fn days_in_class(&self, month: Month) -> u32 {
+        if self.months >> month.number & 1 == 0 { 0 } else { self.days.in_month(month) }
     }
 
-    /// Bit n: it names times in hour n of its days.
+    /// Returns the years that it names, or None if it names every year.
+    pub(super) fn years(&self) -> Option<&Years> {
+        self.years.as_ref()
+    }
+
+    /// Returns the hours that it names. Bit n: it names times in hour n of its days.
     pub(super) fn hours(&self) -> u32 {
         self.hours
     }
 
-    fn has_year(&self, year: i16) -> bool {
-        let Some(years) = &self.years else { return true };
-        let at = usize::try_from(i32::from(year) - i32::from(YEAR.least)).unwrap_or(usize::MAX);
-        years.get(at / 64).is_some_and(|bits| bits & (1 << (at % 64)) != 0)
-    }
-
-    fn day_from(&self, mut date: Date) -> Option<Date> {
-        let last_year = date.year().saturating_add(CYCLE_YEARS);
-        while date.year() <= last_year {
-            if !self.has_year(date.year()) {
-                date = Date::new(date.year() + 1, 1, 1).ok()?;
-            } else if self.months & (1 << date.month()) == 0 {
-                date = date.last_of_month().tomorrow().ok()?;
-            } else if self.days.matches(date) {
-                return Some(date);
-            } else {
-                date = date.tomorrow().ok()?;
-            }
+    /// Adds the hours of another one that names the same days of all years. Returns false if the other names other days.
+    pub(super) fn take_hours_of(&mut self, other: &Cron) -> bool {
+        let same = self.months == other.months && self.days == other.days;
+        if same {
+            self.hours |= other.hours;
         }
-        None
+        same
     }
 
-    fn time_from(&self, from: Time) -> Option<Time> {
+    /// Returns the first time of a day that it names from `from` on, within some of its hours.
+    pub(super) fn time_from(&self, from: Time, hours: u32) -> Option<Time> {
         let (hour, minute, second) = (from.hour(), from.minute(), from.second());
         let here = |bits: u64, value: i8| bits & (1 << value) != 0;
-        if here(self.hours.into(), hour) {
+        if here(hours.into(), hour) {
             let second = first_from(self.seconds, second).filter(|_| here(self.minutes, minute));
             if let Some(second) = second {
                 return Some(Time::constant(hour, minute, second, 0));
@@ -112,7 +92,7 @@ impl Cron {
                 return Some(Time::constant(hour, minute, first_from(self.seconds, 0)?, 0));
             }
         }
-        let hour = first_from(self.hours.into(), hour + 1)?;
+        let hour = first_from(hours.into(), hour + 1)?;
         Some(Time::constant(hour, first_from(self.minutes, 0)?, first_from(self.seconds, 0)?, 0))
     }
 }
@@ -123,74 +103,41 @@ fn first_from(bits: u64, from: i8) -> Option<i8> {
     (left != 0).then(|| i8::try_from(left.trailing_zeros()).unwrap_or(0))
 }
 
-fn years(text: &str, spread: Option<&Spread>) -> Result<[u64; 4], String> {
-    let mut years = [0; 4];
-    YEAR.each(text, spread, |year| {
-        let at = usize::from(year - YEAR.least);
-        years[at / 64] |= 1 << (at % 64);
-    })?;
-    Ok(years)
-}
+/// Some of the years that a schedule may name: bit n is 1970 + n. Boxed, because few schedules name years.
+#[derive(Clone, Debug)]
+pub(super) struct Years(Box<[u64; 4]>);
 
-#[cfg(test)]
-mod tests {
-    use croner::Cron as Croner;
-    use proptest::prelude::*;
-    use std::str::FromStr;
-
-    use super::*;
-
-    fn number(least: u16, most: u16) -> impl Strategy<Value = String> {
-        (least..=most).prop_map(|value| value.to_string())
-    }
-
-    fn field(least: u16, most: u16) -> impl Strategy<Value = String> {
-        let range = (least..=most, least..=most).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b)));
-        let stepped = (least..=most, 1..most - least).prop_map(move |(a, step)| format!("{a}-{most}/{step}"));
-        let list = (number(least, most), number(least, most)).prop_map(|(a, b)| format!("{a},{b}"));
-        prop_oneof![
-            4 => Just("*".to_owned()),
-            2 => number(least, most),
-            1 => range,
-            1 => stepped,
-            1 => list,
-            1 => (1..most - least).prop_map(|step| format!("*/{step}")),
-        ]
-    }
-
-    fn day() -> impl Strategy<Value = String> {
-        let near = (1..=31).prop_map(|day| format!("{day}W"));
-        prop_oneof![4 => field(1, 31), 1 => near, 1 => Just("L".to_owned()), 1 => Just("LW".to_owned())]
-    }
-
-    fn weekday() -> impl Strategy<Value = String> {
-        let kth = (0..=7, 1..=5).prop_map(|(day, k)| format!("{day}#{k}"));
-        let last = (0..=7).prop_map(|day| format!("{day}L"));
-        let name = prop::sample::select(vec!["SUN", "MON-FRI", "sat", "+FRI", "FRI-SUN", "?"]).prop_map(str::to_owned);
-        prop_oneof![4 => field(0, 6), 1 => kth, 1 => last, 1 => name]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(512))]
-
-        /// croner is another's reading of the same language.
-        #[test]
-        fn it_names_the_times_that_croner_names(
-            time in (field(0, 59), field(0, 59), field(0, 23)),
-            days in (day(), field(1, 12), weekday()),
-            year in prop_oneof![2 => Just("*".to_owned()), 1 => number(2020, 2040)],
-            start in 946_684_800i64..2_208_988_800,
-        ) {
-            let text = format!("{} {} {} {} {} {} {year}", time.0, time.1, time.2, days.0, days.1, days.2);
-            let (ours, theirs) = (Cron::parse(&text, None).unwrap(), Croner::from_str(&text).unwrap());
-            let mut from = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::from_second(start).unwrap());
-            for _ in 0..4 {
-                let theirs = theirs.find_next_occurrence(&from, true).ok().filter(|found| found.year() < 2400);
-                let ours = ours.next_from(from);
-                prop_assert_eq!(ours, theirs, "{} from {}", text, from);
-                let Some(found) = ours else { break };
-                from = found + jiff::SignedDuration::from_secs(1);
+impl Years {
+    fn parse(text: &str, spread: Option<&Spread>) -> Result<Self, String> {
+        let mut years = Years(Box::default());
+        YEAR.each(text, spread, |values| {
+            for year in values.each() {
+                let at = usize::from(year - YEAR.least);
+                years.0[at / 64] |= 1 << (at % 64);
             }
-        }
+        })?;
+        Ok(years)
+    }
+
+    pub(super) fn have(&self, year: i16) -> bool {
+        let at = usize::try_from(i32::from(year) - i32::from(YEAR.least)).unwrap_or(usize::MAX);
+        self.0.get(at / 64).is_some_and(|bits| bits & (1 << (at % 64)) != 0)
+    }
+
+    /// Returns the first of them that is not before `year`.
+    pub(super) fn first_from(&self, year: i16) -> Option<i16> {
+        let (least, most) = (YEAR.least, YEAR.most);
+        let least = i16::try_from(least).unwrap_or(i16::MAX).max(year);
+        (least..=i16::try_from(most).unwrap_or(i16::MAX)).find(|year| self.have(*year))
+    }
+
+    /// Returns the last of them.
+    pub(super) fn last(&self) -> i16 {
+        let years = YEAR.least..=YEAR.most;
+        years.rev().filter_map(|year| i16::try_from(year).ok()).find(|year| self.have(*year)).unwrap_or(0)
+    }
+
+    pub(super) fn add_all(&mut self, others: &Years) {
+        self.0.iter_mut().zip(*others.0).for_each(|(bits, others)| *bits |= others);
     }
 }

@@ -1,18 +1,17 @@
-//! Which days a cron schedule names: days of the month, days of the week, and what is said of them together.
-
-use jiff::civil::Date;
+//! Which days a cron schedule names: days of the month, days of the week, and what becomes of them together.
 
 use super::field::{DAY, WEEKDAY};
+use super::month::Month;
 use super::spread::Spread;
 
-/// The two fields of days. A day must fit the one that is restricted; where both are, either is enough (Vixie's rule), or with
-/// `+` before the day of week, both.
-#[derive(Clone, Debug, Default)]
+/// The two fields of days. Either of them is enough if neither begins with `*`. If one does, or with `+` before the day of week, a
+/// day must fit both (the rule of Vixie cron and cronie).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Days {
     /// Bit n: day n of the month.
     of_month: u32,
-    /// `L`: the last day.
-    last: bool,
+    /// Bit n, `L-n`: the day n days before the last. Bit 0, `L`: the last day.
+    before_last: u32,
     /// `LW`: the last Monday to Friday.
     last_workday: bool,
     /// Bit n, `nW`: the Monday to Friday that is nearest to day n within the month.
@@ -29,12 +28,20 @@ pub(super) struct Days {
 }
 
 impl Days {
+    /// # Errors
+    /// What is wrong, naming the field and its text.
     pub(super) fn parse(of_month: &str, of_week: &str, spread: Option<&Spread>) -> Result<Self, String> {
-        let mut days = Days { any_of_month: is_any(of_month), any_of_week: is_any(of_week), ..Days::default() };
+        let plus = of_week.strip_prefix('+');
+        let parts = plus.unwrap_or(of_week);
+        let mut days = Days {
+            any_of_month: is_any(of_month),
+            any_of_week: is_any(parts),
+            both: plus.is_some() || [of_month, parts].iter().any(|field| is_any(field) || field.starts_with('*')),
+            ..Days::default()
+        };
         if !days.any_of_month {
             of_month.split(',').try_for_each(|part| days.add_of_month(of_month, part, spread))?;
         }
-        let parts = of_week.strip_prefix('+').inspect(|_| days.both = true).unwrap_or(of_week);
         if !days.any_of_week {
             parts.split(',').try_for_each(|part| days.add_of_week(of_week, part, spread))?;
         }
@@ -43,10 +50,19 @@ impl Days {
 
     fn add_of_month(&mut self, text: &str, part: &str, spread: Option<&Spread>) -> Result<(), String> {
         match part.to_ascii_uppercase().as_str() {
-            "L" => self.last = true,
+            "L" => self.before_last |= 1,
             "LW" | "WL" => self.last_workday = true,
+            last if last.starts_with("L-") => self.before_last |= 1 << before_last(text, &last[2..])?,
+            "W" => return Err(DAY.wrong(text, "`W` wants a day: write `15W`, or `LW` for the last workday")),
+            near if near.ends_with('W') && near.contains('-') => {
+                return Err(DAY.wrong(text, "`W` goes with one day: write `1W,2W,3W`"));
+            }
             near if near.ends_with('W') => self.nearest_workday |= 1 << DAY.value(text, &near[..near.len() - 1])?,
-            _ => DAY.each(part, spread, |day| self.of_month |= 1 << day)?,
+            range if range.ends_with("-L") => {
+                let first = &range[..range.len() - 2];
+                return Err(DAY.wrong(text, format!("a range doesn't end with `L`: write `{first}-31`")));
+            }
+            _ => self.of_month |= u32::try_from(DAY.bits(part, spread)?).unwrap_or(u32::MAX),
         }
         Ok(())
     }
@@ -68,37 +84,46 @@ impl Days {
                 self.last_of_week |= 1 << (WEEKDAY.value(text, day)? % 7);
                 Ok(())
             }
-            None => WEEKDAY.each(part, spread, |day| self.of_week |= 1 << (day % 7)),
+            None => {
+                let bits = WEEKDAY.bits(part, spread)?;
+                // 7 is Sunday too.
+                self.of_week |= u8::try_from((bits | bits >> 7) & 0x7f).unwrap_or(0);
+                Ok(())
+            }
         }
     }
 
-    pub(super) fn matches(&self, date: Date) -> bool {
-        match (self.any_of_month, self.any_of_week) {
-            (true, true) => true,
-            (true, false) => self.fits_week(date),
-            (false, true) => self.fits_month(date),
-            (false, false) if self.both => self.fits_month(date) && self.fits_week(date),
-            (false, false) => self.fits_month(date) || self.fits_week(date),
+    /// Returns the days of a month that it names: bit n is day n.
+    pub(super) fn in_month(&self, month: Month) -> u32 {
+        let of_month = if self.any_of_month { month.days() } else { self.by_month(month) };
+        let of_week = if self.any_of_week { month.days() } else { self.by_week(month) };
+        if self.both { of_month & of_week } else { of_month | of_week }
+    }
+
+    fn by_month(&self, month: Month) -> u32 {
+        let mut days = self.of_month;
+        if self.before_last != 0 {
+            days |= self.before_last.reverse_bits() >> (31 - month.length);
         }
+        if self.last_workday {
+            days |= month.nearest_workdays(1 << month.length);
+        }
+        if self.nearest_workday != 0 {
+            days |= month.nearest_workdays(self.nearest_workday);
+        }
+        days & month.days()
     }
 
-    fn fits_month(&self, date: Date) -> bool {
-        let (day, length) = (date.day(), date.days_in_month());
-        self.of_month & (1 << day) != 0
-            || (self.last && day == length)
-            || (self.last_workday && day == nearest_workday(date, length))
-            // A weekend moves a day by two at the most.
-            || (self.nearest_workday != 0
-                && (day.max(3) - 2..=(day + 2).min(length))
-                    .any(|n| self.nearest_workday & (1 << n) != 0 && nearest_workday(date, n) == day))
-    }
-
-    fn fits_week(&self, date: Date) -> bool {
-        let (day, weekday) = (date.day(), 1 << date.weekday().to_sunday_zero_offset());
-        let k = usize::from(day.unsigned_abs() - 1) / 7;
-        self.of_week & weekday != 0
-            || self.kth[k] & weekday != 0
-            || (self.last_of_week & weekday != 0 && day + 7 > date.days_in_month())
+    fn by_week(&self, month: Month) -> u32 {
+        let mut days = month.days_of_week(self.of_week);
+        for (week, weekdays) in self.kth.iter().enumerate().filter(|(_, weekdays)| **weekdays != 0) {
+            days |= month.days_of_week(*weekdays) & (0x7f << (7 * week + 1));
+        }
+        if self.last_of_week != 0 {
+            let last_week = !(u32::MAX >> (38 - month.length));
+            days |= month.days_of_week(self.last_of_week) & last_week;
+        }
+        days
     }
 }
 
@@ -106,14 +131,17 @@ fn is_any(field: &str) -> bool {
     matches!(field, "*" | "?")
 }
 
-/// The Monday to Friday nearest to day `n` of the date's month, within that month.
-fn nearest_workday(date: Date, n: i8) -> i8 {
-    let weekday = (i16::from(date.weekday().to_sunday_zero_offset()) + i16::from(n - date.day())).rem_euclid(7);
-    match weekday {
-        6 if n == 1 => 3,
-        6 => n - 1,
-        0 if n == date.days_in_month() => n - 2,
-        0 => n + 1,
-        _ => n,
+/// What follows `L-`: how many days before the last.
+fn before_last(text: &str, days: &str) -> Result<u32, String> {
+    let digits = !days.is_empty() && days.bytes().all(|byte| byte.is_ascii_digit());
+    match days.parse::<u32>() {
+        Ok(days @ 1..=30) if digits => Ok(days),
+        Ok(0) if digits => Err(DAY.wrong(text, "`L-0` is `L`, the last day: write that")),
+        Ok(_) | Err(_) => {
+            let reason = format!(
+                "`{days}` after `L-` is not in 1-30: `L-2` is the day two days before the last of the month, `LW` the last workday"
+            );
+            Err(DAY.wrong(text, reason))
+        }
     }
 }

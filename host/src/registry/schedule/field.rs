@@ -36,22 +36,46 @@ pub(super) const WEEKDAY: Unit = Unit {
 };
 pub(super) const YEAR: Unit = Unit { name: "year", least: 1970, most: 2199, most_spread: 2199, names: &[] };
 
+/// Values that a field names: every `step`-th from the first to the last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Values {
+    pub first: u16,
+    pub last: u16,
+    pub step: u16,
+}
+
+impl Values {
+    pub(super) fn each(self) -> impl Iterator<Item = u16> {
+        (self.first..=self.last).step_by(self.step.into())
+    }
+}
+
 impl Unit {
-    /// Marks what a field names: `*`, values, ranges and `H`, each with or without a step, separated by commas.
+    /// Returns the values that a field names as bits. The unit's largest value must be below 64.
     ///
     /// # Errors
     /// What is wrong, naming the field and its text.
-    pub(super) fn each(&self, text: &str, spread: Option<&Spread>, mut mark: impl FnMut(u16)) -> Result<(), String> {
-        text.split(',').try_for_each(|part| self.part(text, part, spread, &mut mark))
+    pub(super) fn bits(&self, text: &str, spread: Option<&Spread>) -> Result<u64, String> {
+        let mut bits = 0_u64;
+        self.each(text, spread, |values| values.each().for_each(|value| bits |= 1 << value)).map(|()| bits)
     }
 
-    fn part(&self, text: &str, part: &str, spread: Option<&Spread>, mark: &mut impl FnMut(u16)) -> Result<(), String> {
+    /// Passes on what a field names: `*`, values, ranges and `H`, each with or without a step, separated by commas.
+    ///
+    /// # Errors
+    /// What is wrong, naming the field and its text.
+    pub(super) fn each(&self, text: &str, spread: Option<&Spread>, mut mark: impl FnMut(Values)) -> Result<(), String> {
+        text.split(',').try_for_each(|part| self.part(text, part, spread).map(&mut mark))
+    }
+
+    fn part(&self, text: &str, part: &str, spread: Option<&Spread>) -> Result<Values, String> {
         let (base, step) = match part.split_once('/') {
             Some((base, step)) => (base, Some(self.step(text, step)?)),
             None => (part, None),
         };
         let (first, last) = match base {
             "*" => (self.least, self.most),
+            "?" => return Err(self.wrong(text, "`?` is for the two fields of days: write `*`")),
             hashed if hashed.starts_with(['H', 'h']) => self.hashed(text, &hashed[1..], step, spread)?,
             range if range.contains('-') => self.range(text, range)?,
             value => match (self.value(text, value)?, step) {
@@ -62,8 +86,7 @@ impl Unit {
                 }
             },
         };
-        (first..=last).step_by(usize::from(step.unwrap_or(1))).for_each(mark);
-        Ok(())
+        Ok(Values { first, last, step: step.unwrap_or(1) })
     }
 
     fn step(&self, text: &str, step: &str) -> Result<u16, String> {

@@ -5,7 +5,9 @@ use jiff::tz::AmbiguousOffset;
 use jiff::{Timestamp, Zoned};
 
 use super::local::{SECOND, Stretch};
-use super::{Entry, Gap, Schedule};
+use super::month::Classes;
+use super::work::{SEARCH_STEPS, Work};
+use super::{Gap, Schedule};
 
 /// How many changes of the clock between two ticks are looked at for times that were skipped.
 const MAX_CHANGES: usize = 64;
@@ -32,7 +34,12 @@ impl Schedule {
             && let Some(tick) = self.next_after(before)
         {
             let remark = self.remark(before, tick);
-            coming.push(Forecast { tick, local: tick.to_zoned(self.zone.clone()), begins: self.begins(tick), remark });
+            coming.push(Forecast {
+                tick,
+                local: tick.to_zoned(self.plan.zone.clone()),
+                begins: self.begins(tick),
+                remark,
+            });
             before = tick;
         }
         coming
@@ -46,17 +53,17 @@ impl Schedule {
 
     /// The tick stands for a time that doesn't exist.
     fn shifted(&self, tick: Timestamp) -> Option<String> {
-        let (wanted, by) = Stretch::at(&self.zone, tick).in_gap(tick)?;
-        let named = self.entries.iter().any(|entry| entry.names(wanted, Gap::Shift));
-        named.then(|| format!("shifted by {by:#}: the clock skips {}", wanted.time()))
+        let (wanted, by) = Stretch::at(&self.plan.zone, tick).in_gap(tick)?;
+        let named = self.named_in_gap(Gap::Shift, wanted, wanted + SECOND);
+        named.map(|_| format!("shifted by {by:#}: the clock skips {}", wanted.time()))
     }
 
     /// The tick's time comes twice that day.
     fn doubled(&self, tick: Timestamp) -> Option<String> {
-        let local = self.zone.to_datetime(tick);
-        match self.zone.to_ambiguous_timestamp(local).offset() {
+        let local = self.plan.zone.to_datetime(tick);
+        match self.plan.zone.to_ambiguous_timestamp(local).offset() {
             AmbiguousOffset::Fold { before, .. } => {
-                let which = if self.zone.to_offset(tick) == before { "first" } else { "second" };
+                let which = if self.plan.zone.to_offset(tick) == before { "first" } else { "second" };
                 Some(format!("the {which} of two: the clock shows {} twice", local.time()))
             }
             AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => None,
@@ -65,31 +72,17 @@ impl Schedule {
 
     /// A time between two ticks that doesn't exist, and has none.
     fn skipped(&self, before: Timestamp, tick: Timestamp) -> Option<String> {
-        let changes = self.zone.following(before).take_while(|change| change.timestamp() <= tick).take(MAX_CHANGES);
-        let gaps = changes.filter_map(|change| Stretch::at(&self.zone, change.timestamp()).gap());
-        let mut lost =
-            gaps.filter_map(|(first, behind)| self.entries.iter().find_map(|entry| entry.loses(first, behind)));
+        let changes =
+            self.plan.zone.following(before).take_while(|change| change.timestamp() <= tick).take(MAX_CHANGES);
+        let gaps = changes.filter_map(|change| Stretch::at(&self.plan.zone, change.timestamp()).gap());
+        let mut lost = gaps.filter_map(|(first, behind)| self.named_in_gap(Gap::Skip, first, behind));
         lost.next().map(|lost| format!("before it {} {} is skipped: the clock skips it", lost.date(), lost.time()))
     }
-}
 
-impl Entry {
-    /// Whether it names this local time, and treats one that doesn't exist so.
-    fn names(&self, local: DateTime, gap: Gap) -> bool {
-        self.loses_by(gap, local, local + SECOND) == Some(local)
-    }
-
-    /// The first time of a gap that it names and that has no tick; of the schedules that follow real time none is missed.
-    fn loses(&self, first: DateTime, behind: DateTime) -> Option<DateTime> {
-        self.loses_by(Gap::Skip, first, behind)
-    }
-
-    fn loses_by(&self, gap: Gap, first: DateTime, behind: DateTime) -> Option<DateTime> {
-        match self {
-            Entry::Cron { cron, rules } if rules.gap == gap && !cron.any_hour => {
-                cron.next_from(first).filter(|named| *named < behind)
-            }
-            Entry::Cron { .. } | Entry::Interval(_) | Entry::Once(_) => None,
-        }
+    /// Returns the first local time of a gap, in `first..behind`, that schedules at fixed hours name, if they treat gaps so. Of
+    /// those that follow real time none is missed.
+    fn named_in_gap(&self, gap: Gap, first: DateTime, behind: DateTime) -> Option<DateTime> {
+        let fixed = self.plan.calendars.iter().find(|calendar| !calendar.real_time && calendar.rules.gap == gap)?;
+        fixed.named_in(first, behind, Classes::NONE, &mut Work::up_to(SEARCH_STEPS)).unwrap_or(None)
     }
 }

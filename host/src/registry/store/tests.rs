@@ -398,3 +398,17 @@ async fn a_job_that_cannot_be_read_is_listed_with_the_reason() {
     assert_eq!((listing.jobs.len(), &listing.unreadable[0].0), (0, &job.id));
     assert!(listing.unreadable[0].1.contains("is no job"), "{listing:?}");
 }
+
+#[tokio::test]
+async fn b3_a_stored_schedule_that_is_refused_stays_visible() {
+    let place = Place::new().await;
+    let mut job = spec("acme", "nightly", "one");
+    job.trigger = Trigger::Schedule { times: ScheduleSpec::new("0 0 31 2 *"), policies: KeptPolicies::default() };
+    job.limits = Limits::SCHEDULED;
+    place.registry.apply(&job).await.unwrap();
+    let jobs = place.registry.follow().await;
+    for stored in [place.registry.list().await.unwrap()[&job.id].clone(), jobs.borrow()[&job.id].clone()] {
+        let refused = stored.spec.schedule().unwrap().unwrap_err();
+        assert_eq!(refused.to_string(), "schedule `0 0 31 2 *` is not valid: it never ticks");
+    }
+}

@@ -1,11 +1,14 @@
 //! What schedules name, and what is refused.
 
+mod bounded_work;
 mod bounds;
+mod by_definition;
 mod jitter;
 mod refusals;
 mod remarks;
 mod tables;
 mod transitions;
+mod zones;
 
 use super::*;
 
@@ -92,6 +95,49 @@ fn the_last_day_the_nearest_workday_and_the_second_tuesday_are_found() {
     check("0 9 * * TUE#2", "UTC", "2026-05-01T00:00:00Z", &["2026-05-12T09:00:00Z", "2026-06-09T09:00:00Z"]);
     check("0 9 * JAN-MAR friL", "UTC", "2026-01-01T00:00:00Z", &["2026-01-30T09:00:00Z", "2026-02-27T09:00:00Z"]);
     check("0 9 13 * +FRI", "UTC", "2026-04-01T00:00:00Z", &["2026-11-13T09:00:00Z"]);
+}
+
+/// Vixie cron and cronie: a field that begins with `*` makes both of them have to match.
+#[test]
+fn b3_a_day_must_fit_both_fields_if_one_begins_with_a_star() {
+    // May 2026 begins on a Friday.
+    let mondays = ["2026-05-11T00:00:00Z", "2026-05-25T00:00:00Z", "2026-06-01T00:00:00Z", "2026-06-15T00:00:00Z"];
+    for both in ["0 0 */2 * MON", "0 0 1-31/2 * +MON", "0 0 */2 * +MON", "0 0 */2,9 * 1"] {
+        check(both, "UTC", "2026-05-01T00:00:00Z", &mondays);
+    }
+    check("0 0 13 * */5", "UTC", "2026-05-01T00:00:00Z", &["2026-09-13T00:00:00Z", "2026-11-13T00:00:00Z"]);
+    check("0 0 ? * MON", "UTC", "2026-05-01T00:00:00Z", &["2026-05-04T00:00:00Z", "2026-05-11T00:00:00Z"]);
+    // A range is no star, whatever it has.
+    check(
+        "0 0 1-31/15 * MON",
+        "UTC",
+        "2026-05-01T00:00:00Z",
+        &["2026-05-04T00:00:00Z", "2026-05-11T00:00:00Z", "2026-05-16T00:00:00Z"],
+    );
+    let except = ScheduleSpec { except: vec!["* * */2 * MON".to_owned()], ..spec(&["0 9 * * *"], "UTC") };
+    let but_mondays = ["2026-05-10T09:00:00Z", "2026-05-12T09:00:00Z", "2026-05-13T09:00:00Z"];
+    ticks(&except, "2026-05-09T12:00:00Z", &but_mondays);
+}
+
+#[test]
+fn b3_days_before_the_last_are_counted_back() {
+    check(
+        "0 9 L-2 * *",
+        "UTC",
+        "2028-01-01T00:00:00Z",
+        &["2028-01-29T09:00:00Z", "2028-02-27T09:00:00Z", "2028-03-29T09:00:00Z"],
+    );
+    check("0 9 l-3,1 2 *", "UTC", "2026-01-01T00:00:00Z", &["2026-02-01T09:00:00Z", "2026-02-25T09:00:00Z"]);
+    // Only months of 31 days have a day 30 days before their last.
+    check("0 9 L-30 * *", "UTC", "2026-01-02T00:00:00Z", &["2026-03-01T09:00:00Z", "2026-05-01T09:00:00Z"]);
+}
+
+#[test]
+fn b3_a_day_of_an_interval_has_24_hours() {
+    check("@every 1d", "Europe/Berlin", "2026-03-28T12:00:00Z", &["2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z"]);
+    check("@every 1d12h phase 1h", "UTC", "1970-01-01T00:00:00Z", &["1970-01-01T01:00:00Z", "1970-01-02T13:00:00Z"]);
+    check("@every 1w", "UTC", "1970-01-01T00:00:00Z", &["1970-01-08T00:00:00Z"]);
+    check("@every 1.5h", "UTC", "1970-01-01T00:00:00Z", &["1970-01-01T01:30:00Z"]);
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
 
 use super::*;
 
-const ZONES: [&str; 20] = [
+pub(super) const ZONES: [&str; 20] = [
     "Africa/Cairo",
     "Africa/Casablanca",
     "America/Caracas",
@@ -31,15 +32,15 @@ const ZONES: [&str; 20] = [
 const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 /// How far around a change the minutes are walked, and how far of that the ticks are compared.
 const WALKED: SignedDuration = SignedDuration::from_hours(74);
-const COMPARED: SignedDuration = SignedDuration::from_hours(36);
+pub(super) const COMPARED: SignedDuration = SignedDuration::from_hours(36);
 
 /// What the clock on the wall shows, minute by minute. It knows nothing of gaps and folds but what it sees.
-struct Walk {
-    instants: BTreeMap<DateTime, Vec<Timestamp>>,
+pub(super) struct Walk {
+    pub(super) instants: BTreeMap<DateTime, Vec<Timestamp>>,
 }
 
 impl Walk {
-    fn around(zone: &TimeZone, change: Timestamp) -> Self {
+    pub(super) fn around(zone: &TimeZone, change: Timestamp) -> Self {
         let mut instants: BTreeMap<DateTime, Vec<Timestamp>> = BTreeMap::new();
         let mut instant = change - WALKED;
         while instant < change + WALKED {
@@ -50,7 +51,7 @@ impl Walk {
     }
 
     /// When a job of this local time should tick.
-    fn ticks(&self, local: DateTime, gap: Gap, fold: Fold) -> Vec<Timestamp> {
+    pub(super) fn ticks(&self, local: DateTime, gap: Gap, fold: Fold) -> Vec<Timestamp> {
         match (self.instants.get(&local).map(Vec::as_slice), fold) {
             (Some([one]), _) => vec![*one],
             (Some([first, .., last]), Fold::First | Fold::Last) => {
@@ -79,7 +80,7 @@ impl Walk {
     }
 }
 
-fn changes(zone: &TimeZone) -> Vec<Timestamp> {
+pub(super) fn changes(zone: &TimeZone) -> Vec<Timestamp> {
     let until = at("2040-01-01T00:00:00Z");
     let all = zone.following(at("2000-01-01T00:00:00Z")).map(|change| change.timestamp());
     all.take_while(|change| *change < until)
@@ -102,7 +103,7 @@ fn at_every_change_of_the_clock_fixed_times_tick_as_the_policy_says() {
     let policies = [Gap::Shift, Gap::Skip].map(|gap| [Fold::First, Fold::Last, Fold::Both].map(|fold| (gap, fold)));
     let mut compared = (0, 0);
     for name in ZONES {
-        let zone = TZDB.get(name).unwrap();
+        let zone = super::super::zone::named(name).unwrap();
         for change in changes(&zone) {
             let walk = Walk::around(&zone, change);
             for time in near(&zone, change) {
@@ -138,7 +139,7 @@ fn from_far_away(walk: &Walk, local: &DateTime, zone: &str, gap: Gap, fold: Fold
 
 /// The ticks in `[from, until)` are these, from wherever one asks.
 #[track_caller]
-fn follows(schedule: &Schedule, from: Timestamp, until: Timestamp, expected: &[Timestamp], context: &str) {
+pub(super) fn follows(schedule: &Schedule, from: Timestamp, until: Timestamp, expected: &[Timestamp], context: &str) {
     const NANOSECOND: SignedDuration = SignedDuration::from_nanos(1);
     let mut found = Vec::new();
     let mut before = from - NANOSECOND;
@@ -156,7 +157,7 @@ fn follows(schedule: &Schedule, from: Timestamp, until: Timestamp, expected: &[T
 #[test]
 fn at_every_change_of_the_clock_any_hour_follows_real_time() {
     for name in ZONES {
-        let zone = TZDB.get(name).unwrap();
+        let zone = super::super::zone::named(name).unwrap();
         let schedule = parse(&spec(&["*/10 */2 * * *"], name));
         for change in changes(&zone) {
             let mut expected = Vec::new();
