@@ -8,16 +8,18 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use serde::Deserialize;
 use tracing::info;
 
 use super::{Api, ApiError, JobRow, MAX_JOB_BYTES, MAX_PAUSE_BYTES, PauseRow};
 use crate::coordinator::{Error, Session};
-use crate::registry::{Applied, Job, JobId, JobSpec, PassedOver, PauseOrder, RegistryError, Schedule, Trigger};
+use crate::registry::{Applied, Job, JobId, JobSpec, PassedOver, PauseOrder, RegistryError, SpecError, Trigger};
 use crate::scheduler::plan::JobState;
 
-/// How many jobs are looked at at once.
+/// How many jobs a listing looks at at once, and how many times so many are under way.
 const PIPELINE: usize = 64;
+const CHUNKS: usize = 2;
 
 /// A job's name in a path.
 pub(super) type Named = Path<(String, String)>;
@@ -30,9 +32,10 @@ pub(super) fn id(Path((tenant, name)): Named) -> Result<JobId, ApiError> {
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<Vec<JobRow>>, ApiError> {
     let (listing, problems) = tokio::join!(api.registry.list_all(), api.problems());
     let (listing, session) = (listing?, api.session().await?);
-    let row = async |job: Arc<Job>| api.row(&*session, &job).await;
-    let rows = stream::iter(listing.jobs).map(row).buffered(PIPELINE);
-    let mut rows: Vec<JobRow> = rows.try_collect().await?;
+    let some: Vec<Vec<Arc<Job>>> = listing.jobs.chunks(PIPELINE).map(<[Arc<Job>]>::to_vec).collect();
+    drop(listing.jobs);
+    let rows = stream::iter(some).map(|some| api.rows(&*session, some)).buffered(CHUNKS);
+    let mut rows: Vec<JobRow> = rows.try_concat().await?;
     rows.extend(listing.unreadable.into_iter().map(|(id, why)| JobRow::unreadable(&id, why)));
     rows.sort_by(|a, b| (&a.tenant, &a.name).cmp(&(&b.tenant, &b.name)));
     for row in &mut rows {
@@ -75,13 +78,15 @@ pub(super) async fn put(
 ) -> Result<Json<Applied>, ApiError> {
     let (id, Query(change)) = (id(path)?, change?);
     let body = body.map_err(|rejection| ApiError::body("job", MAX_JOB_BYTES, &rejection))?;
-    let spec = JobSpec::from_json(&body)?;
+    let now = api.clock.wall();
+    let read = move || JobSpec::from_json(&body).map(|spec| (spec.validate_at(now), spec));
+    let (ticks, spec) = api.compute(read).await??;
     if spec.id != id {
         return Err(ApiError::Invalid(format!("job `{}` can't be stored as `{id}`", spec.id)));
     }
     let (settings, (), (), ()) = tokio::try_join!(
         async { Ok::<_, ApiError>(api.registry.tenant(&id.tenant).await?) },
-        api.check_schedule(&spec),
+        api.check_schedule(&spec, ticks),
         api.have_component(&spec.component),
         api.have_secrets(&spec),
     )?;
@@ -105,7 +110,8 @@ pub(super) async fn pause(
 ) -> Result<Json<Applied>, ApiError> {
     let id = id(path)?;
     let body = body.map_err(|rejection| ApiError::body("pause", MAX_PAUSE_BYTES, &rejection))?;
-    let pause = PauseOrder::from_json(&id.name, &body)?.at(api.clock.wall(), &id.name)?;
+    let (now, name) = (api.clock.wall(), id.name.clone());
+    let pause = api.compute(move || PauseOrder::from_json(&name, &body)?.at(now, &name)).await??;
     let applied = api.registry.pause(&id, pause.clone()).await?;
     info!(job = %id, by = pause.by, note = pause.note, version = applied.version, "a job is paused");
     Ok(Json(applied))
@@ -121,16 +127,25 @@ pub(super) async fn resume(
 }
 
 impl Api {
-    async fn row(&self, session: &dyn Session, job: &Job) -> Result<JobRow, ApiError> {
+    /// Returns the rows of some jobs.
+    async fn rows(&self, session: &dyn Session, jobs: Vec<Arc<Job>>) -> Result<Vec<JobRow>, ApiError> {
+        let state = async |job: Arc<Job>| Ok::<_, ApiError>((self.run_state(session, &job.spec.id).await?, job));
+        let found: Vec<(JobState, Arc<Job>)> = stream::iter(jobs).map(state).buffered(PIPELINE).try_collect().await?;
+        let from = found.iter().map(|(state, job)| (self.undecided_from(state), job.clone())).collect::<Vec<_>>();
+        let next = |(from, job): &(Timestamp, Arc<Job>)| job.spec.schedule()?.ok()?.next_after(*from);
+        let ticks = self.compute(move || from.iter().map(next).collect::<Vec<_>>()).await?;
+        Ok(found.iter().zip(ticks).map(|((state, job), tick)| self.row(job, state, tick)).collect())
+    }
+
+    fn row(&self, job: &Job, state: &JobState, next_tick: Option<Timestamp>) -> JobRow {
         let spec = &job.spec;
         let path = Some(self.cluster.election(spec));
         let (group, election) = match &spec.trigger {
             Trigger::Leader { .. } => (None, path),
             Trigger::Schedule { .. } => (path, None),
         };
-        let state = self.run_state(session, &spec.id).await?;
-        let pause = pause_of(job, &state);
-        Ok(JobRow {
+        let pause = pause_of(job, state);
+        JobRow {
             tenant: spec.id.tenant.clone(),
             name: spec.id.name.clone(),
             version: job.version,
@@ -139,16 +154,16 @@ impl Api {
             group,
             election,
             paused: pause.is_some(),
-            next_tick: if pause.is_some() { None } else { self.next_tick(spec, &state) },
+            next_tick: next_tick.filter(|_| pause.is_none()),
             pause,
             last_outcome: state.outcomes.front().map(|kept| kept.outcome.to_string()),
             problem: None,
-        })
+        }
     }
 
     /// A schedule has ticks to come when it is stored; one that is stored already may have come to its end.
-    async fn check_schedule(&self, spec: &JobSpec) -> Result<(), ApiError> {
-        let Err(refused) = spec.validate_at(self.clock.wall()) else { return Ok(()) };
+    async fn check_schedule(&self, spec: &JobSpec, ticks: Result<(), SpecError>) -> Result<(), ApiError> {
+        let Err(refused) = ticks else { return Ok(()) };
         match self.registry.get(&spec.id).await {
             Ok(job) if job.spec.trigger == spec.trigger => Ok(()),
             Ok(_) | Err(RegistryError::NoJob(_)) => Err(refused.into()),
@@ -156,17 +171,8 @@ impl Api {
         }
     }
 
-    fn next_tick(&self, spec: &JobSpec, state: &JobState) -> Option<jiff::Timestamp> {
-        match &spec.trigger {
-            Trigger::Schedule { times, .. } => {
-                Schedule::parse(times, Some(&spec.id)).ok()?.next_after(self.undecided_from(state))
-            }
-            Trigger::Leader { .. } => None,
-        }
-    }
-
     /// Returns the time after which ticks are yet to come: now, or the job's cursor if that is ahead of the clock.
-    pub(super) fn undecided_from(&self, state: &JobState) -> jiff::Timestamp {
+    pub(super) fn undecided_from(&self, state: &JobState) -> Timestamp {
         let now = self.clock.wall();
         state.cursor.map_or(now, |cursor| cursor.max(now))
     }

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod components;
+mod compute;
 mod error;
 mod evict;
 mod folders;
@@ -37,6 +38,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use compute::ComputeSlots;
 pub use error::ApiError;
 pub use peers::{PeerError, Peers};
 pub use wire::{
@@ -154,6 +156,7 @@ pub struct Api {
     cluster: Arc<dyn Cluster>,
     /// Room for components that are being taken.
     uploads: Fair,
+    compute_slots: ComputeSlots,
     closing: watch::Sender<bool>,
 }
 
@@ -198,6 +201,7 @@ impl Api {
             peers,
             cluster,
             uploads,
+            compute_slots: ComputeSlots::default(),
             closing,
         })
     }

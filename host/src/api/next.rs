@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use super::jobs::{Named, id};
 use super::{Api, ApiError, ComingTick};
-use crate::registry::{Schedule, Trigger};
 
 /// How many ticks are given unless asked for more, and at the most.
 const DEFAULT_TICKS: usize = 10;
@@ -34,18 +33,12 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<ComingTick>>, ApiError> {
     let (id, Query(how_many)) = (id(path)?, how_many?);
     let job = api.registry.get(&id).await?;
-    match &job.spec.trigger {
-        Trigger::Leader { .. } => {
-            Err(ApiError::Conflict(format!("job `{id}` has no schedule: its trigger is `leader`")))
-        }
-        Trigger::Schedule { times, .. } => {
-            let schedule = Schedule::parse(times, Some(&id)).map_err(|error| ApiError::Internal(error.to_string()))?;
-            let state = api.run_state(&*api.session().await?, &id).await?;
-            let (now, count) = (api.undecided_from(&state), how_many.n.min(MAX_TICKS));
-            // A moment's work for each, which may be a second for all.
-            let coming = tokio::task::spawn_blocking(move || schedule.forecast(now, count)).await;
-            let coming = coming.map_err(|error| ApiError::Internal(error.to_string()))?;
-            Ok(Json(coming.into_iter().map(ComingTick::from).collect()))
-        }
+    let state = api.run_state(&*api.session().await?, &id).await?;
+    let (from, count) = (api.undecided_from(&state), how_many.n.min(MAX_TICKS));
+    let coming = api.compute(move || Some(job.spec.schedule()?.map(|schedule| schedule.forecast(from, count)))).await?;
+    match coming {
+        Some(Ok(coming)) => Ok(Json(coming.into_iter().map(ComingTick::from).collect())),
+        Some(Err(refused)) => Err(ApiError::Conflict(format!("job `{id}` doesn't tick: {refused}"))),
+        None => Err(ApiError::Conflict(format!("job `{id}` has no schedule: its trigger is `leader`"))),
     }
 }

@@ -1,11 +1,15 @@
 //! Which value of a JSON document it is that can't be read: serde alone doesn't say, where structures are flattened into one.
 
+use std::marker::PhantomData;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// How deep values are looked into, and how many there may be: each is tried out.
+/// How deep values are looked into.
 const MAX_DEPTH: usize = 4;
-const MAX_PLACES: usize = 256;
+/// How often a value is read to find the place: each time without another part of it, or with another in its place. A bad document
+/// costs no more than so many good ones.
+const MAX_READS: usize = 256;
 
 /// Reads a value, or gives the place and the value of what can't be read, where that is one of them, and what serde says.
 ///
@@ -14,7 +18,7 @@ const MAX_PLACES: usize = 256;
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Misfit> {
     T::deserialize(value).map_err(|error| {
         let reason = error.to_string();
-        let found = blame::<T>(value, &reason);
+        let found = Trial::<T> { value, reads_left: MAX_READS, read: PhantomData }.blame(&reason);
         Misfit { found, reason }
     })
 }
@@ -27,39 +31,65 @@ pub(super) struct Misfit {
     pub(super) reason: String,
 }
 
-/// The innermost value without which there is nothing to say, or something else, other than that it is missing.
-fn blame<T: DeserializeOwned>(value: &Value, reason: &str) -> Option<(String, Value)> {
-    let mut places = Vec::new();
-    inner(value, "", &mut places);
-    if places.len() > MAX_PLACES {
-        return None;
-    }
-    let is_to_blame = |place: &&String| {
-        let mut without = value.clone();
-        take(&mut without, place);
-        T::deserialize(&without).map_or_else(|error| is_another(&error.to_string(), reason), |_| true)
-    };
-    let place =
-        places.iter().find(is_to_blame).or_else(|| places.iter().find(|place| is_required::<T>(value, place)))?;
-    let name = place.split('/').skip(1).map(unescape).collect::<Vec<_>>().join(".");
-    Some((name, value.pointer(place)?.clone()))
+/// A document that can't be read as a `T`.
+struct Trial<'a, T> {
+    value: &'a Value,
+    reads_left: usize,
+    read: PhantomData<T>,
 }
 
-fn is_another(said: &str, reason: &str) -> bool {
-    said != reason && !said.contains("missing field")
-}
-
-/// A field that can't be left out is to blame where all is well with another value in its place.
-fn is_required<T: DeserializeOwned>(value: &Value, place: &str) -> bool {
-    let digest = format!("sha256:{}", "0".repeat(64));
-    let stand_ins = [json!(1), json!("a"), json!(digest), json!("leader"), json!(true), json!([]), json!({})];
-    stand_ins.into_iter().any(|stand_in| {
-        let mut other = value.clone();
-        if let Some(there) = other.pointer_mut(place) {
-            *there = stand_in;
+impl<T: DeserializeOwned> Trial<'_, T> {
+    /// The innermost value without which there is nothing to say, or something else, other than that it is missing.
+    fn blame(mut self, reason: &str) -> Option<(String, Value)> {
+        let mut places = Vec::new();
+        inner(self.value, "", &mut places);
+        if places.len() > self.reads_left {
+            return None;
         }
-        T::deserialize(&other).is_ok()
-    })
+        let mut required = Vec::new();
+        for place in &places {
+            let mut without = self.value.clone();
+            take(&mut without, place);
+            match self.read(&without)? {
+                Err(said) if said == reason => {}
+                Err(said) if said.contains("missing field") => required.push(place),
+                Ok(()) | Err(_) => return self.named(place),
+            }
+        }
+        for place in required {
+            if self.is_read_otherwise(place)? {
+                return self.named(place);
+            }
+        }
+        None
+    }
+
+    /// A field that can't be left out is to blame where all is well with another value in its place.
+    fn is_read_otherwise(&mut self, place: &str) -> Option<bool> {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let stand_ins = [json!(1), json!("a"), json!(digest), json!("leader"), json!(true), json!([]), json!({})];
+        for stand_in in stand_ins {
+            let mut other = self.value.clone();
+            if let Some(there) = other.pointer_mut(place) {
+                *there = stand_in;
+            }
+            if self.read(&other)?.is_ok() {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    /// Says what serde says of another document; None once that was asked too often.
+    fn read(&mut self, other: &Value) -> Option<Result<(), String>> {
+        self.reads_left = self.reads_left.checked_sub(1)?;
+        Some(T::deserialize(other).map(drop).map_err(|error| error.to_string()))
+    }
+
+    fn named(&self, place: &str) -> Option<(String, Value)> {
+        let name = place.split('/').skip(1).map(unescape).collect::<Vec<_>>().join(".");
+        Some((name, self.value.pointer(place)?.clone()))
+    }
 }
 
 /// The places of all values below one, as JSON pointers, the innermost first.
@@ -132,6 +162,11 @@ mod tests {
             refused("/http", json!({"allow": "https://example.com"})),
         ];
         insta::assert_snapshot!(all.join("\n"));
+        // One field too many of the wrong kind among hundreds: it is not looked for without end.
+        let many: serde_json::Map<String, serde_json::Value> =
+            (0..300).map(|n| (format!("key-{n}"), json!(n))).collect();
+        let refused = refused("/config", json!(many));
+        assert_eq!(refused, "not a job: invalid type: integer `0`, expected a string");
         let pause = PauseOrder::from_json("report", b"{\"by\": 3}").unwrap_err();
         assert_eq!(
             pause.to_string(),

@@ -67,3 +67,43 @@ async fn a_schedule_without_ticks_to_come_is_refused_but_what_is_stored_stays() 
     job.config.insert("greeting".to_owned(), "hello".to_owned());
     assert_eq!(put(&job).await.0, StatusCode::OK);
 }
+
+/// 64 schedules by 64 exclusions that leave in an hour in decades: seconds, where each entry is asked for each day.
+#[tokio::test]
+async fn b3_a_schedule_of_much_work_keeps_nobody_waiting() {
+    let a = host("a", &sessions().await).await;
+    let leader = a.apply("acme", "publisher").await;
+    let workdays = (1..=31).map(|day| format!("{day}W")).collect::<Vec<_>>().join(",");
+    let rare = ["* 0-22 * * *", "* 23 * 1,3-12 *", "* 23 1-28 2 *", "* 23 29 2 +SUN-WED,FRI,SAT"].map(str::to_owned);
+    let idle = (0..60).map(|n| format!("* 0-{} {workdays} {}-12 +SUN", 22 - n % 20, 1 + n / 20));
+    let times = ScheduleSpec {
+        schedule: (0..60).map(|minute| format!("{minute} 23 * * *")).collect(),
+        except: rare.into_iter().chain(idle).collect(),
+        jitter_ms: 1000,
+        ..ScheduleSpec::default()
+    };
+    let body = serde_json::to_vec(&scheduled(&leader, times)).unwrap();
+    let begun = clock::system().computed();
+    let (status, answer) = a.ask(Method::PUT, "/v1/jobs/acme/nightly", &body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let jobs = a.get("/v1/jobs").await;
+    assert_eq!(jobs[0]["next_tick"], json!("2052-02-29T23:00:00Z"));
+    assert_eq!(a.get("/v1/jobs/acme/nightly/next?n=1000").await.as_array().unwrap().len(), 1000);
+    // The test's one thread serves and asks: none of the arithmetic is done on it.
+    let computed = clock::system().computed() - begun;
+    assert!(computed < Duration::from_secs(1), "{computed:?}");
+}
+
+#[tokio::test]
+async fn b3_a_stored_schedule_that_is_refused_is_told() {
+    let sessions = sessions().await;
+    let a = host("a", &sessions).await;
+    let leader = a.apply("acme", "publisher").await;
+    let refused = scheduled(&leader, ScheduleSpec::new("0 0 31 2 *"));
+    Registry::new(sessions.clone(), Layout::new("/zoo")).apply(&refused).await.unwrap();
+    let (status, answer) = a.ask(Method::GET, "/v1/jobs/acme/nightly/next", b"").await;
+    let error = "job `acme/nightly` doesn't tick: schedule `0 0 31 2 *` is not valid: it never ticks";
+    assert_eq!((status, &answer["error"]), (StatusCode::CONFLICT, &json!(error)));
+    let jobs = a.get("/v1/jobs").await;
+    assert_eq!((&jobs[0]["name"], &jobs[0]["next_tick"]), (&json!("nightly"), &Value::Null));
+}
