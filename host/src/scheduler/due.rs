@@ -56,7 +56,7 @@ pub(super) fn due(schedule: &Schedule, cursor: Timestamp, now: Timestamp) -> Opt
 
 /// The first tick after `after`, where it has come.
 fn next_due(schedule: &Schedule, after: Timestamp, now: Timestamp) -> Option<Timestamp> {
-    schedule.next_after(after).filter(|tick| *tick <= now && schedule.begins(*tick) <= now)
+    schedule.next_until(after, now).filter(|tick| schedule.begins(*tick) <= now)
 }
 
 /// The latest tick from `first` on that has come, by halving: `tick` always has, and none after `to`.

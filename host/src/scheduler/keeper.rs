@@ -115,14 +115,11 @@ struct KeeperProblems {
 
 /// Returns what a job says of its ticks and runs, or why this host can't keep it.
 fn rules_of(job: &Job) -> Result<(Schedule, Policies), String> {
-    match &job.spec.trigger {
-        Trigger::Schedule { times, policies } => {
-            let schedule = Schedule::parse(times, Some(&job.spec.id)).map_err(|error| error.to_string())?;
-            let policies = Policies::parse(policies, &job.spec.id.name).map_err(|error| error.to_string())?;
-            Ok((schedule, policies))
-        }
-        Trigger::Leader { .. } => Err("it has no schedule".to_owned()),
-    }
+    let id = &job.spec.id;
+    let Trigger::Schedule { policies, .. } = &job.spec.trigger else { return Err("it has no schedule".to_owned()) };
+    let schedule = job.spec.schedule().ok_or("it has no schedule")?.map_err(|error| error.to_string())?;
+    let policies = Policies::parse(policies, &id.name).map_err(|error| error.to_string())?;
+    Ok((schedule, policies))
 }
 
 impl Keeper {
@@ -161,19 +158,21 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// The job is another now, or paused. Its runs go on to their end.
+    /// The job is another now, or paused. Its runs go on to their end. If it has no schedule that can be kept any more, nothing
+    /// else is begun.
     pub(super) fn change(&mut self, job: Arc<Job>) {
-        if let Ok((schedule, policies)) = rules_of(&job) {
-            (self.schedule, self.policies) = (schedule, policies);
-        }
         if job.born != self.job.born {
             // The one that was kept here was deleted meanwhile, and this is another of its name.
             return self.retire(Retire::Now);
         }
+        let rules = rules_of(&job);
         self.stale = true;
         // What was made ready, or waits, may be another component.
         self.take_chance();
-        self.retire(if job.spec.paused.is_some() { Retire::AfterRuns } else { Retire::No });
+        self.retire(if job.spec.paused.is_some() || rules.is_err() { Retire::AfterRuns } else { Retire::No });
+        if let Ok((schedule, policies)) = rules {
+            (self.schedule, self.policies) = (schedule, policies);
+        }
         self.job = job;
     }
 

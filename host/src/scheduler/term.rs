@@ -173,7 +173,8 @@ impl Term {
         if keeper.is_done() || (keeper.is_idle() && self.desk.closing) {
             keeper.has_read(&mut self.desk);
             let job = keeper.job.spec.id.clone();
-            if keeper.retire == Retire::AfterRuns {
+            // One whose schedule is refused rests too, once that is told.
+            if keeper.retire == Retire::AfterRuns && keeper.job.spec.paused.is_some() {
                 self.rested.insert(job.clone(), keeper.job.mzxid);
             }
             self.keepers.remove(&key);
@@ -257,18 +258,21 @@ impl Term {
         let Some(job) = job.filter(|job| is_scheduled(job) && self.rested.get(id) != Some(&job.mzxid)) else { return };
         self.next_key += 1;
         let key = self.next_key;
+        let mzxid = job.mzxid;
         match Keeper::start(job, key, &mut self.desk) {
             Ok(keeper) => {
                 self.unkept.remove(id);
                 self.keepers.insert(key, Box::new(keeper));
                 self.by_job.insert(id.clone(), key);
             }
+            // Said once, and then again when the job is another.
             Err(why) => {
                 let held = self.unkept.entry(id.clone()).or_default();
-                let text = format!("its schedule can't be kept: {why}");
+                let text = format!("its schedule can't be kept: {why}; apply it again");
                 if self.desk.scheduling.problems.set(held, About::Job(id.clone()), self.desk.now(), &text) {
-                    error!(job = %id, why, "a job's schedule can't be kept until the job changes");
+                    error!(job = %id, why, "a stored job doesn't tick: apply it again");
                 }
+                self.rested.insert(id.clone(), mzxid);
             }
         }
     }

@@ -102,9 +102,8 @@ impl Arrivals {
 /// The latest `count` ticks from `first` on that have come, oldest first, by halving: more than `count` come after `from`.
 fn newest(rules: &Rules<'_>, first: Timestamp, now: Timestamp, count: usize) -> Vec<Timestamp> {
     let after = |from: Timestamp| {
-        let next = |tick: Timestamp| {
-            rules.schedule.next_after(tick).filter(|tick| *tick <= now && rules.schedule.begins(*tick) <= now)
-        };
+        let next =
+            |tick: Timestamp| rules.schedule.next_until(tick, now).filter(|tick| rules.schedule.begins(*tick) <= now);
         std::iter::successors(next(from), move |tick| next(*tick)).take(count + 1).collect::<Vec<_>>()
     };
     let (mut from, mut to) = (first, now);

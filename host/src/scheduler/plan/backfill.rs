@@ -99,7 +99,7 @@ pub fn backfilled(
         return Err(BackfillError::UnderWay { last });
     }
     let before = from.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MIN);
-    let next = |tick: Timestamp| rules.schedule.next_after(tick).filter(|tick| *tick <= to);
+    let next = |tick: Timestamp| rules.schedule.next_until(tick, to);
     let ticks: Vec<Timestamp> =
         std::iter::successors(next(before), |tick| next(*tick)).take(MAX_BACKFILL + 1).collect();
     let (Some(first), Some(last)) = (ticks.first(), ticks.last()) else {
@@ -117,7 +117,7 @@ impl Draft<'_> {
     /// Takes the next tick out of the span.
     pub(super) fn next_filled_in(&mut self) -> Timestamp {
         let span = self.state.backfill.take().expect("a span is being filled in");
-        let next = self.rules.schedule.next_after(span.next).filter(|tick| *tick <= span.last);
+        let next = self.rules.schedule.next_until(span.next, span.last);
         self.state.backfill = next.map(|next| Backfill { next, ..span });
         span.next
     }

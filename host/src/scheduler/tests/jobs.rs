@@ -298,5 +298,33 @@ async fn w9_a_cursor_that_is_ahead_is_told_and_an_operator_sets_it() {
     assert_eq!(led.scheduling.set_cursor(&job, now).await, Ok(now));
     place.until(&job, |state| count(state, Outcome::Succeeded) == 2).await;
     assert_eq!(told(), [""; 0]);
+}
+
+/// A version that refuses more than the one that stored the job: the job stays, doesn't tick, and the others go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b3_a_stored_schedule_that_is_refused_stops_its_job_alone() {
+    let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
+    let place = Place::new(clock.clone()).await;
+    let refused = place.apply("refused", "0 0 31 2 *", quick()).await;
+    let edited = place.apply("edited", "@every 1h", quick()).await;
+    let report = place.apply("report", "@every 1h", quick()).await;
+    clock.set(at("2026-01-01T10:00:00Z"));
+    let led = place.lead("a").await;
+    for job in [&edited, &report] {
+        place.until(job, |state| count(state, Outcome::Succeeded) == 1).await;
+    }
+    assert_eq!(led.scheduling.trigger(&refused).await, Err(TriggerError::NotHere));
+    place.apply("edited", "0 0 31 2 *", quick()).await;
+    clock.set(at("2026-01-01T11:00:00Z"));
+    // Whatever the group hears of, it looks at the time too. Mended, the first one ticks.
+    place.apply("refused", "@every 30m", quick()).await;
+    place.until(&report, |state| count(state, Outcome::Succeeded) == 2).await;
+    clock.set(at("2026-01-01T11:30:00Z"));
+    place.apply("another", "@every 1h", quick()).await;
+    place.until(&refused, |state| count(state, Outcome::Succeeded) == 1).await;
+    let stored = place.jobs.borrow()[&edited].clone();
+    assert_eq!(stored.spec.schedule().unwrap().unwrap_err().reason, "it never ticks");
+    assert_eq!(count(&place.state(&edited).await, Outcome::Succeeded), 1);
+    assert_eq!(led.scheduling.trigger(&edited).await, Err(TriggerError::NotHere));
     led.drain().await;
 }
