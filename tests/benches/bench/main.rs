@@ -16,6 +16,7 @@ mod live;
 mod restart;
 mod runs;
 mod sandbox;
+mod schedule;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -31,7 +32,7 @@ use silverback_tests::subjects::{self, Measure};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What can be measured.
-const SUBJECTS: [(&str, Measure); 9] = [
+const SUBJECTS: [(&str, Measure); 10] = [
     ("sandbox", sandbox::measure),
     ("live", live::measure),
     ("restart", restart::measure),
@@ -41,6 +42,7 @@ const SUBJECTS: [(&str, Measure); 9] = [
     ("herd", herd::measure),
     ("runs", runs::measure),
     ("crowd", crowd::measure),
+    ("schedule", schedule::measure),
 ];
 
 fn main() -> Result<ExitCode> {
