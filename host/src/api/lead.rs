@@ -144,7 +144,7 @@ pub(super) async fn set_cursor(
 
 enum Leader {
     Here,
-    Peer(HostInfo),
+    Peer(Box<HostInfo>),
 }
 
 impl Api {
@@ -169,7 +169,7 @@ impl Api {
             return Ok(Leader::Here);
         }
         match self.peers.others().await?.into_iter().find(|peer| peer.host == host) {
-            Some(peer) => Ok(Leader::Peer(peer)),
+            Some(peer) => Ok(Leader::Peer(Box::new(peer))),
             None => Err(ApiError::Unavailable(format!("host `{host}`, which leads job `{id}`, is not there"))),
         }
     }

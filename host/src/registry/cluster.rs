@@ -153,7 +153,7 @@ pub async fn resume_after_restore(
     let resumed = change(session, layout, |node| {
         let seen = node.behind.as_ref().map_or(seen, |behind| behind.seen.max(seen));
         let base = node.base.max(seen);
-        (node.behind.is_some() || base > node.base).then(|| ClusterNode {
+        (node.behind.is_some() || base > node.base).then_some(ClusterNode {
             base,
             behind: None,
             resumed_at_ms: Some(now_ms),

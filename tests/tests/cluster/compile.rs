@@ -7,7 +7,7 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use silverback_tests::bomb;
-use silverback_tests::cli::JobRow;
+use silverback_tests::cli::{Answer, JobRow};
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
 use silverback_tests::place::guest;
@@ -54,7 +54,10 @@ fn a_component_that_takes_too_much_to_compile_is_refused_and_the_host_goes_on() 
         ("hungry", bomb::large_to_compile(&well), "compiling the component takes more than 256 MiB of memory"),
     ] {
         let job_toml = job_with(&cluster, &bytes);
-        let answer = cluster.cli().run(&["apply", &job_toml]);
+        // On a machine under full load the compiler may get too little of the processor, and it may be sent again.
+        let tried = || cluster.cli().run(&["apply", &job_toml]);
+        let starved = |answer: &Answer| answer.err.contains("too little processor time");
+        let answer = std::iter::repeat_with(tried).find(|answer| !starved(answer)).unwrap();
         assert!(answer.code == Some(1) && answer.err.contains(said), "{name}: {answer:#?}");
     }
     let jobs: Vec<JobRow> = cluster.cli().rows(&["jobs"]).unwrap();

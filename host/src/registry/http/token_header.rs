@@ -100,7 +100,7 @@ impl TokenHeader {
             return Err("names that begin with `silverback-` are the hosts' own; leave it out for `silverback-token`");
         }
         let is_taken = |taken: &&str| if taken.ends_with('-') { name.starts_with(*taken) } else { name == *taken };
-        match ACTED_UPON.iter().any(|taken| is_taken(taken)) {
+        match ACTED_UPON.iter().any(is_taken) {
             true => Err("servers and proxies act upon this header; take a name of your own, like `x-fence`"),
             false => Ok(()),
         }

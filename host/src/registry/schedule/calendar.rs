@@ -127,7 +127,7 @@ impl Calendar {
                 Some(_) | None => month.next(),
             };
             // Four months are about a step.
-            work.spend(u32::from(month.number % 4 == 0))?;
+            work.spend(u32::from(month.number.is_multiple_of(4)))?;
             let Some(next) = next else { return Ok(None) };
             month = next;
         }

@@ -169,7 +169,7 @@ fn w6_a_session_keeps_names_and_all_their_addresses() {
     assert_eq!(endpoints_of(&servers, &[], false), "10.0.0.0x1:2181,10.0.0.2:1,[fd00::2]:1,10.0.0.3:2181");
     // As long as nobody serves, nothing is better than another.
     let silent = ("10.0.0.2:1", Answer::Silent);
-    assert_eq!(endpoints_of(&servers, &[silent.clone()], true), endpoints_of(&servers, &[], true));
+    assert_eq!(endpoints_of(&servers, std::slice::from_ref(&silent), true), endpoints_of(&servers, &[], true));
     let known = [silent, ("10.0.0.1:2181", Answer::Refused), ("10.0.0.3:2181", Answer::Serves)];
     assert_eq!(endpoints_of(&servers, &known, true), "a:2181,[fd00::2]:1,10.0.0.3:2181");
 }
