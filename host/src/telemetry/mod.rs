@@ -94,6 +94,9 @@ pub(crate) mod tests {
     impl Captured {
         /// Captures until the guard is dropped, from the level `info` on, without times and targets.
         pub(crate) fn start(&self) -> DefaultGuard {
+            // Somebody who wants every event on all threads keeps tracing from taking it, while other tests come and go, that nobody
+            // does.
+            let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
             let writer = self.clone();
             let log = tracing_subscriber::fmt().without_time().with_ansi(false).with_target(false);
             set_default(log.with_writer(move || writer.clone()).fmt_fields(plain_fields()).finish())

@@ -72,12 +72,19 @@ pub(super) async fn probe(address: SocketAddr, patience: Duration) -> Answer {
     });
     match asked.await {
         Ok(Err(error)) if !connected && error.kind() == io::ErrorKind::ConnectionRefused => Answer::Refused,
+        // A server that closes as soon as it accepts may do so before the system says that we are connected.
+        Ok(Err(error)) if !connected && is_of_a_closed_connection(&error) => Answer::Closed,
         Ok(Err(error)) if !connected => Answer::Unreachable(error.to_string()),
         Err(_) if !connected => Answer::Silent,
         Err(_) if said.is_empty() => Answer::Mute,
         Ok(_) if said.is_empty() => Answer::Closed,
         Ok(_) | Err(_) => classify(&said),
     }
+}
+
+fn is_of_a_closed_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
 /// Reads the first bytes that the server says. Ends at the end of the connection, whatever the reason, or when there are
