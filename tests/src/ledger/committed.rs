@@ -103,7 +103,9 @@ fn never_committed<'a>(writes: impl Iterator<Item = (i64, &'a Write)>) -> BTreeS
         while let Some((_, false_one)) = versions.pop_if(|(version, _)| *version >= write.version) {
             never.insert(false_one);
         }
-        let before = versions.last().map_or(-1, |(version, _)| *version);
+        // A run state is made with its job, empty: that write may be nobody's whom the log is of.
+        let made_before = if write.version == 1 { 0 } else { -1 };
+        let before = versions.last().map_or(made_before, |(version, _)| *version);
         assert_eq!(write.version, before + 1, "a version of {} is in no log", write.path);
         versions.push((write.version, zxid));
     }
