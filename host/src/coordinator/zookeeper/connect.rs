@@ -1,7 +1,7 @@
 //! Opens a session, in rounds: each resolves the names anew and tries all addresses, and after one that failed each address
 //! is asked what is wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -66,13 +66,19 @@ pub(super) async fn open(zookeeper: &ZooKeeper, patience: Duration) -> Result<Op
             let endpoints = endpoints(&found, &answers, zookeeper.gives_names);
             let opening = clock.boot();
             match round(zookeeper, &endpoints, &addresses, remaining()).await {
-                Ok(client) => return Ok(Opened { client, opening }),
+                Ok(client) => {
+                    let unused = report(&found, &answers, &left_out(&found, &answers));
+                    if !unused.is_empty() {
+                        warn!(servers = %zookeeper.servers, "the session does without some servers: {unused}");
+                    }
+                    return Ok(Opened { client, opening });
+                }
                 Err(Failed::ForGood(error)) => return Err(error),
                 Err(Failed::GaveUp) => answers = ask_all(&addresses, PROBE.min(remaining())).await,
                 Err(Failed::Asked(told)) => answers = told,
             }
         }
-        let report = report(&found, &answers);
+        let report = report(&found, &answers, &addresses.iter().copied().collect());
         if remaining() <= pause + SHORTEST_ROUND {
             let servers = zookeeper.servers.to_string();
             return Err(Error::Unavailable { servers, patience_ms: patience.as_millis(), detail: report });
@@ -90,22 +96,20 @@ pub(super) async fn open(zookeeper: &ZooKeeper, patience: Duration) -> Result<Op
 /// the life of the session and tries them in random order. It resolves a name anew at each reconnect, but tries only its
 /// first address: so a name with several is given together with them.
 ///
-/// If it is known that some server serves, the addresses on which an attempt would wait in vain are left out together with
-/// their names. The next session looks again.
+/// The addresses that [`left_out`] returns are not among them, nor are their names.
 ///
 /// One endpoint at least is such that the library has to resolve it, see [`unresolved`].
 fn endpoints(found: &[Resolved], answers: &Answers, gives_names: bool) -> Vec<String> {
-    let some_serve = answers.values().any(|answer| *answer == Answer::Serves);
-    let left_out = |address: &SocketAddr| some_serve && answers.get(address).is_some_and(Answer::costs_time);
+    let left_out = left_out(found, answers);
     let (mut endpoints, mut names) = (Vec::new(), false);
     for Resolved { server, addresses } in found {
         let Ok(addresses) = addresses else { continue };
-        let by_name = gives_names && !server.is_address && !addresses.iter().any(left_out);
+        let by_name = gives_names && !server.is_address && addresses.iter().all(|address| !left_out.contains(address));
         if by_name {
             endpoints.push(server.to_string());
         }
         if !by_name || addresses.len() > 1 {
-            endpoints.extend(addresses.iter().filter(|address| !left_out(address)).map(SocketAddr::to_string));
+            endpoints.extend(addresses.iter().filter(|address| !left_out.contains(address)).map(SocketAddr::to_string));
         }
         names |= by_name;
     }
@@ -116,6 +120,16 @@ fn endpoints(found: &[Resolved], answers: &Answers, gives_names: bool) -> Vec<St
         *first = unresolved(address);
     }
     endpoints
+}
+
+/// Returns the addresses on which an attempt would wait in vain, if another is known to serve. The next session looks again.
+fn left_out(found: &[Resolved], answers: &Answers) -> BTreeSet<SocketAddr> {
+    let addresses = || found.iter().flat_map(|found| found.addresses.iter().flatten());
+    if !addresses().any(|address| answers.get(address) == Some(&Answer::Serves)) {
+        return BTreeSet::new();
+    }
+    let costs_time = |address: &&SocketAddr| answers.get(*address).is_some_and(Answer::costs_time);
+    addresses().filter(costs_time).copied().collect()
 }
 
 /// Returns the address in a form that the system's resolver knows and Rust's parser does not: the last number of an IPv4
@@ -202,13 +216,13 @@ async fn ask_all(addresses: &[SocketAddr], patience: Duration) -> Answers {
     join_all(addresses.iter().map(ask)).await.into_iter().collect()
 }
 
-/// Says of each server what is wrong with it, for people.
-fn report(found: &[Resolved], answers: &Answers) -> String {
+/// Says what is wrong with the names that have no address, and with the addresses in `which`, for people.
+fn report(found: &[Resolved], answers: &Answers, which: &BTreeSet<SocketAddr>) -> String {
     let mut lines = Vec::new();
     for Resolved { server, addresses } in found {
         match addresses {
             Err(reason) => lines.push(format!("{server}: {reason}")),
-            Ok(addresses) => lines.extend(addresses.iter().map(|address| {
+            Ok(addresses) => lines.extend(addresses.iter().filter(|address| which.contains(address)).map(|address| {
                 let answer = answers.get(address).map_or_else(|| "not asked".to_owned(), Answer::describe);
                 if server.is_address {
                     format!("{server}: {answer}")

@@ -11,6 +11,7 @@ use super::super::connect_string::ConnectString;
 use super::super::resolve::tests::FakeResolver;
 use super::*;
 use crate::coordinator::Coordinator;
+use crate::telemetry::tests::Captured;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The library waits for two fifths of it at a silent address: longer than [`PATIENCE`].
@@ -72,6 +73,24 @@ async fn w6_a_silent_address_of_a_name_keeps_nobody_from_the_others() {
     let serves = serving(true).await;
     for _ in 0..3 {
         zookeeper("zk", LONG, move |_| Some(vec![mute, serves])).connect(PATIENCE).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn w8_a_server_that_a_session_does_without_is_named() {
+    let captured = Captured::default();
+    let _capturing = captured.start();
+    let (_listener, mute) = silent().await;
+    let serves = serving(true).await;
+    let servers = format!("nowhere:1,{serves}");
+    zookeeper(&servers, LONG, |_| Some(Vec::new())).connect(PATIENCE).await.unwrap();
+    let said = "the session does without some servers: nowhere:1: no address for that name servers=";
+    assert!(captured.text().contains(said), "{}", captured.text());
+    let servers = format!("{mute},{serves}");
+    let said = format!("the session does without some servers: {mute}: accepted the connection, and never answered");
+    while !captured.text().contains(&said) {
+        // The library may begin with the one that serves.
+        zookeeper(&servers, LONG, |_| None).connect(PATIENCE).await.unwrap();
     }
 }
 
@@ -170,6 +189,8 @@ fn w6_a_session_keeps_names_and_all_their_addresses() {
     // As long as nobody serves, nothing is better than another.
     let silent = ("10.0.0.2:1", Answer::Silent);
     assert_eq!(endpoints_of(&servers, std::slice::from_ref(&silent), true), endpoints_of(&servers, &[], true));
+    let moved = [silent.clone(), ("10.0.0.9:1", Answer::Serves)];
+    assert_eq!(endpoints_of(&servers[1..2], &moved, false), "10.0.0.0x2:1,[fd00::2]:1");
     let known = [silent, ("10.0.0.1:2181", Answer::Refused), ("10.0.0.3:2181", Answer::Serves)];
     assert_eq!(endpoints_of(&servers, &known, true), "a:2181,[fd00::2]:1,10.0.0.3:2181");
 }
@@ -181,7 +202,7 @@ fn w8_a_long_report_is_cut() {
         addresses: Err("no address for that name".to_owned()),
     };
     let all: Vec<Resolved> = (0..20).map(server).collect();
-    let told = report(&all, &Answers::new());
+    let told = report(&all, &Answers::new(), &BTreeSet::new());
     assert!(told.starts_with("zk-0:2181: no address for that name; "), "{told}");
     assert!(told.ends_with("; zk-15:2181: no address for that name; and 4 more"), "{told}");
 }
