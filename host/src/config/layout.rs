@@ -144,6 +144,11 @@ impl Layout {
         Ok(format!("{}/{}", self.state(tenant, job), encode_key(key)?))
     }
 
+    /// The directory of the tenants' directories of tick states.
+    pub fn all_runs(&self) -> String {
+        format!("{}/runs", self.root)
+    }
+
     /// The directory of a tenant's tick states.
     pub fn runs(&self, tenant: &str) -> String {
         format!("{}/runs/{tenant}", self.root)

@@ -92,6 +92,7 @@ impl Registry {
         let followed = Followed { missing: MissingJobs(report), jobs: jobs.subscribe(), tenants: tenants.subscribe() };
         tokio::spawn(async move {
             let _part = vital::part("the follower of the registry");
+            follower.report_leftovers().await;
             let mut audits = interval(AUDIT);
             audits.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -237,6 +238,18 @@ impl Follower {
             self.registry.restore_missing(&*session, &missing, self.tenants.all(), seen).await
         };
         log_failure(audited.await);
+    }
+
+    /// Logs what is left of jobs that don't exist. That is told once, when a host starts: from then on it has the jobs in memory,
+    /// and makes those again that somebody deletes by hand.
+    async fn report_leftovers(&self) {
+        let reported = async {
+            let session = self.registry.sessions().get(PATIENCE).await?;
+            self.registry.report_leftovers(&*session, &self.jobs).await
+        };
+        if let Err(error) = reported.await {
+            tracing::warn!(%error, "run states without a job can't be looked for now");
+        }
     }
 
     /// Reads again what alone has changed.

@@ -85,6 +85,28 @@ impl Registry {
         Ok(ops)
     }
 
+    /// Logs each run state that has no job, neither in `jobs` nor in the coordinator. One listing a tenant.
+    ///
+    /// A job whose node was deleted by hand while no host ran can't be made again, because no host has it in memory. Its run
+    /// state is then all that tells of it.
+    pub(super) async fn report_leftovers(&self, session: &dyn Session, jobs: &JobMap) -> Result<(), Error> {
+        for tenant in children(session, &self.layout().all_runs()).await? {
+            for name in children(session, &self.layout().runs(&tenant)).await? {
+                let Ok(id) = JobId::new(&tenant, &name) else { continue };
+                // One that is not in the map may have been applied since.
+                if !jobs.contains_key(&id) && session.stat(&self.path(&id)).await?.is_none() {
+                    warn!(
+                        job = %id,
+                        node = self.layout().run_state(&tenant, &name),
+                        "this run state has no job: the job was deleted without the API while no host ran, or its deletion was \
+                         cut short; apply the job again, or remove what is left of it with `silverback delete {id}`"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Makes jobs and settings of tenants again that are missing in the coordinator, unless they were deleted in order: that is, if
     /// the registry is still as it was `seen` when they were there. Returns whether any were missing.
     pub(super) async fn restore_missing(

@@ -228,7 +228,7 @@ impl Registry {
     /// the next one. History stays.
     ///
     /// # Errors
-    /// [`RegistryError::NoJob`], or what the coordinator says.
+    /// [`RegistryError::NoJob`] if there is neither such a job nor a run state that one left, or what the coordinator says.
     pub async fn delete(&self, id: &JobId) -> Result<(), RegistryError> {
         let mut existed = false;
         for _ in 0..ATTEMPTS {
@@ -241,7 +241,7 @@ impl Registry {
                 Committed::No => {}
             }
             if session.stat(&self.path(id)).await?.is_none() {
-                self.sweep(&*session, id).await?;
+                existed |= self.sweep(&*session, id).await?;
                 return if existed { Ok(()) } else { Err(RegistryError::NoJob(id.clone())) };
             }
         }
@@ -386,9 +386,11 @@ impl Registry {
         Ok(())
     }
 
-    /// Deletes what a job without a spec left.
-    async fn sweep(&self, session: &dyn Session, id: &JobId) -> Result<(), RegistryError> {
-        gone(session.delete(&self.layout.run_state(&id.tenant, &id.name), None).await)?;
+    /// Deletes what a job without a spec left. Returns whether it left a run state.
+    async fn sweep(&self, session: &dyn Session, id: &JobId) -> Result<bool, RegistryError> {
+        let run_state = self.layout.run_state(&id.tenant, &id.name);
+        let existed = session.stat(&run_state).await?.is_some();
+        gone(session.delete(&run_state, None).await)?;
         let state = self.layout.state(&id.tenant, &id.name);
         for _ in 0..ATTEMPTS {
             let keys = children(session, &state).await?;
@@ -402,7 +404,10 @@ impl Registry {
             }
             match session.delete(&state, None).await {
                 Err(Error::NotEmpty { .. } | Error::OutcomeUnknown { .. }) => {}
-                other => return Ok(gone(other)?),
+                other => {
+                    gone(other)?;
+                    return Ok(existed);
+                }
             }
         }
         Err(RegistryError::Contended(id.clone()))

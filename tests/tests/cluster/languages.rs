@@ -45,9 +45,8 @@ fn ship(built: &Built, cluster: &mut Cluster, origin: &str, other: &str) {
     let job = format!("{}/{}", job.tenant, job.name);
     cluster.await_leader("its group to be led", &job, SOON, |_| true);
     let answer = cluster.cli().ok(&["trigger", &job]);
-    let triggered = cluster.await_run("the run on the host", &job, SOON, |run| {
-        answer.contains(&run.run) && run.outcome.is_some()
-    });
+    let triggered =
+        cluster.await_run("the run on the host", &job, SOON, |run| answer.contains(&run.run) && run.outcome.is_some());
     assert_eq!(triggered.outcome.as_deref(), Some("succeeded"), "{triggered:#?}");
     // It ticks every two seconds too: a tick that comes due during a run is skipped, and none fails.
     let runs = cluster.cli().runs(&job).unwrap();

@@ -1,6 +1,7 @@
 //! Nodes that somebody deletes by other means than the API.
 
 use super::*;
+use crate::telemetry::tests::Captured;
 
 async fn delete_all(session: &dyn Session, path: &str) {
     for name in children(session, path).await.unwrap() {
@@ -116,4 +117,33 @@ async fn w2_an_unchanged_apply_makes_missing_directories_again() {
         assert_eq!(place.registry.apply(&job).await, applied(0, Change::Unchanged));
         assert!(exists(session.as_ref(), &directory).await, "{directory}");
     }
+}
+
+#[tokio::test]
+async fn w2_what_is_left_of_a_job_deleted_while_no_host_ran_is_told() {
+    let place = Place::new().await;
+    let [left, kept] = ["left", "kept"].map(|name| spec("acme", name, "one"));
+    for job in [&left, &kept] {
+        place.registry.apply(job).await.unwrap();
+    }
+    let (session, run_state) = (place.session().await, place.layout.run_state("acme", "left"));
+    session.delete(&place.layout.job("acme", "left"), None).await.unwrap();
+    let captured = Captured::default();
+    let _capturing = captured.start();
+    let followed = place.registry.follow_all().await;
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while !captured.text().contains("this run state has no job") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("{}", captured.text()));
+    let told = captured.text();
+    assert!(told.contains(&format!("`silverback delete acme/left` job=acme/left node={run_state:?}")), "{told}");
+    assert!(!told.contains("kept"), "{told}");
+    drop(followed);
+    // What it asks for does away with it.
+    place.registry.delete(&left.id).await.unwrap();
+    assert!(!exists(session.as_ref(), &run_state).await);
+    assert!(matches!(place.registry.delete(&left.id).await, Err(RegistryError::NoJob(_))));
 }
