@@ -183,8 +183,8 @@ async fn a_time_limit_stops_a_guest_wherever_it_is() {
     let mut bench = bench();
     bench.limits.time_ms = Some(50);
     for component in endless() {
-        let run = bench.start(&component);
         let started = Instant::now();
+        let run = bench.start(&component);
         let ended = tokio::time::timeout(HANGS, run.ended()).await.unwrap();
         assert_eq!(ended.end, End::TimedOut { limit_ms: 50 });
         assert!(started.elapsed() >= Duration::from_millis(45), "{:?}", started.elapsed());
