@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::news::{self, Changed};
-use super::repair::ensure_directories;
+use super::news::{self, ChangeKind, Changed};
+use super::repair::{Missing, ensure_directories};
 use super::tenant_store::Known;
 use super::tenants::Tenants;
 use super::{JobId, JobMap, JobSpec, Registry, RegistryError};
@@ -83,16 +83,15 @@ impl Registry {
     /// from then on the maps lag behind the registry while there is no session, and catch up with the next. Ends when both
     /// receivers and their clones are dropped.
     pub async fn follow_all(&self) -> Followed {
-        let mut follower =
-            Follower { registry: self.clone(), seen: None, jobs: JobMap::default(), tenants: Known::default() };
+        let mut follower = Follower::new(self.clone());
         let mut watch = follower.look().await;
         let jobs = watch::Sender::new(Arc::new(follower.jobs.clone()));
         let tenants = watch::Sender::new(Arc::new(follower.tenants.all().clone()));
         let (report, mut reports) = mpsc::channel(REPORTS);
         let followed = Followed { missing: MissingJobs(report), jobs: jobs.subscribe(), tenants: tenants.subscribe() };
+        tokio::spawn(report_leftovers(self.clone(), follower.jobs.clone()));
         tokio::spawn(async move {
             let _part = vital::part("the follower of the registry");
-            follower.report_leftovers().await;
             let mut audits = interval(AUDIT);
             audits.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -101,8 +100,14 @@ impl Registry {
                     _ = nobody_follows => return,
                     // Also fires when the session is lost; the next look then waits for another.
                     () = watch.changed() => watch = follower.look().await,
-                    Some(job) = reports.recv() => follower.check(&job).await,
-                    _ = audits.tick() => follower.audit().await,
+                    // It was deleted in order, which this host is about to hear of, or by hand, and then maybe others with it.
+                    Some(job) = reports.recv() => follower.suspects |= follower.jobs.contains_key(&job),
+                    _ = audits.tick() => follower.suspects = true,
+                    () = sleep_until(follower.next_audit), if follower.suspects => {
+                        // One audit answers all of them.
+                        while reports.try_recv().is_ok() {}
+                        follower.audit().await;
+                    }
                 }
                 tell(&jobs, &follower.jobs, JobMap::is_same);
                 tell(&tenants, follower.tenants.all(), PartialEq::eq);
@@ -112,10 +117,15 @@ impl Registry {
     }
 }
 
-/// A repair that fails is tried again by the next audit at the latest.
-fn log_failure(repaired: Result<bool, RegistryError>) {
-    if let Err(error) = repaired {
-        tracing::warn!(%error, "what is missing in the coordinator can't be made again now");
+/// Logs what is left of jobs that don't exist. That is told once, when a host starts: from then on it has the jobs in memory, and
+/// makes those again that somebody deletes by hand.
+async fn report_leftovers(registry: Registry, jobs: JobMap) {
+    let reported = async {
+        let session = registry.sessions().get(PATIENCE).await?;
+        registry.report_leftovers(&*session, &jobs).await
+    };
+    if let Err(error) = reported.await {
+        tracing::warn!(%error, "run states without a job can't be looked for now");
     }
 }
 
@@ -157,12 +167,31 @@ impl Generation {
 struct Follower {
     registry: Registry,
     /// None: never read.
-    seen: Option<Generation>,
+    seen: Option<Seen>,
     jobs: JobMap,
     tenants: Known,
+    /// Whether something of these may have been deleted by hand, so that the next audit doesn't wait for its turn.
+    suspects: bool,
+    /// The next audit is not before that.
+    next_audit: Instant,
+    /// How many audits in a row failed.
+    failed_audits: u32,
+}
+
+/// What the registry's own node was when everything that it tells of had been read.
+#[derive(Clone, Copy)]
+struct Seen {
+    generation: Generation,
+    deletions: Option<u64>,
 }
 
 impl Follower {
+    fn new(registry: Registry) -> Self {
+        let (jobs, tenants) = (JobMap::default(), Known::default());
+        let next_audit = Instant::now();
+        Follower { registry, seen: None, jobs, tenants, suspects: false, next_audit, failed_audits: 0 }
+    }
+
     /// Brings the map up to date, and gives the watch that tells of the next change. Tries for ever.
     async fn look(&mut self) -> Watch {
         loop {
@@ -190,76 +219,97 @@ impl Follower {
         }
         let Some((value, stat)) = node else { return Err(Error::NoNode { path: self.registry.node() }.into()) };
         let watch = watch.or(directories);
-        let now = Generation::of(&stat);
-        let changes = self.seen.and_then(|seen| now.since(seen));
+        let now = Seen { generation: Generation::of(&stat), deletions: news::deletions(&value) };
+        let changes = self.seen.and_then(|seen| now.generation.since(seen.generation));
         match changes.and_then(|changes| news::last(&value, changes)) {
             Some(changed) => {
-                for changed in changed {
-                    self.look_at(&*session, changed).await?;
+                for (changed, kind) in changed {
+                    self.look_at(&*session, changed, kind).await?;
                 }
             }
             // It changes the registry, so the watch fires, and the next look reads everything.
-            None if self.restores_any(&*session, now).await? => return Ok(watch),
-            None => {
-                self.jobs.replace(self.registry.read_all(&*session).await?.or_log());
-                self.tenants.look(&self.registry, &*session).await?;
-            }
+            None if self.read_everything(&*session, now).await? => return Ok(watch),
+            None => {}
         }
         self.seen = Some(now);
         Ok(watch)
     }
 
-    /// Makes what is missing again if the registry's own node was deleted since the last look. Somebody may still be deleting what
-    /// is beside it: so a job that is missing was not deleted in order, as far as anybody can tell. Returns whether anything was
-    /// missing.
-    async fn restores_any(&self, session: &dyn Session, now: Generation) -> Result<bool, RegistryError> {
-        if self.seen.is_none_or(|seen| seen.is_of_same_node(now)) {
-            return Ok(false);
+    /// Reads everything. What this host has in memory and is not there was deleted by hand if the registry's own node was deleted
+    /// too, or if that says that nothing was deleted in order since the last look: somebody may still be deleting, and what is
+    /// forgotten can't be made again. Returns true if everything is to be read once more, after a repair.
+    async fn read_everything(&mut self, session: &dyn Session, now: Seen) -> Result<bool, RegistryError> {
+        let mut listing = self.registry.read_all(session).await?;
+        let mut settings = self.registry.read_all_settings(session).await?;
+        if let Some(seen) = self.seen {
+            let missing = Missing::among((&self.jobs, self.tenants.all()), (&listing, &settings));
+            let deleted = || Some(now.deletions?.saturating_sub(seen.deletions?));
+            if !missing.is_empty() && !seen.generation.is_of_same_node(now.generation) {
+                self.registry.restore_missing(session, &missing, now.generation).await?;
+                return Ok(true);
+            }
+            if !missing.is_empty() && deleted() == Some(0) {
+                missing.keep_in(&self.jobs, &mut listing, &mut settings);
+                self.suspects = true;
+            } else if deleted().is_some_and(|deleted| deleted < missing.count()) {
+                let names = missing.names();
+                tracing::warn!(
+                    names,
+                    "these are gone, and not all of them were deleted in order: apply again what is missing"
+                );
+            }
         }
-        let missing = self.registry.missing(session, &self.jobs).await?;
-        self.registry.restore_missing(session, &missing, self.tenants.all(), now).await
+        self.jobs.replace(listing.or_log());
+        self.tenants.replace(settings);
+        Ok(false)
     }
 
-    /// A job's node was found missing: it was deleted in order, which this host is about to hear of, or by hand, and then maybe
-    /// others with it.
-    async fn check(&self, id: &JobId) {
-        if self.jobs.contains_key(id) {
-            self.audit().await;
-        }
-    }
-
-    /// Makes all jobs and settings of tenants again whose nodes somebody deleted by hand.
-    async fn audit(&self) {
+    /// Makes all jobs and settings of tenants again whose nodes somebody deleted by hand. If nothing is missing any more, nothing is
+    /// suspected any more; until then audits follow each other, the longer apart the more of them fail.
+    async fn audit(&mut self) {
         let Some(seen) = self.seen else { return };
         let audited = async {
             let session = self.registry.sessions().get(PATIENCE).await?;
             session.sync(&self.registry.node()).await?;
-            let missing = self.registry.missing(&*session, &self.jobs).await?;
-            self.registry.restore_missing(&*session, &missing, self.tenants.all(), seen).await
+            let missing = self.registry.missing(&*session, &self.jobs, self.tenants.all()).await?;
+            self.registry.restore_missing(&*session, &missing, seen.generation).await?;
+            Ok::<_, RegistryError>(missing.is_empty())
         };
-        log_failure(audited.await);
-    }
-
-    /// Logs what is left of jobs that don't exist. That is told once, when a host starts: from then on it has the jobs in memory,
-    /// and makes those again that somebody deletes by hand.
-    async fn report_leftovers(&self) {
-        let reported = async {
-            let session = self.registry.sessions().get(PATIENCE).await?;
-            self.registry.report_leftovers(&*session, &self.jobs).await
-        };
-        if let Err(error) = reported.await {
-            tracing::warn!(%error, "run states without a job can't be looked for now");
+        match audited.await {
+            Ok(nothing_missing) => (self.suspects, self.failed_audits) = (!nothing_missing, 0),
+            Err(error) => {
+                if self.failed_audits == 0 {
+                    tracing::warn!(%error, "what may be missing in the coordinator can't be looked for or made again now");
+                }
+                self.failed_audits += 1;
+            }
         }
+        self.next_audit = Instant::now() + (RETRY * 2_u32.pow(self.failed_audits.min(10))).min(AUDIT);
     }
 
-    /// Reads again what alone has changed.
-    async fn look_at(&mut self, session: &dyn Session, changed: Changed) -> Result<(), RegistryError> {
+    /// Reads again what alone has changed. What is not there although nobody deleted it in order is kept, and an audit makes it
+    /// again: somebody may delete by hand what was written a moment ago, as a repair does.
+    async fn look_at(
+        &mut self,
+        session: &dyn Session,
+        changed: Changed,
+        kind: ChangeKind,
+    ) -> Result<(), RegistryError> {
         match changed {
-            Changed::Job(id) => match self.registry.read_or_log(session, &id).await? {
-                Some(job) => self.jobs.insert(job),
-                None => self.jobs.remove(&id),
+            Changed::Job(id) => match (self.registry.read(session, &id).await, kind) {
+                (Ok(Some(job)), _) => self.jobs.insert(Arc::new(job)),
+                (Ok(None), ChangeKind::Written) => self.suspects = true,
+                (Ok(None), ChangeKind::Deleted) => self.jobs.remove(&id),
+                (Err(RegistryError::Coordinator(error)), _) => return Err(error.into()),
+                (Err(error), _) => {
+                    tracing::error!(job = %id, %error, "a stored job can't be read and does not run");
+                    self.jobs.remove(&id);
+                }
             },
-            Changed::Tenant(name) => self.tenants.look_at(&self.registry, session, &name).await?,
+            Changed::Tenant(name) => match (self.registry.read_settings(session, &name).await?, kind) {
+                (None, ChangeKind::Written) => self.suspects = true,
+                (settings, _) => self.tenants.set(&name, settings),
+            },
         }
         Ok(())
     }

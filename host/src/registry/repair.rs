@@ -5,11 +5,13 @@
 //! them is gone while that node is as a host saw it last, somebody deleted it by other means, and the host that still has it
 //! in memory makes it again. Every repair is logged at warn, after it is made.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tracing::warn;
 
 use super::follow::{Generation, Job};
+use super::listing::Listing;
+use super::news::ChangeKind;
 use super::store::{Registry, RegistryError, children};
 use super::stored::encode;
 use super::tenants::TenantSettings;
@@ -43,6 +45,10 @@ pub async fn ensure_directories(session: &dyn Session, layout: &Layout) -> Resul
     Ok(watch)
 }
 
+/// How many nodes are made again at once.
+const PORTION: usize = if news::KEPT < MAX_MULTI_OPS / 4 { news::KEPT } else { MAX_MULTI_OPS / 4 };
+/// How many names a line of the log has at most.
+const MAX_NAMES: usize = 100;
 /// The most bytes of the registry's own node: 32 names of a tenant and a job each.
 const MAX_NEWS_BYTES: usize = 32 * 128;
 
@@ -107,33 +113,29 @@ impl Registry {
         Ok(())
     }
 
-    /// Makes jobs and settings of tenants again that are missing in the coordinator, unless they were deleted in order: that is, if
-    /// the registry is still as it was `seen` when they were there. Returns whether any were missing.
+    /// Makes jobs and settings of tenants again, unless they were deleted in order: that is, if the registry is still as it was
+    /// `seen` when they were there. If somebody else changes it meanwhile, the rest is left to the next audit.
     pub(super) async fn restore_missing(
         &self,
         session: &dyn Session,
-        missing: &[&Job],
-        known: &BTreeMap<String, TenantSettings>,
+        Missing { jobs, tenants }: &Missing<'_>,
         seen: Generation,
-    ) -> Result<bool, RegistryError> {
-        let mut lost = Vec::with_capacity(missing.len());
-        for job in missing {
+    ) -> Result<(), RegistryError> {
+        let mut lost = Vec::with_capacity(jobs.len() + tenants.len());
+        for job in jobs {
             self.repair_job(session, &job.spec.id).await?;
             lost.push(Lost { name: job.spec.id.to_string(), path: self.path(&job.spec.id), data: encode_again(job) });
         }
-        let there = children(session, &self.layout().tenant_settings()).await?;
-        for (tenant, settings) in known.iter().filter(|(tenant, _)| !there.contains(tenant)) {
+        for (name, settings) in tenants {
             let data = serde_json::to_vec(settings).expect("settings are plain data");
-            lost.push(Lost { name: tenant.clone(), path: self.layout().tenant(tenant), data });
+            lost.push(Lost { name: (*name).to_owned(), path: self.layout().tenant(name), data });
         }
-        self.restore(session, &lost, seen).await?;
-        Ok(!lost.is_empty())
+        self.restore(session, &lost, seen).await
     }
 
-    /// Creates nodes for as long as the registry is as it was `seen`, and tells all hosts of each, so that they read it again and
-    /// nothing else: a host that reads everything while somebody is still deleting would forget what is gone.
-    async fn restore(&self, session: &dyn Session, lost: &[Lost], seen: Generation) -> Result<(), RegistryError> {
-        let mut version = seen.version;
+    /// Creates nodes for as long as the registry is as it was `seen`, and names each of them there. A host that follows reads again
+    /// what is named, and no more of it is written at once than the registry tells of.
+    async fn restore(&self, session: &dyn Session, lost: &[Lost], mut seen: Generation) -> Result<(), RegistryError> {
         for some in in_multis(lost) {
             let (mut said, stat) = match session.get(&self.node()).await {
                 Ok(found) => found,
@@ -141,23 +143,26 @@ impl Registry {
                 Err(Error::NoNode { .. }) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            if !seen.is_of_same_node(Generation::of(&stat)) || stat.version != version {
+            if seen != Generation::of(&stat) {
                 return Ok(());
             }
-            let mut ops = Vec::with_capacity(2 * some.len());
+            let (mut ops, mut version) = (Vec::with_capacity(2 * some.len()), seen.version);
             for Lost { name, path, data } in some {
                 ops.push(Op::Create { path: path.clone(), data: data.clone(), mode: CreateMode::Persistent });
-                said = news::after(&said, name);
+                said = news::after(&said, name, ChangeKind::Written);
                 ops.push(Op::Set { path: self.node(), data: said.clone(), version: Some(version) });
                 version = version.wrapping_add(1);
             }
             match session.multi(ops).await {
-                Ok(_) => some.iter().for_each(|lost| {
-                    warn!(
-                        node = lost.path,
-                        "somebody deleted this node without the API; it is made again, with version 0"
-                    );
-                }),
+                Ok(_) => {
+                    seen.version = version;
+                    some.iter().for_each(|lost| {
+                        warn!(
+                            node = lost.path,
+                            "somebody deleted this node without the API; it is made again, with version 0"
+                        );
+                    });
+                }
                 // Another host was first, or the registry changed meanwhile.
                 Err(MultiError::Op { source: Error::NodeExists { .. } | Error::BadVersion { .. }, .. }) => {
                     return Ok(());
@@ -168,24 +173,83 @@ impl Registry {
         Ok(())
     }
 
-    /// Returns those of `jobs` that have no node. One listing a tenant.
+    /// Returns those of `jobs` and `tenants` that have no node. One listing a tenant.
     pub(super) async fn missing<'a>(
         &self,
         session: &dyn Session,
         jobs: &'a JobMap,
-    ) -> Result<Vec<&'a Job>, RegistryError> {
+        tenants: &'a BTreeMap<String, TenantSettings>,
+    ) -> Result<Missing<'a>, RegistryError> {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         jobs.values().for_each(|job| *counts.entry(job.spec.id.tenant.as_str()).or_default() += 1);
-        let mut missing = Vec::new();
+        let mut missing = Missing::default();
         for (tenant, count) in counts {
             let names = children(session, &self.layout().jobs(tenant)).await?;
             let is_known = |name: &&String| JobId::new(tenant, name).is_ok_and(|id| jobs.contains_key(&id));
             if names.iter().filter(is_known).count() < count {
                 let is_gone = |job: &&Job| job.spec.id.tenant == tenant && !names.contains(&job.spec.id.name);
-                missing.extend(jobs.values().map(AsRef::as_ref).filter(is_gone));
+                missing.jobs.extend(jobs.values().map(AsRef::as_ref).filter(is_gone));
             }
         }
+        let there = children(session, &self.layout().tenant_settings()).await?;
+        missing.keep_tenants(tenants, |name| there.contains(name));
         Ok(missing)
+    }
+}
+
+/// What a host has in memory and has no node.
+#[derive(Debug, Default)]
+pub(super) struct Missing<'a> {
+    jobs: Vec<&'a Job>,
+    tenants: Vec<(&'a str, &'a TenantSettings)>,
+}
+
+impl<'a> Missing<'a> {
+    /// Returns those of `jobs` and `tenants` that are not among what was read of the coordinator.
+    pub(super) fn among(
+        (jobs, tenants): (&'a JobMap, &'a BTreeMap<String, TenantSettings>),
+        (listing, settings): (&Listing, &BTreeMap<String, TenantSettings>),
+    ) -> Self {
+        let ids = listing.jobs.iter().map(|job| &job.spec.id).chain(listing.unreadable.iter().map(|(id, _)| id));
+        let there: HashSet<&JobId> = ids.collect();
+        let is_gone = |job: &&Job| !there.contains(&job.spec.id);
+        let mut missing =
+            Missing { jobs: jobs.values().map(AsRef::as_ref).filter(is_gone).collect(), tenants: Vec::new() };
+        missing.keep_tenants(tenants, |name| settings.contains_key(name));
+        missing
+    }
+
+    /// Adds what is missing to what was read.
+    pub(super) fn keep_in(
+        &self,
+        known: &JobMap,
+        listing: &mut Listing,
+        settings: &mut BTreeMap<String, TenantSettings>,
+    ) {
+        listing.jobs.extend(self.jobs.iter().filter_map(|job| known.get(&job.spec.id).cloned()));
+        settings.extend(self.tenants.iter().map(|(name, settings)| ((*name).to_owned(), (*settings).clone())));
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        (self.jobs.len() + self.tenants.len()) as u64
+    }
+
+    /// Returns the names of the first of them, for people.
+    pub(super) fn names(&self) -> String {
+        let jobs = self.jobs.iter().map(|job| job.spec.id.to_string());
+        let names: Vec<String> =
+            jobs.chain(self.tenants.iter().map(|(name, _)| (*name).to_owned())).take(MAX_NAMES).collect();
+        let more = self.count() - names.len() as u64;
+        if more == 0 { names.join(", ") } else { format!("{} and {more} more", names.join(", ")) }
+    }
+
+    fn keep_tenants(&mut self, tenants: &'a BTreeMap<String, TenantSettings>, is_there: impl Fn(&String) -> bool) {
+        let gone = tenants.iter().filter(|(name, _)| !is_there(name));
+        self.tenants.extend(gone.map(|(name, settings)| (name.as_str(), settings)));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.tenants.is_empty()
     }
 }
 
@@ -195,14 +259,14 @@ fn encode_again(job: &Job) -> Vec<u8> {
     encode(&job.spec, Some(job.ticks_from_ms.unwrap_or(job.mtime_ms)), Some(job.born))
 }
 
-/// Splits what is lost into portions whose multis stay within half of the limits.
+/// Splits what is lost into portions of which the registry's own node tells all, and whose multis stay within half of the limits.
 fn in_multis(lost: &[Lost]) -> Vec<&[Lost]> {
     let mut portions = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (at, one) in lost.iter().enumerate() {
         // With what the registry's node then says: at most 32 names.
         let size = one.path.len() + one.data.len() + MAX_NEWS_BYTES;
-        if at > start && (bytes + size > MAX_MULTI_BYTES / 2 || 2 * (at - start) >= MAX_MULTI_OPS / 2) {
+        if at > start && (bytes + size > MAX_MULTI_BYTES / 2 || at - start >= PORTION) {
             portions.push(&lost[start..at]);
             (start, bytes) = (at, 0);
         }

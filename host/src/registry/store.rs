@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::news::ChangeKind;
 use super::stored::{decode, encode};
 use super::{Job, JobId, JobSpec, PassedOver, Pause, SpecError, Trigger, news};
 use crate::config::Layout;
@@ -270,14 +271,6 @@ impl Registry {
         }
     }
 
-    /// As [`Self::read`]; what is no job is logged and counts as none.
-    pub(super) async fn read_or_log(&self, session: &dyn Session, id: &JobId) -> Result<Option<Arc<Job>>, Error> {
-        match self.read(session, id).await {
-            Err(RegistryError::Coordinator(error)) => Err(error),
-            found => Ok(or_log(id, found).flatten().map(Arc::new)),
-        }
-    }
-
     // ---- within ----
 
     /// Writes the job with this pause and otherwise as it is, whoever else changes it meanwhile.
@@ -346,7 +339,8 @@ impl Registry {
             Err(Error::Lost | Error::OutcomeUnknown { .. }) => return Ok(Committed::No),
             Err(error) => return Err(error.into()),
         };
-        let data = news::after(&said, changed);
+        let change = if deletes { ChangeKind::Deleted } else { ChangeKind::Written };
+        let data = news::after(&said, changed, change);
         ops.push(Op::Set { path: self.layout.registry(), data, version: Some(stat.version) });
         match session.multi(ops).await {
             Ok(results) => Ok(Committed::Yes(match results.first() {
@@ -354,7 +348,7 @@ impl Registry {
                 Some(OpResult::Created(_) | OpResult::Checked | OpResult::Deleted) | None => 0,
             })),
             // Nothing to delete.
-            Err(error) if deletes && error.failed_at(0) => Ok(Committed::No),
+            Err(MultiError::Op { index: 0, source: Error::NoNode { .. } }) if deletes => Ok(Committed::No),
             Err(error @ MultiError::Op { .. }) => self.make_way(session, error.into_error()).await,
             Err(MultiError::Whole(Error::OutcomeUnknown { .. } | Error::Lost)) => Ok(Committed::Perhaps),
             Err(MultiError::Whole(error)) => Err(error.into()),
@@ -433,11 +427,6 @@ fn with_pause_of(spec: &JobSpec, stored: Option<&Job>) -> JobSpec {
         spec.paused = Some(pause);
     }
     spec
-}
-
-/// What can't be read is logged.
-fn or_log<T>(id: &JobId, found: Result<T, RegistryError>) -> Option<T> {
-    found.inspect_err(|error| tracing::error!(job = %id, %error, "a stored job can't be read and is left out")).ok()
 }
 
 pub(super) async fn children(session: &dyn Session, path: &str) -> Result<Vec<String>, Error> {

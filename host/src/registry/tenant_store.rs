@@ -141,24 +141,16 @@ impl Registry {
 pub(super) struct Known(BTreeMap<String, TenantSettings>);
 
 impl Known {
-    /// Reads one tenant again.
-    pub(super) async fn look_at(
-        &mut self,
-        registry: &Registry,
-        session: &dyn Session,
-        name: &str,
-    ) -> Result<(), Error> {
-        match registry.read_settings(session, name).await? {
+    /// Sets what one tenant was set; None if it was set nothing.
+    pub(super) fn set(&mut self, name: &str, settings: Option<TenantSettings>) {
+        match settings {
             Some(settings) => self.0.insert(name.to_owned(), settings),
             None => self.0.remove(name),
         };
-        Ok(())
     }
 
-    /// Reads all of them again.
-    pub(super) async fn look(&mut self, registry: &Registry, session: &dyn Session) -> Result<(), Error> {
-        self.0 = registry.read_all_settings(session).await?;
-        Ok(())
+    pub(super) fn replace(&mut self, all: BTreeMap<String, TenantSettings>) {
+        self.0 = all;
     }
 
     pub(super) fn all(&self) -> &BTreeMap<String, TenantSettings> {

@@ -1,6 +1,7 @@
 //! Nodes that somebody deletes by other means than the API.
 
 use super::*;
+use crate::registry::news::after;
 use crate::telemetry::tests::Captured;
 
 async fn delete_all(session: &dyn Session, path: &str) {
@@ -146,4 +147,103 @@ async fn w2_what_is_left_of_a_job_deleted_while_no_host_ran_is_told() {
     place.registry.delete(&left.id).await.unwrap();
     assert!(!exists(session.as_ref(), &run_state).await);
     assert!(matches!(place.registry.delete(&left.id).await, Err(RegistryError::NoJob(_))));
+}
+
+/// As somebody's change a moment ago and a deletion by hand right after it, with nobody reading in between.
+#[tokio::test]
+async fn w2_what_was_deleted_by_hand_right_after_a_change_is_not_forgotten() {
+    let place = Place::new().await;
+    let job = spec("acme", "publisher", "one");
+    place.registry.apply(&job).await.unwrap();
+    place.registry.set_tenant("acme", &TenantSettings { weight: 7, ..TenantSettings::default() }).await.unwrap();
+    let followed = place.registry.follow_all().await;
+    let session = place.session().await;
+    let node = place.layout.registry();
+    let (said, stat) = session.get(&node).await.unwrap();
+    let said = ["acme", "acme/publisher"].iter().fold(said, |said, name| after(&said, name, ChangeKind::Written));
+    let delete = |path| Op::Delete { path, version: None };
+    let mut ops = vec![delete(place.layout.job("acme", "publisher")), delete(place.layout.tenant("acme"))];
+    for change in 0..2 {
+        ops.push(Op::Set { path: node.clone(), data: said.clone(), version: Some(stat.version + change) });
+    }
+    session.multi(ops).await.unwrap();
+    appears(session.as_ref(), &place.layout.job("acme", "publisher")).await;
+    appears(session.as_ref(), &place.layout.tenant("acme")).await;
+    assert!(followed.jobs.borrow().contains_key(&job.id));
+    assert_eq!(place.registry.tenant("acme").await.unwrap().weight, 7);
+}
+
+/// More changes than the registry tells of.
+#[tokio::test]
+async fn w2_who_missed_many_changes_forgets_only_what_was_deleted_in_order() {
+    for kind in [ChangeKind::Written, ChangeKind::Deleted] {
+        let place = Place::new().await;
+        let [gone, other] = ["gone", "other"].map(|name| spec("acme", name, "one"));
+        for job in [&gone, &other] {
+            place.registry.apply(job).await.unwrap();
+        }
+        let mut followed = place.registry.follow_all().await;
+        let session = place.session().await;
+        let (mut said, stat) = session.get(&place.layout.registry()).await.unwrap();
+        let mut ops = vec![Op::Delete { path: place.layout.job("acme", "gone"), version: None }];
+        for change in 0..100 {
+            said = if change == 0 { after(&said, "acme/gone", kind) } else { after(&said, "x/y", ChangeKind::Written) };
+            ops.push(Op::Set {
+                path: place.layout.registry(),
+                data: said.clone(),
+                version: Some(stat.version + change),
+            });
+        }
+        session.multi(ops).await.unwrap();
+        if kind == ChangeKind::Written {
+            appears(session.as_ref(), &place.layout.job("acme", "gone")).await;
+            assert!(followed.jobs.borrow().contains_key(&gone.id));
+        } else {
+            until(&mut followed.jobs, |jobs| !jobs.contains_key(&gone.id)).await;
+            assert!(!exists(session.as_ref(), &place.layout.job("acme", "gone")).await);
+        }
+        assert!(followed.jobs.borrow().contains_key(&other.id));
+    }
+}
+
+#[tokio::test]
+async fn w2_hundreds_deleted_by_hand_are_made_again_whatever_else_changes() {
+    let place = Place::new().await;
+    let jobs: Vec<JobSpec> = (0..200).map(|number| spec("acme", &format!("job-{number}"), "one")).collect();
+    for job in &jobs {
+        place.registry.apply(job).await.unwrap();
+    }
+    let followers = [place.registry.follow_all().await, place.registry.follow_all().await];
+    let session = place.session().await;
+    let delete = |job: &JobSpec| Op::Delete { path: place.layout.job("acme", &job.id.name), version: None };
+    session.multi(jobs.iter().map(delete).collect()).await.unwrap();
+    for follower in &followers {
+        follower.missing.report(&jobs[0].id);
+    }
+    let changes = async {
+        for number in 0..50 {
+            place.registry.apply(&spec("acme", "other", &number.to_string())).await.unwrap();
+        }
+    };
+    let mut jobs_seen = followers[0].jobs.clone();
+    let never_forgotten = async {
+        loop {
+            let all = jobs.iter().all(|job| jobs_seen.borrow_and_update().contains_key(&job.id));
+            assert!(all, "a follower forgot a job");
+            jobs_seen.changed().await.unwrap();
+        }
+    };
+    let all_there = async {
+        changes.await;
+        for job in &jobs {
+            appears(session.as_ref(), &place.layout.job("acme", &job.id.name)).await;
+        }
+    };
+    tokio::select! {
+        () = never_forgotten => unreachable!("it ends with a panic only"),
+        () = all_there => {}
+    }
+    for follower in &followers {
+        assert_eq!(follower.jobs.borrow().values().filter(|job| job.spec.id.name.starts_with("job-")).count(), 200);
+    }
 }
