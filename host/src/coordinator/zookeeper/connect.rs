@@ -65,9 +65,10 @@ pub(super) async fn open(zookeeper: &ZooKeeper, patience: Duration) -> Result<Op
         if !addresses.is_empty() {
             let endpoints = endpoints(&found, &answers, zookeeper.gives_names);
             let opening = clock.boot();
-            match round(zookeeper, &endpoints, &addresses, remaining()).await {
+            let left_out = left_out(&found, &answers);
+            match round(zookeeper, &endpoints, &addresses, &left_out, remaining()).await {
                 Ok(client) => {
-                    let unused = report(&found, &answers, &left_out(&found, &answers));
+                    let unused = report(&found, &answers, &left_out);
                     if !unused.is_empty() {
                         warn!(servers = %zookeeper.servers, "the session does without some servers: {unused}");
                     }
@@ -148,11 +149,13 @@ fn unresolved(address: SocketAddr) -> String {
     }
 }
 
-/// Makes one attempt with all `endpoints`. If it takes long, asks the addresses what is wrong while it goes on.
+/// Makes one attempt with all `endpoints`, which are those of the addresses without the ones `left_out`. If it takes long, asks
+/// the addresses what is wrong while it goes on.
 async fn round(
     zookeeper: &ZooKeeper,
     endpoints: &[String],
     addresses: &[SocketAddr],
+    left_out: &BTreeSet<SocketAddr>,
     patience: Duration,
 ) -> Result<Client, Failed> {
     let clock = clock::system();
@@ -166,8 +169,9 @@ async fn round(
         ended = &mut attempt => return ended,
         answers = ask_all(addresses, PROBE.min(patience / 4)) => answers,
     };
-    if answers.values().all(|answer| *answer == Answer::Serves) {
-        // They are slow, and a new attempt would not be faster.
+    let costs_time = |address: &SocketAddr| !left_out.contains(address) && answers[address].costs_time();
+    if answers.values().any(|answer| *answer == Answer::Serves) && !addresses.iter().any(costs_time) {
+        // The ensemble is slow, as when it has just lost a server, and a new attempt would not be faster.
         let rest = patience.saturating_sub(clock.boot().saturating_sub(began));
         if let Ok(ended) = timeout(rest, attempt).await {
             return ended;
