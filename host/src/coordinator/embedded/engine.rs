@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -14,11 +15,13 @@ use super::status::Status;
 use super::store::{Store, StoreError};
 use super::world::{Command, Committed, World};
 use crate::coordinator::Error;
-use crate::coordinator::tree::Tree;
 use crate::vital;
 
 /// How many commands share a commit at most, so that the first of them doesn't wait for ever.
 const MAX_BATCH: usize = 1000;
+/// How long after a file could not be written again that is tried once more: the first time, and at the most.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(super) enum Engine {
@@ -152,6 +155,7 @@ fn write_until_closed(inbox: &Receiver<Command>, mut world: World, mut store: St
 /// Takes what is waiting, applies it, commits once, answers.
 fn write_batches(inbox: &Receiver<Command>, world: &mut World, store: &mut Store, dir: &Path) -> Stopped {
     let mut committed = world.tree.zxid();
+    let mut restoring = Restoring::default();
     while let Ok(first) = inbox.recv() {
         world.obey(first);
         for command in inbox.try_iter().take(MAX_BATCH - 1) {
@@ -160,7 +164,7 @@ fn write_batches(inbox: &Receiver<Command>, world: &mut World, store: &mut Store
         let unsaved = world.take_unsaved();
         if !unsaved.is_empty() || world.tree.zxid() != committed {
             if store.is_gone() {
-                restore(store, dir, &world.tree);
+                restoring.attempt(store, dir, world);
             }
             if let Err(error) = store.save(&world.tree, &unsaved) {
                 return Stopped::Failed { error, committed };
@@ -172,14 +176,41 @@ fn write_batches(inbox: &Receiver<Command>, world: &mut World, store: &mut Store
     Stopped::Closed
 }
 
-/// Writes a file that somebody removed again, since all that was in it is in memory.
-fn restore(store: &mut Store, dir: &Path, tree: &Tree) {
-    let file = store.path().display().to_string();
-    match store.move_to_new_file(dir, tree) {
-        Ok(()) => warn!(file, "the embedded coordinator's file was removed: all of it is written to a new one"),
-        // It is tried again with the next commit.
-        Err(error) => {
-            warn!(file, %error, "the embedded coordinator's file was removed, and can't be written again now")
+/// How writing a file again goes that somebody removed or replaced. All that was in it is in memory.
+#[derive(Default)]
+struct Restoring {
+    failures: u32,
+    /// By the boot clock. Each attempt writes all there is, on the thread that answers everybody.
+    not_before: Duration,
+}
+
+impl Restoring {
+    fn attempt(&mut self, store: &mut Store, dir: &Path, world: &World) {
+        let now = world.clock().boot();
+        if now < self.not_before {
+            return;
+        }
+        let file = store.path().display().to_string();
+        match store.move_to_new_file(dir, &world.tree) {
+            Ok(()) => {
+                *self = Restoring::default();
+                warn!(
+                    file,
+                    "the embedded coordinator's file was removed or replaced: all of it is written to a new one"
+                );
+            }
+            Err(error) => {
+                if self.failures == 0 {
+                    warn!(
+                        file,
+                        %error,
+                        "the embedded coordinator's file was removed or replaced, and can't be written again now: until it can, a \
+                         restart of this host loses what is written"
+                    );
+                }
+                self.not_before = now + (FIRST_RETRY * 2_u32.pow(self.failures.min(10))).min(LAST_RETRY);
+                self.failures += 1;
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ impl OpenError {
         let (file, detail) = (file.to_owned(), error.to_string());
         match error {
             StoreError::InUse => OpenError::InUse { file },
-            StoreError::Format(_) => OpenError::Version { file, detail },
+            StoreError::Format(_) | StoreError::TooOld(_) => OpenError::Version { file, detail },
             StoreError::Damaged(_) => OpenError::Damaged { file, detail },
             StoreError::Io(source) => OpenError::Io { file, source },
             StoreError::EarlierIo => OpenError::Io { file, source: io::Error::other(detail) },

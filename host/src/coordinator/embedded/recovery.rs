@@ -131,7 +131,7 @@ fn trouble(error: &StoreError, file: &Path) -> String {
     let remedy = match error {
         StoreError::Io(error) if is_full(error) => "free some space there, and it goes on",
         StoreError::Io(_) | StoreError::EarlierIo | StoreError::InUse => "it is tried again",
-        StoreError::Format(_) | StoreError::Damaged(_) => "it is looked at again",
+        StoreError::Format(_) | StoreError::TooOld(_) | StoreError::Damaged(_) => "it is looked at again",
     };
     format!("file `{}` can't be written: {error}; {remedy}", file.display())
 }
@@ -146,6 +146,6 @@ fn may_pass(error: &StoreError) -> bool {
     match error {
         StoreError::Io(error) => error.kind() != std::io::ErrorKind::NotFound,
         StoreError::EarlierIo | StoreError::InUse => true,
-        StoreError::Format(_) | StoreError::Damaged(_) => false,
+        StoreError::Format(_) | StoreError::TooOld(_) | StoreError::Damaged(_) => false,
     }
 }

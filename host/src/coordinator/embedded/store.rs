@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::mem;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -40,6 +41,9 @@ pub(super) enum StoreError {
     /// The system says no: the disk is full, say, or the file may not be read.
     #[error("{0}")]
     Io(io::Error),
+    /// An earlier redb wrote it, in a form of its own that this one doesn't read.
+    #[error("it was written by an earlier version of the store (format {0}), which this version doesn't read")]
+    TooOld(u8),
     /// An I/O error came before: redb does nothing more until the file is opened again.
     #[error("an earlier error of the disk")]
     EarlierIo,
@@ -50,7 +54,7 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
         match error.into() {
             redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => StoreError::InUse,
             redb::Error::PreviousIo | redb::Error::DatabaseClosed => StoreError::EarlierIo,
-            redb::Error::UpgradeRequired(format) => StoreError::Format(format.into()),
+            redb::Error::UpgradeRequired(format) => StoreError::TooOld(format),
             redb::Error::Io(error)
                 if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
             {
@@ -66,6 +70,8 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
 /// The open file.
 pub(super) struct Store {
     path: PathBuf,
+    /// Device and inode of the open file; None in tests whose disk is their own.
+    identity: Option<(u64, u64)>,
     database: Database,
 }
 
@@ -102,7 +108,7 @@ impl Store {
         }
         let database = guarded(|| Ok(builder().open(&path)?))?;
         match guarded(|| read_tree(&database)) {
-            Ok(tree) => Ok((Store { path, database }, tree)),
+            Ok(tree) => Ok((Store { identity: identity(&path).ok(), path, database }, tree)),
             Err(error) => {
                 close(database);
                 Err(error)
@@ -115,7 +121,7 @@ impl Store {
     pub(super) fn with_backend(dir: &Path, backend: impl redb::StorageBackend) -> Result<(Self, Tree), StoreError> {
         let database = builder().create_with_backend(backend)?;
         let tree = read_tree(&database)?;
-        Ok((Store { path: file_in(dir), database }, tree))
+        Ok((Store { path: file_in(dir), identity: None, database }, tree))
     }
 
     /// Opens the file again after an error of the disk, and makes sure that it can be written.
@@ -133,13 +139,23 @@ impl Store {
         }
     }
 
-    /// Returns whether the file was removed since it was opened: what is written to it then goes with this process.
+    /// Returns whether the file was removed since it was opened, or another one put in its place: what is written to it then goes
+    /// with this process.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(fs::symlink_metadata(&self.path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+        match identity(&self.path) {
+            Ok(now) => self.identity.is_some_and(|opened| opened != now),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
-    /// Writes `tree` to a new file in `dir` and goes on with that.
+    /// Writes `tree` to a new file in `dir` and goes on with that. A file of somebody else that is in its place is kept beside it,
+    /// with `.replaced` after its name.
     pub(super) fn move_to_new_file(&mut self, dir: &Path, tree: &Tree) -> Result<(), StoreError> {
+        let aside = self.path.with_added_extension("replaced");
+        match fs::rename(&self.path, aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StoreError::Io(error)),
+            _ => {}
+        }
         Self::create(dir, tree)?;
         let (store, _) = Self::open(dir)?;
         mem::replace(self, store).close();
@@ -237,4 +253,10 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Returns the device and the inode of what is at `path`.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }

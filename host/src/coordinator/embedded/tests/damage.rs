@@ -70,6 +70,21 @@ async fn a_file_that_is_removed_in_use_is_written_again() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_replaced_in_use_is_kept_aside_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (embedded, session) = open(dir.path()).await;
+    session.create("/before", b"1", CreateMode::Persistent).await.unwrap();
+    let (file, copy) = (store::file_in(dir.path()), dir.path().join("copy"));
+    fs::copy(&file, &copy).unwrap();
+    fs::rename(&copy, &file).unwrap();
+    session.create("/after", b"2", CreateMode::Persistent).await.unwrap();
+    drop((embedded, session));
+    let (_embedded, later) = open(dir.path()).await;
+    assert_eq!(later.list("/").await.unwrap(), ["after", "before"]);
+    assert!(dir.path().join("coordinator.redb.replaced").exists());
+}
+
+#[tokio::test]
 async fn a_file_that_is_gone_or_set_aside_makes_room_for_a_new_one() {
     let (dir, whole) = coordinator().await;
     let file = store::file_in(dir.path());
