@@ -12,8 +12,9 @@ use crate::registry::resume_after_restore;
 /// Lets the cluster go on after its ensemble was restored from an older state: its tokens count from above all that a live host, or
 /// the host that found the ensemble behind, has seen.
 pub(super) async fn resume(State(api): State<Arc<Api>>) -> Result<Json<Resumed>, ApiError> {
-    let seen = api.peers.hosts().await?.iter().map(|host| host.position).max().unwrap_or(0);
-    let held = api.peers.hosts().await?.iter().any(|host| host.problem.is_some());
+    let hosts = api.peers.hosts().await?;
+    let seen = hosts.iter().map(|host| host.position).max().unwrap_or(0);
+    let held = hosts.iter().any(|host| host.problem.is_some());
     let session = api.session().await?;
     let now_ms = api.clock.wall().as_millisecond();
     let base = match held {

@@ -67,7 +67,9 @@ pub(super) async fn resign(
             info!(job = %id, group = meant.as_ref().map(GroupRow::to_string), "this host resigned, as an operator asked");
         }
         Leader::Peer(peer) => {
-            let path = format!("/v1/jobs/{id}/resign?local=true&group={group}");
+            // Hosts of an earlier version refuse a field that they don't know.
+            let group = if group { "&group=true" } else { "" };
+            let path = format!("/v1/jobs/{id}/resign?local=true{group}");
             api.peers.post::<Value>(&peer, &path).await.map(drop)?;
         }
     }

@@ -20,8 +20,8 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Vec<Problem>> {
     Json(api.cluster.problems())
 }
 
-/// The problems of all live hosts, each with the host's name.
-pub(super) struct ClusterProblems(Vec<(String, Problem)>);
+/// The problems of all live hosts, each with the host's name, by what they are about: a cluster may have as many as jobs.
+pub(super) struct ClusterProblems(BTreeMap<About, Vec<(String, Problem)>>);
 
 impl Api {
     /// Returns the problems of all live hosts. A host that doesn't answer is logged and left out.
@@ -43,11 +43,19 @@ impl Api {
         let named = |(host, problems): (String, Vec<Problem>)| {
             problems.into_iter().map(move |problem| (host.clone(), problem)).collect::<Vec<_>>()
         };
-        ClusterProblems(all.into_iter().flat_map(named).collect())
+        ClusterProblems::new(all.into_iter().flat_map(named))
     }
 }
 
 impl ClusterProblems {
+    fn new(problems: impl IntoIterator<Item = (String, Problem)>) -> Self {
+        let mut by_subject: BTreeMap<About, Vec<(String, Problem)>> = BTreeMap::new();
+        for (host, problem) in problems {
+            by_subject.entry(problem.about.clone()).or_default().push((host, problem));
+        }
+        ClusterProblems(by_subject)
+    }
+
     /// Returns what is to be said of a job, None if nothing is: each problem once, with the hosts that have it. `group` is that
     /// of a scheduled job.
     pub(super) fn of(&self, job: &JobId, group: Option<u32>) -> Option<String> {
@@ -61,7 +69,9 @@ impl ClusterProblems {
 
     /// Adds to each contender what its host says, and a row for each host that doesn't stand because of a problem.
     pub(super) fn add_to_contenders(&self, job: &JobId, group: Option<u32>, rows: &mut Vec<ContenderRow>) {
-        for (host, problem) in self.about(job, group) {
+        let mut found: Vec<(&str, &Problem)> = self.about(job, group).collect();
+        found.sort_by_key(|(host, _)| *host);
+        for (host, problem) in found {
             let told = format!("{} (since {:.0})", problem.text, problem.since);
             match rows.iter_mut().find(|row| row.host.as_deref() == Some(host)) {
                 Some(row) => {
@@ -81,12 +91,9 @@ impl ClusterProblems {
     }
 
     fn about(&self, job: &JobId, group: Option<u32>) -> impl Iterator<Item = (&str, &Problem)> {
-        let is_about = move |problem: &Problem| match &problem.about {
-            About::Cluster => true,
-            About::Group(number) => group == Some(*number),
-            About::Job(id) => id == job,
-        };
-        self.0.iter().filter(move |(_, problem)| is_about(problem)).map(|(host, problem)| (host.as_str(), problem))
+        let subjects = [Some(About::Cluster), group.map(About::Group), Some(About::Job(job.clone()))];
+        let found = subjects.into_iter().flatten().filter_map(|about| self.0.get(&about));
+        found.flatten().map(|(host, problem)| (host.as_str(), problem))
     }
 }
 
@@ -104,7 +111,7 @@ mod tests {
         let problem = |host: &str, about, text: &str| {
             (host.to_owned(), Problem { about, since: Timestamp::UNIX_EPOCH, text: text.to_owned() })
         };
-        ClusterProblems(vec![
+        ClusterProblems::new([
             problem("a", About::Job(job("report")), "no component"),
             problem("b", About::Job(job("report")), "no component"),
             problem("b", About::Group(7), "denied"),
@@ -117,7 +124,7 @@ mod tests {
         let told = problems().of(&job("report"), Some(7));
         assert_eq!(told.as_deref(), Some("on c: behind; on b: denied; on a, b: no component"));
         assert_eq!(problems().of(&job("other"), None).as_deref(), Some("on c: behind"));
-        assert_eq!(ClusterProblems(Vec::new()).of(&job("report"), Some(7)), None);
+        assert_eq!(ClusterProblems::new([]).of(&job("report"), Some(7)), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::text::{plain, plain_json, plain_lines, plain_message};
 
-/// The widest cell of a table, in characters.
+/// The widest cell of a table, in characters, apart from problems.
 const MAX_CELL: usize = 64;
 /// How much of a pause a table shows, in characters.
 const SHORT_PAUSE: usize = 32;
@@ -99,7 +99,8 @@ fn cell(row: &Value, column: &str) -> String {
         Some(Value::Bool(false)) => "no".to_owned(),
         Some(other @ (Value::Number(_) | Value::Array(_) | Value::Object(_))) => plain(&other.to_string()),
     };
-    if text.chars().count() <= MAX_CELL {
+    // A problem ends with what to do about it, and is the last of its line.
+    if column == "problem" || text.chars().count() <= MAX_CELL {
         return text;
     }
     text.chars().take(MAX_CELL - 1).chain(['…']).collect()

@@ -30,6 +30,13 @@ fn help_texts() {
 }
 
 #[test]
+fn a_problem_is_shown_whole_because_it_ends_with_the_remedy() {
+    let problem = format!("on a: {}: silverback cluster resume-after-restore", "it is behind ".repeat(20).trim_end());
+    let rows = [json!({ "host": "a", "problem": problem }), json!({ "host": "b", "problem": null })];
+    assert!(output::table(&rows, &list::HOSTS).contains(&problem));
+}
+
+#[test]
 fn tables() {
     let jobs = json!([
         {
