@@ -26,8 +26,10 @@ pub(super) struct Calendar {
     left_in: Classes,
     /// Those of `left_in` that are so in all years.
     always: Classes,
-    /// The years that any of them names; None: every year.
+    /// The years that those name which name years; None if none does.
     years: Option<Years>,
+    /// Whether any of them names no years: it ticks in all of them.
+    any_year: bool,
     /// The last year that any of them names, of those that name years; 0 if none does.
     last_year: i16,
 }
@@ -58,8 +60,9 @@ impl Calendar {
         let rules = if real_time { Rules::REAL_TIME } else { fixed };
         let last_year = years.as_ref().map_or(0, Years::last);
         let always = if years.is_some() { Classes::NONE } else { left_in };
+        let any_year = years.is_none();
         let crons = vec![Member { cron, left_in }];
-        Ok(Calendar { rules, real_time, crons, named, left_in, always, years, last_year })
+        Ok(Calendar { rules, real_time, crons, named, left_in, always, years, any_year, last_year })
     }
 
     /// Takes another in, whose rules must be the same.
@@ -69,8 +72,10 @@ impl Calendar {
         self.always.add_all(other.always);
         match (&mut self.years, other.years) {
             (Some(years), Some(others)) => years.add_all(&others),
-            (years, _) => *years = None,
+            (None, others) => self.years = others,
+            (Some(_), None) => {}
         }
+        self.any_year |= other.any_year;
         self.last_year = self.last_year.max(other.last_year);
         self.crons.extend(other.crons);
         self.crons.shrink_to_fit();
@@ -118,13 +123,17 @@ impl Calendar {
         work: &mut Work,
     ) -> Result<Option<Month>, TooMuch> {
         let always = self.always.without(dead);
-        while !month.is_after(until) {
-            let classes = if month.year > self.last_year { always } else { self.left_in };
-            let next = match &self.years {
-                _ if classes == Classes::NONE => return Ok(None),
-                Some(years) if !years.have(month.year) => years.first_from(month.year).and_then(Month::january),
-                Some(_) | None if classes.have(month) => return Ok(Some(month)),
-                Some(_) | None => month.next(),
+        while !month.is_after(until) && self.left_in != Classes::NONE {
+            let is_named = self.names(month.year);
+            // What names other years has nothing in this one.
+            let classes = if is_named { self.left_in } else { always };
+            if classes.have(month) {
+                return Ok(Some(month));
+            }
+            let next = if is_named || always != Classes::NONE {
+                month.next()
+            } else {
+                self.years.as_ref().and_then(|years| years.first_from(month.year)).and_then(Month::january)
             };
             // Four months are about a step.
             work.spend(u32::from(month.number.is_multiple_of(4)))?;
@@ -132,6 +141,11 @@ impl Calendar {
             month = next;
         }
         Ok(None)
+    }
+
+    /// Returns whether any of those that name years names this one.
+    fn names(&self, year: i16) -> bool {
+        self.years.as_ref().is_some_and(|years| years.have(year))
     }
 
     /// Returns the first time from `from` on in a month that is named and left in.
@@ -188,7 +202,7 @@ impl Calendar {
         while from < behind {
             let month = Month::of(from.date());
             work.spend(1)?;
-            if self.named.have(month) && self.years.as_ref().is_none_or(|years| years.have(month.year)) {
+            if self.named.have(month) && (self.any_year || self.names(month.year)) {
                 let alive = self.crons.iter().filter(|member| member.is_alive(month, dead));
                 work.spend(few(self.crons.len()) + each(alive.clone().count()))?;
                 let on_day = alive.filter(|member| member.cron.days_in(month) >> from.day() & 1 != 0);

@@ -299,7 +299,7 @@ impl Exclusion {
         let (first, last) = text.split_once("..").unwrap_or((text, text));
         let (first, last) = (date(first)?, date(last)?);
         if first > last {
-            return Err("it ends before it begins".to_owned());
+            return Err("it ends before it begins: write the earlier date first".to_owned());
         }
         Ok(Exclusion::Dates(Dates { first, last }))
     }

@@ -104,7 +104,13 @@ impl Unit {
         if self.name == WEEKDAY.name && last == 0 && first > 0 {
             last = 7;
         }
-        if first > last { Err(self.wrong(text, format!("`{range}` ends before it begins"))) } else { Ok((first, last)) }
+        if first > last {
+            let (least, most) = (self.least, self.most);
+            let round = || format!("`{range}` ends before it begins: write `{first}-{most},{least}-{last}`");
+            let years = || format!("`{range}` ends before it begins");
+            return Err(self.wrong(text, if self.name == YEAR.name { years() } else { round() }));
+        }
+        Ok((first, last))
     }
 
     /// `H`, `H(0-29)`: one value of the job's own; with a step, where it begins.

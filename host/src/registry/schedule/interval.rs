@@ -16,7 +16,8 @@ pub(super) struct Interval {
     pub seconds: i64,
     /// A tick, or where there was one if it had ticked then.
     pub anchor: i64,
-    first: Timestamp,
+    /// There are no ticks before; the least of all timestamps if they go back for ever.
+    pub first: Timestamp,
 }
 
 impl Interval {
@@ -76,8 +77,10 @@ impl Search<'_> {
     ) -> Result<Option<Timestamp>, TooMuch> {
         let mut left_in = LeftIn::of(self.exclusions);
         let mut change = Timestamp::MIN;
-        // Every hour that is left in has a tick of a short interval, unless a change of the clock skips the hour.
-        let is_short = intervals.iter().any(|interval| interval.seconds <= 3600);
+        // Every hour that is left in has a tick of a short interval that has begun when the first of all does, unless a change of
+        // the clock skips the hour.
+        let begin = intervals.iter().map(|interval| interval.first).min().unwrap_or(from).max(from);
+        let is_short = intervals.iter().any(|interval| interval.seconds <= 3600 && interval.first <= begin);
         let mut skips = Skips::new(self.zone, 0, from);
         for look in 0.. {
             self.work.spend(few(intervals.len()))?;

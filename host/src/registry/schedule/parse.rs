@@ -1,7 +1,8 @@
 //! From the texts of a job.toml to a schedule: what they mean, and whether finding its ticks is work of bounded length.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::{Date, Time};
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
 
 use super::calendar::Calendar;
 use super::cron::Cron;
@@ -23,7 +24,7 @@ const SHOWN_BYTES: usize = 40;
 const TOO_COMPLEX: &str = "with the job's other schedules and its `except`, finding its ticks takes too much work: give the job \
                            fewer schedules or exclusions, or split it into several jobs";
 /// Why an interval is refused whose ticks may be left out for too long.
-const TOO_SPARSE: &str = "`except` may leave out so many of its ticks in a row that finding the next takes too much work: write cron \
+const TOO_SPARSE: &str = "`except` leaves out all of its ticks, or so many in a row that finding the next takes too much work: write cron \
                           at fixed hours instead, like `0 9 * * *`, or leave out whole days by date";
 
 /// What one text of `schedule` stands for.
@@ -95,14 +96,15 @@ impl<'a> Parser<'a> {
 
     fn calendar(&mut self, cron: Cron) -> Result<Calendar, String> {
         let too_complex = |TooMuch| TOO_COMPLEX.to_owned();
+        let begin = beginning(&cron);
         let calendar = Calendar::of(cron.clone(), self.rules, &self.openings, &mut self.work).map_err(too_complex)?;
         let mut search = Search { zone: &self.zone, exclusions: &self.exclusions, work: &mut self.work };
-        if search.in_calendar(&calendar, LONG_AGO, Timestamp::MAX).map_err(too_complex)?.is_some() {
+        if search.in_calendar(&calendar, begin, Timestamp::MAX).map_err(too_complex)?.is_some() {
             return Ok(calendar);
         }
         let whole = Calendar::of(cron, self.rules, &Openings::ALL, &mut self.work).map_err(too_complex)?;
         let mut search = Search { zone: &self.zone, exclusions: &Exclusions::NONE, work: &mut self.work };
-        let ticks = search.in_calendar(&whole, LONG_AGO, Timestamp::MAX).map_err(too_complex)?.is_some();
+        let ticks = search.in_calendar(&whole, begin, Timestamp::MAX).map_err(too_complex)?.is_some();
         Err(never(ticks))
     }
 
@@ -143,6 +145,15 @@ impl<'a> Parser<'a> {
             }
         }
     }
+}
+
+/// Returns from when on a schedule may tick: two days before the first year that it names, because its zone may be ahead.
+fn beginning(cron: &Cron) -> Timestamp {
+    let first = cron.years().and_then(|years| years.first_from(1970)).and_then(|year| Date::new(year, 1, 1).ok());
+    let begin = first.and_then(|first| Offset::UTC.to_timestamp(first.to_datetime(Time::midnight())).ok());
+    begin
+        .and_then(|begin| begin.checked_sub(SignedDuration::from_hours(48)).ok())
+        .map_or(LONG_AGO, |begin| begin.max(LONG_AGO))
 }
 
 impl Entry {
@@ -224,5 +235,17 @@ impl Plan {
             (Gap::Shift, Fold::Both) => Err(ScheduleError::new("fold", "both", reason)),
             (Gap::Shift, Fold::First) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b3_a_schedule_of_a_far_year_is_not_searched_from_1970_on() {
+        let begin = |text: &str| beginning(&Cron::parse(text, None).unwrap()).to_string();
+        assert_eq!(begin("0 0 12 31 12 ? 2199,2150"), "2149-12-30T00:00:00Z");
+        assert_eq!([begin("0 0 12 31 12 ? 1970"), begin("0 12 * * *")], [LONG_AGO.to_string(), LONG_AGO.to_string()]);
     }
 }

@@ -38,7 +38,10 @@ pub(super) fn is_short(
     openings: &Openings,
     work: &mut Work,
 ) -> Result<bool, TooMuch> {
-    if exclusions.crons() == 0 || intervals.iter().any(|interval| interval.seconds <= HOUR) {
+    // Only those prove anything that tick from when the first of them does: the others may begin in centuries.
+    let begin = intervals.iter().map(|interval| interval.first).min();
+    let from_the_beginning = || intervals.iter().filter(|interval| Some(interval.first) == begin);
+    if exclusions.crons() == 0 || from_the_beginning().any(|interval| interval.seconds <= HOUR) {
         return Ok(true);
     }
     let price = Price::of(intervals, exclusions);
@@ -47,10 +50,11 @@ pub(super) fn is_short(
     let months = 2 * each(exclusions.spans_of_dates()) + 5;
     let least_span = i64::from(openings.least_span()) * HOUR;
     let is_sure = |interval: &Interval| interval.seconds + 3 * HOUR <= least_span;
-    if intervals.iter().any(is_sure) && months.saturating_mul(price.month(openings.most_spans())) <= INTERVAL_STEPS {
+    if from_the_beginning().any(is_sure) && months.saturating_mul(price.month(openings.most_spans())) <= INTERVAL_STEPS
+    {
         return Ok(true);
     }
-    for interval in intervals {
+    for interval in from_the_beginning() {
         if Sure::new(interval, openings).longest_search(&price, zone, exclusions, work)? <= INTERVAL_STEPS {
             return Ok(true);
         }

@@ -43,6 +43,51 @@ fn b3_an_hour_in_decades_is_found_in_few_steps() {
     assert!(tick == Some(at("2080-02-29T23:00:00Z")) && steps < 2000, "{tick:?} {steps}");
 }
 
+/// An interval that begins later says nothing of the ticks until then.
+#[test]
+fn b3_an_interval_that_has_not_begun_proves_nothing() {
+    for (schedule, except) in [
+        (["@every 12h phase 1h", "@every 10m from 2030-01-01T00:00:00Z"], "* 9-11,21-22 * * *"),
+        (["@every 86401s", "@every 2h from 9999-01-01T00:00:00Z"], "* 0-11 * * *"),
+    ] {
+        let spec = ScheduleSpec {
+            schedule: schedule.map(str::to_owned).to_vec(),
+            except: vec![except.to_owned()],
+            time_zone: "America/New_York".to_owned(),
+            ..ScheduleSpec::default()
+        };
+        // Refused, or it finds what comes after a summer without a tick.
+        match Schedule::parse(&spec, None) {
+            Ok(schedule) => {
+                let (tick, steps) = counted(&schedule, at("2027-03-14T01:00:00Z"));
+                assert!(
+                    tick.is_some_and(|tick| tick < at("2027-12-01T00:00:00Z")) && steps < SEARCH_STEPS,
+                    "{tick:?} {steps}"
+                );
+            }
+            Err(refused) => assert!(refused.to_string().contains("too much work"), "{refused}"),
+        }
+    }
+    // One that has begun when the first tick comes proves it all the same.
+    let spec = ScheduleSpec {
+        except: vec!["* 0-11 * * *".to_owned()],
+        ..ScheduleSpec::new("@every 10m from 2030-01-01T00:00:00Z")
+    };
+    assert_eq!(parse(&spec).next_after(at("2027-01-01T00:00:00Z")), Some(at("2030-01-01T12:00:00Z")));
+}
+
+/// Months of years that nobody names are not looked at, although another schedule names no years.
+#[test]
+fn b3_years_are_passed_over_beside_a_schedule_of_any_year() {
+    let mut schedule: Vec<String> = (0..63).map(|n| format!("{n} 0 0 * * ? 2199")).collect();
+    schedule[60..].iter_mut().enumerate().for_each(|(n, text)| *text = format!("0 {n} 1 * * ? 2199"));
+    schedule.push("0 0 29 2 +THU".to_owned());
+    let except = ["2052-02-29", "2080-02-29", "2120-02-29", "2148-02-29", "2176-02-29"].map(str::to_owned).to_vec();
+    let spec = ScheduleSpec { schedule, except, ..ScheduleSpec::default() };
+    let (tick, steps) = counted(&parse(&spec), at("2027-01-01T00:00:00Z"));
+    assert!(tick == Some(at("2199-01-01T00:00:00Z")) && steps < 5000, "{tick:?} {steps}");
+}
+
 #[test]
 fn b3_jitter_among_rare_ticks_is_checked_in_a_moment() {
     let spec = ScheduleSpec { jitter_ms: 500, ..one_hour_in_decades() };
@@ -229,7 +274,10 @@ fn any_interval() -> impl Strategy<Value = String> {
     prop_oneof![
         (1..7200u32).prop_flat_map(phase),
         (3600..400_000u32).prop_flat_map(phase),
-        (1..80u32).prop_map(|days| format!("@every {days}d"))
+        (1..80u32).prop_map(|days| format!("@every {days}d")),
+        (1..400_000u32, 0..8_000_000_000_i64).prop_map(|(seconds, from)| {
+            format!("@every {seconds}s from {}", Timestamp::from_second(from).unwrap())
+        }),
     ]
 }
 
