@@ -14,7 +14,7 @@ use super::JobId;
 const MAX_TEXT_BYTES: usize = 400;
 
 /// Which jobs a problem is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum About {
     /// All jobs of the cluster.

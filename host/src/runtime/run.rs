@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::capability::{Contenders, Gate, Interrupt, StateMode, StateWrite};
 use crate::history::{LogSink, Usage};
 use crate::registry::{Fetch, HttpGrants, JobId, Ranges, RunLimits};
+use crate::text;
 
 /// How much of a panic's message a run is told, in bytes.
 const MAX_PANIC_BYTES: usize = 512;
@@ -112,8 +113,8 @@ impl End {
     /// Returns how a run ends under which the host panicked, in the words of that panic.
     pub(super) fn ended_early(panic: &(dyn Any + Send)) -> Self {
         let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref().map(String::as_str));
-        let words = words.unwrap_or("no words").replace(char::is_control, " ");
-        let cut = &words[..words.floor_char_boundary(MAX_PANIC_BYTES)];
+        let words = words.unwrap_or("no words");
+        let cut = text::cut(words, MAX_PANIC_BYTES);
         End::Trapped { message: format!("the host's thread for this run ended early: it panicked: {cut}") }
     }
 }

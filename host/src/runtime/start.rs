@@ -146,8 +146,7 @@ impl Bench {
         let mut share = self.further_memories.share(tenant);
         let failed = |over: OverBudget| {
             let over = over.tell("linear memories beyond the first one of each run", |memories| memories.to_string());
-            let remedy =
-                "a host has more of them with a higher `sysctl vm.max_map_count`, or `silverback up --leader-terms`";
+            let remedy = "a host has more of them with a higher `sysctl vm.max_map_count`, or with fewer `silverback up --leader-terms`";
             End::Failed { retryable: true, message: format!("{over} ({remedy})") }
         };
         share.grow(further.into()).map_err(failed)?;

@@ -79,7 +79,7 @@ fn plain(scheme: Scheme) -> Scheme {
 fn set_authority(host: &mut Host, request: Request, authority: Option<String>) -> Result<Set> {
     let Some(text) = authority else { return host.requests().set_authority(request, None) };
     if is_too_long(&text) {
-        return Ok(Err(()));
+        return Ok(too_long(host, "authority", text.len()));
     }
     let set = host.requests().set_authority(request, Some(decoded(&text)))?;
     if set.is_err() {
@@ -91,8 +91,11 @@ fn set_authority(host: &mut Host, request: Request, authority: Option<String>) -
 
 fn set_path(host: &mut Host, request: Request, path: Option<String>) -> Result<Set> {
     let Some(text) = path else { return host.requests().set_path_with_query(request, None) };
+    if is_too_long(&text) {
+        return Ok(too_long(host, "path", text.len()));
+    }
     match path_and_query(&text) {
-        Ok(path) if is_too_long(&path) => Ok(Err(())),
+        Ok(path) if is_too_long(&path) => Ok(too_long(host, "path, percent-encoded,", path.len())),
         Ok(path) => host.requests().set_path_with_query(request, Some(path)),
         Err(why) => {
             refuse(host, "path", &text, why);
@@ -139,10 +142,20 @@ fn path_and_query(text: &str) -> std::result::Result<String, &'static str> {
         let encodes = byte == b'%' && digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         match is_plain || encodes {
             true => path.push(char::from(byte)),
-            false => path.push_str(&format!("%{byte:02X}")),
+            false => path.extend(['%', hex(byte >> 4), hex(byte & 15)]),
         }
     }
     Ok(path)
+}
+
+fn hex(digit: u8) -> char {
+    char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
+fn too_long(host: &Host, what: &str, bytes: usize) -> Set {
+    let why = format!("the {what} of a request has {bytes} bytes, and the limit is {MAX_SETTING_BYTES}");
+    host.log.say(LogLevel::Warn, CONTEXT, &why);
+    Err(())
 }
 
 fn is_too_long(text: &str) -> bool {

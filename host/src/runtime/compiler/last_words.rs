@@ -2,6 +2,8 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::text;
+
 /// How much of what a child says is kept, in bytes: the last of it. A verdict is no longer.
 pub(super) const MAX_KEPT_BYTES: usize = 64 * 1024;
 /// How much of it is shown to the user, in bytes.
@@ -47,12 +49,7 @@ fn panic_of(said: &str) -> Option<(&str, &str)> {
 
 fn shown<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let line = lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let mut line = line.replace(char::is_control, "\u{fffd}");
-    if line.len() > MAX_SHOWN_BYTES {
-        line.truncate(line.floor_char_boundary(MAX_SHOWN_BYTES));
-        line.push('…');
-    }
-    line
+    text::cut(&line, MAX_SHOWN_BYTES)
 }
 
 #[cfg(test)]
