@@ -14,6 +14,15 @@ use crate::wait::await_value;
 /// How long a change may take that waits for no time-out: ample, since a test machine may be busy.
 pub const SOON: Duration = Duration::from_secs(30);
 
+/// Why a trigger may be refused for a moment: it meets the run of a tick, or its group has no leader yet, or one that was
+/// started just now.
+const REFUSED_FOR_A_MOMENT: [&str; 4] = [
+    "a run of this job is under way",
+    "does not lead the job's group",
+    "nobody leads the election",
+    "which is none of our hosts",
+];
+
 /// Hosts of one cluster. Those that were killed stay in place, to be started again.
 pub struct Cluster {
     // Dropped before the folder: fields go in order.
@@ -259,6 +268,34 @@ impl Cluster {
             let leader = queue.iter().find(|contender| contender.leader && holds(contender)).cloned();
             leader.ok_or_else(|| format!("{queue:#?}"))
         })
+    }
+
+    /// Triggers a run of `job`, as soon as there is room for one, and returns its id.
+    ///
+    /// # Panics
+    /// If it is refused for another reason, or all the time.
+    #[track_caller]
+    pub fn trigger(&mut self, job: &str) -> String {
+        await_value(&format!("a run of {job} to be triggered"), SOON, || {
+            let answer = self.cli().run(&["trigger", job]);
+            if answer.code == Some(0) {
+                let id = answer.out.split_whitespace().find(|word| word.starts_with(&format!("{job}/")));
+                return Ok(id.unwrap_or_else(|| panic!("`trigger {job}` names no run: {answer:#?}")).to_owned());
+            }
+            let passes = REFUSED_FOR_A_MOMENT.iter().any(|why| answer.err.contains(why));
+            assert!(passes, "`trigger {job}` is refused: {answer:#?}");
+            Err(answer.err)
+        })
+    }
+
+    /// Triggers a run of `job` and waits until it has an outcome.
+    ///
+    /// # Panics
+    /// As [`Cluster::trigger`], and if the run doesn't end within [`SOON`].
+    #[track_caller]
+    pub fn run_now(&mut self, job: &str) -> RunRow {
+        let id = self.trigger(job);
+        self.await_run(&format!("the outcome of {id}"), job, SOON, |run| run.run == id && run.outcome.is_some())
     }
 
     /// Waits for a run of `job` that satisfies `holds`.

@@ -61,9 +61,8 @@ fn a_hundred_guests_leave_the_others_alone(behave: &str) {
         let asked = Instant::now();
         assert_eq!(self::session(&mut cluster), session, "the session lives on");
         slowest = slowest.max(asked.elapsed());
-        cluster.cli().ok(&["trigger", "third/sleeper"]);
+        cluster.run_now("third/sleeper");
         deadlines += 1;
-        cluster.await_run("the end of a run that waits for ever", "third/sleeper", SOON, |run| run.outcome.is_some());
         for_a_while(Duration::from_millis(500), || {});
     }
     witnesses.look(&mut cluster);
@@ -107,8 +106,7 @@ fn what_an_operator_allows_a_tenant_holds_for_its_runs_and_its_terms() {
     cluster.cli().ok(&["tenant", "rogue", "--limit", "memory=8MiB"]);
     cluster.apply(&job::misbehaving("allocate", ""));
     cluster.apply(&job::misbehaving_leader("greedy", "allocate"));
-    cluster.await_leader("its group to be led", "rogue/allocate", SOON, |_| true);
-    cluster.cli().ok(&["trigger", "rogue/allocate"]);
+    cluster.trigger("rogue/allocate");
     for job in ["rogue/allocate", "rogue/greedy"] {
         let run = cluster.await_run("a run that wants more", job, SOON, |run| run.outcome.is_some());
         assert_eq!(run.outcome.as_deref(), Some("failed"), "{run:#?}");

@@ -82,8 +82,8 @@ fn w2_jobs_run_on_after_the_deletion_of_their_run_states() {
     place.survives_without("runs/acme");
     place.survives_without("runs/acme/ticker");
     place.survives_without("runs");
-    let run = place.cluster.cli().ok(&["trigger", TICKER]);
-    assert!(run.contains("acme/ticker/manual-"), "{run}");
+    let run = place.cluster.trigger(TICKER);
+    assert!(run.starts_with("acme/ticker/manual-"), "{run}");
 }
 
 #[test]

@@ -5,10 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use silverback_tests::cli::RunRow;
-use silverback_tests::cluster::{Cluster, SOON};
+use silverback_tests::cluster::Cluster;
 use silverback_tests::place::{guest, silverback};
-use silverback_tests::wait::await_value;
 
 const JOB: &str = "acme/chore";
 const SECRET: &str = "correct horse battery staple";
@@ -23,18 +21,18 @@ fn a_secret_reaches_the_run_that_asks_for_it_and_nothing_else() {
     let set = ["secret", "set", "acme", "token", "--file", text.to_str().unwrap()];
     let told = cluster.cli().ok(&set);
     cluster.apply(&job());
-    let run = run_now(&mut cluster);
+    let run = cluster.run_now(JOB);
     assert_eq!(run.detail, format!("count=1 token of {} bytes", SECRET.len()), "{run:#?}");
 
     // Its key is followed by another; what is sealed with the old one still opens.
     let old = fs::read_to_string(&keys).unwrap();
     write(&keys, &format!("{}{old}", new_key()), 0o600);
     cluster.hosts()[0].restart();
-    assert_eq!(run_now(&mut cluster).detail, format!("count=2 token of {} bytes", SECRET.len()));
+    assert_eq!(cluster.run_now(JOB).detail, format!("count=2 token of {} bytes", SECRET.len()));
     // Without it the run isn't begun, and says why.
     write(&keys, &new_key(), 0o600);
     cluster.hosts()[0].restart();
-    let run = run_now(&mut cluster);
+    let run = cluster.run_now(JOB);
     assert_eq!(run.outcome.as_deref(), Some("failed"), "{run:#?}");
     assert!(
         run.detail.starts_with("secret `token` of tenant `acme` can't be read: it is sealed under key "),
@@ -42,10 +40,10 @@ fn a_secret_reaches_the_run_that_asks_for_it_and_nothing_else() {
     );
 
     cluster.cli().ok(&set);
-    assert_eq!(run_now(&mut cluster).detail, format!("count=3 token of {} bytes", SECRET.len()));
+    assert_eq!(cluster.run_now(JOB).detail, format!("count=3 token of {} bytes", SECRET.len()));
     let listed = cluster.cli().ok(&["secret", "list", "acme", "--output", "json"]);
     cluster.cli().ok(&["secret", "delete", "acme", "token"]);
-    let run = run_now(&mut cluster);
+    let run = cluster.run_now(JOB);
     let why = "secret `token` of tenant `acme` is not set: silverback secret set acme token";
     assert_eq!((run.outcome.as_deref(), run.detail.as_str()), (Some("failed"), why));
 
@@ -106,16 +104,6 @@ fn new_key() -> String {
 fn write(file: &Path, text: &str, mode: u32) {
     fs::write(file, text).unwrap();
     fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-/// One run of the job, once its group is led.
-fn run_now(cluster: &mut Cluster) -> RunRow {
-    let cli = cluster.cli();
-    let said = await_value("the job to be triggered", SOON, || {
-        let answer = cli.run(&["trigger", JOB]);
-        if answer.code == Some(0) { Ok(answer.out) } else { Err(answer.err) }
-    });
-    cluster.await_run("its end", JOB, SOON, |run| said.contains(&run.run) && run.outcome.is_some())
 }
 
 /// The files below a folder that have these bytes.
