@@ -77,9 +77,11 @@ impl Host {
     #[track_caller]
     pub fn start(settings: HostSettings, dir: &Path) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
+        // Output is appended: there may be that of an earlier host of this name.
+        let ready_before = Process::out_in(dir, &settings.name).lines().count();
         let process = launch(&settings, &address, dir);
         let mut host = Host { settings, dir: dir.to_owned(), address, process, frozen: false };
-        host.await_ready(0);
+        host.await_ready(ready_before);
         host
     }
 

@@ -23,12 +23,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program`; its output goes to `NAME.out` and its errors to `NAME.log` in `dir`.
+    /// Returns what processes of this name have written to their standard output in `dir`.
+    pub fn out_in(dir: &Path, name: &str) -> String {
+        read(&out_file(dir, name))
+    }
+
+    /// Starts `program`; its output is appended to `NAME.out` and its errors to `NAME.log` in `dir`.
     ///
     /// # Panics
     /// Where it can't be started.
     pub fn start(name: &str, program: &Path, args: &[String], dir: &Path) -> Self {
-        let (out, log) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.log")));
+        let (out, log) = (out_file(dir, name), dir.join(format!("{name}.log")));
         let program = program.to_str().expect("paths of tests are UTF-8");
         let child = Child::spawn_apart(program, args, &out, &log).unwrap_or_else(|error| panic!("{name}: {error:#}"));
         Process { name: name.to_owned(), child, out, log }
@@ -92,6 +97,10 @@ impl Drop for Process {
             eprintln!("---- the end of what {} logged ----\n{}", self.name, tail(&self.log(), SHOWN_LINES));
         }
     }
+}
+
+fn out_file(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.out"))
 }
 
 fn read(path: &Path) -> String {
@@ -159,6 +168,17 @@ mod tests {
         let mut process = shell("echo ready; echo broken >&2; exit 3", dir.path());
         assert_eq!(process.wait(Duration::from_secs(5)).code(), Some(3));
         assert_eq!((process.out().as_str(), process.log().as_str()), ("ready\n", "broken\n"));
+    }
+
+    #[test]
+    fn what_an_earlier_process_of_the_name_wrote_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Process::out_in(dir.path(), "shell"), "");
+        shell("echo first", dir.path()).wait(Duration::from_secs(60));
+        assert_eq!(Process::out_in(dir.path(), "shell"), "first\n");
+        let mut later = shell("echo second", dir.path());
+        later.wait(Duration::from_secs(60));
+        assert_eq!(later.out(), "first\nsecond\n");
     }
 
     #[test]

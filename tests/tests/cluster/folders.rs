@@ -144,6 +144,8 @@ fn s14_nobody_else_can_use_what_a_host_makes() {
     let mut cluster = Cluster::embedded();
     cluster.apply(&job::ticking_witness("@every 1s"));
     cluster.await_run("a run", TICKER, SOON, |run| run.outcome.is_some());
+    // A host that runs makes files and removes them meanwhile.
+    assert_eq!(cluster.host("solo").sigterm().code(), Some(0));
     for made in [cluster.dir().join("solo"), cluster.dir().join("store")] {
         assert_eq!(mode(&made), 0o700, "{}", made.display());
         for path in all_below(&made) {
