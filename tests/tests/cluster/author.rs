@@ -108,7 +108,8 @@ fn the_environment_has_no_say_in_how_a_guest_is_compiled() {
 fn leadership_ends_on_the_spot_as_it_would_on_a_host() {
     let home = Home::new();
     home.write(LEADER, "takes-ms = '3600000'");
-    let (answer, lost) = home.run(&["--lose-leadership-after", "200ms"]);
+    // The time begins before the guest does, which has to have written by then.
+    let (answer, lost) = home.run(&["--lose-leadership-after", "3s"]);
     assert_eq!((answer.code, &lost["outcome"]), (Some(1), &"lost-leadership".into()));
     assert_eq!(lost["state"]["count"]["now"], "1", "what a leader writes is written");
     let (answer, resigned) = home.run(&["--resign-after", "200ms"]);

@@ -48,9 +48,10 @@ fn named(servers: &str, session_timeout: Duration, names: &Names) -> ZooKeeper {
     ZooKeeper::new(servers, session_timeout).unwrap().with_resolver(Arc::new(names.clone()))
 }
 
-async fn refused(servers: &str) -> String {
+/// Returns how opening a session fails. A server that is to say why needs [`PATIENCE`]: it may just have been started.
+async fn refused(servers: &str, patience: Duration) -> String {
     let zookeeper = ZooKeeper::new(servers, T).unwrap();
-    zookeeper.connect(SHORT).await.err().expect("no session is opened").to_string()
+    zookeeper.connect(patience).await.err().expect("no session is opened").to_string()
 }
 
 /// A listener whose connections nobody ever answers.
@@ -116,7 +117,7 @@ async fn w8_servers_without_a_quorum_and_others_are_named() {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
         }
     });
-    let error = refused(&format!("{},{web}", ensemble.connect_string())).await;
+    let error = refused(&format!("{},{web}", ensemble.connect_string()), SHORT).await;
     for index in dead {
         assert!(error.contains(&format!("{}: connection refused", ensemble.address(index))), "{error}");
     }
@@ -130,7 +131,7 @@ async fn w8_servers_without_a_quorum_and_others_are_named() {
 async fn w8_too_many_connections_of_this_address_are_named() {
     let server = ZooKeeperServer::start_with("maxClientCnxns=1\n").unwrap();
     let session = ZooKeeper::new(&server.connect_string(), T).unwrap().connect(PATIENCE).await.unwrap();
-    let error = refused(&server.connect_string()).await;
+    let error = refused(&server.connect_string(), SHORT).await;
     assert!(error.contains("too many connections from this address (maxClientCnxns)"), "{error}");
     session.close().await;
     ZooKeeper::new(&server.connect_string(), T).unwrap().connect(PATIENCE).await.unwrap();
@@ -139,7 +140,7 @@ async fn w8_too_many_connections_of_this_address_are_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn w8_servers_that_want_authentication_are_named() {
     let server = ZooKeeperServer::start_with("enforce.auth.enabled=true\nenforce.auth.schemes=digest\n").unwrap();
-    let error = refused(&server.connect_string()).await;
+    let error = refused(&server.connect_string(), PATIENCE).await;
     assert!(error.starts_with("refused: ") && error.contains(": authentication refused: "), "{error}");
 }
 
@@ -147,7 +148,7 @@ async fn w8_servers_that_want_authentication_are_named() {
 async fn w8_a_chroot_must_exist_and_holds_everything() {
     let server = ZooKeeperServer::start().unwrap();
     let below = format!("{}/prod/zoo/", server.connect_string());
-    let error = refused(&below).await;
+    let error = refused(&below, PATIENCE).await;
     let why = "the chroot `/prod/zoo` does not exist: create it, or leave it out and use --root";
     assert_eq!(error, format!("refused: servers `{}/prod/zoo`: {why}", server.connect_string()));
     let whole = ZooKeeper::new(&server.connect_string(), T).unwrap().connect(PATIENCE).await.unwrap();
