@@ -21,6 +21,7 @@ pub mod history_checker;
 pub mod host;
 pub mod job;
 pub mod kazoo;
+pub mod lateness;
 pub mod ledger;
 pub mod lone_term;
 pub mod neighbour;

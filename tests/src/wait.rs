@@ -40,6 +40,23 @@ pub fn await_that<T: Debug>(
     })
 }
 
+/// Polls until `look` can tell, and `holds` is true of what it tells, and returns that.
+///
+/// # Panics
+/// As [`await_value`].
+#[track_caller]
+pub fn await_told<T: Debug, E: Debug>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<T, E>,
+    mut holds: impl FnMut(&T) -> bool,
+) -> T {
+    await_value(what, limit, || match look() {
+        Ok(seen) if holds(&seen) => Ok(seen),
+        seen => Err(seen),
+    })
+}
+
 /// Lets others work for `span`, while `check` holds throughout.
 ///
 /// # Panics
@@ -71,6 +88,16 @@ mod tests {
     #[should_panic(expected = "waited 60ms for a leader; last seen: [\n    \"follower\",\n]")]
     fn says_what_was_awaited_and_what_was_seen() {
         await_that("a leader", Duration::from_millis(60), || ["follower"], |seen| seen.contains(&"leader"));
+    }
+
+    #[test]
+    fn an_error_is_asked_again() {
+        let mut asked = 0;
+        let answers = || {
+            asked += 1;
+            if asked < 3 { Err("busy") } else { Ok(asked) }
+        };
+        assert_eq!(await_told("the fourth answer", Duration::from_secs(60), answers, |answer| *answer > 3), 4);
     }
 
     #[test]

@@ -7,14 +7,16 @@ use jiff::SignedDuration;
 use silverback_tests::cli::{HostRow, RunRow};
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
+use silverback_tests::lateness::Lateness;
 use silverback_tests::terms::Sighting;
 use silverback_tests::wait::await_that;
 use silverback_tests::witness::Witnesses;
 use silverback_tests::zookeeper::ZooKeeperServer;
 
 const WITNESS: &str = "acme/witness";
-/// A witness speaks every 50 ms. With hostile guests on every core it may be late, not silent.
-const LONGEST_SILENCE: SignedDuration = SignedDuration::from_secs(1);
+/// A witness speaks every 50 ms. With hostile guests on every core it may be late, not silent. This is for a machine with nothing
+/// else to do: what keeps a thread of the test itself from the processor comes on top.
+const LONGEST_SILENCE: Duration = Duration::from_secs(1);
 
 #[test]
 fn hostile_guests_end_as_they_should_and_nobody_else_notices() {
@@ -25,6 +27,7 @@ fn hostile_guests_end_as_they_should_and_nobody_else_notices() {
     let leader = cluster.await_leader("the witness to lead", WITNESS, SOON, |_| true);
     witnesses.await_life(&mut cluster, leader.token, 10);
     let session = session(&mut cluster);
+    let lateness = Lateness::measure();
 
     // Once to have been there, and again to see that little stays. What is resident of an idle host goes up and down, and an
     // allocator keeps what the most runs at once took: `attrition` measures it in a long run, and has the same slack in a
@@ -39,7 +42,7 @@ fn hostile_guests_end_as_they_should_and_nobody_else_notices() {
 
     witnesses.await_life(&mut cluster, leader.token, 10);
     assert_eq!(witnesses.terms().len(), 1, "the witness was not restarted");
-    assert_never_silent(&witnesses.sightings());
+    assert_never_silent(&witnesses.sightings(), lateness.allows(LONGEST_SILENCE));
     assert_eq!(self::session(&mut cluster), session, "the session lived on");
 }
 
@@ -116,9 +119,10 @@ fn session(cluster: &mut Cluster) -> String {
 }
 
 #[track_caller]
-fn assert_never_silent(sightings: &[Sighting]) {
+fn assert_never_silent(sightings: &[Sighting], longest: Duration) {
+    let longest = SignedDuration::try_from(longest).unwrap();
     for pair in sightings.windows(2) {
         let silence = pair[1].time.duration_since(pair[0].time);
-        assert!(silence < LONGEST_SILENCE, "the witness was silent for {silence:#}, from {:?}", pair[0]);
+        assert!(silence < longest, "the witness was silent for {silence:#} of {longest:#}, from {:?}", pair[0]);
     }
 }

@@ -6,14 +6,16 @@ use jiff::SignedDuration;
 use silverback_tests::chores::Chore;
 use silverback_tests::cli::{HostRow, RunRow};
 use silverback_tests::cluster::{Cluster, SOON};
-use silverback_tests::wait::{await_that, for_a_while};
+use silverback_tests::lateness::Lateness;
+use silverback_tests::wait::{await_told, for_a_while};
 use silverback_tests::witness::Witnesses;
 use silverback_tests::zookeeper::ZooKeeperServer;
 use silverback_tests::{job, soak};
 
 const WITNESS: &str = "acme/witness";
 const ROGUES: u32 = 100;
-/// A witness speaks every 50 ms, and a command takes some 10.
+/// A witness speaks every 50 ms, and a command takes some 10. This is for a machine with nothing else to do: what keeps a thread
+/// of the test itself from the processor comes on top.
 const PROMPT: Duration = Duration::from_secs(1);
 
 #[test]
@@ -48,11 +50,11 @@ fn a_hundred_guests_leave_the_others_alone(behave: &str) {
 
     let rogue = |number| job::misbehaving_leader(&format!("rogue-{number}"), behave);
     cluster.apply_all(&(0..ROGUES).map(rogue).collect::<Vec<_>>());
-    let host = || cluster.cli().rows::<HostRow>(&["hosts"]).unwrap().remove(0);
-    let leading = await_that("all of them to lead", 2 * SOON, host, |host| host.jobs_led > ROGUES);
-    assert_eq!(leading.jobs_led, ROGUES + 1);
+    let led = || cluster.cli().rows::<HostRow>(&["hosts"]).map(|hosts| hosts[0].jobs_led);
+    await_told("all of them to lead", 2 * SOON, led, |led| *led == ROGUES + 1);
     cluster.apply(&sleeper());
 
+    let lateness = Lateness::measure();
     let begun = jiff::Timestamp::now();
     let mut slowest = Duration::ZERO;
     let mut deadlines = 0;
@@ -79,14 +81,16 @@ fn a_hundred_guests_leave_the_others_alone(behave: &str) {
     let overdue = |run: &RunRow| run.ended.unwrap().duration_since(run.started) - SignedDuration::from_millis(500);
     let sleepers = cluster.cli().runs("third/sleeper").unwrap();
     let overdue = sleepers.iter().filter(|run| run.ended.is_some()).map(overdue).max().unwrap();
+    let prompt = lateness.allows(PROMPT);
     println!(
         "{deadlines} deadlines, at most {overdue} late; {} ticks, at most {} late; the API answers within {slowest:?}; a leader is \
          silent for {silence} at most",
         late.len(),
         late.last().unwrap()
     );
-    let prompt = SignedDuration::try_from(PROMPT).unwrap();
-    assert!(slowest < PROMPT, "the API takes {slowest:?}");
+    println!("a thread of the test itself was {:?} late at most: all must come within {prompt:?}", lateness.worst());
+    assert!(slowest < prompt, "the API takes {slowest:?}");
+    let prompt = SignedDuration::try_from(prompt).unwrap();
     assert!(silence < prompt, "a leader is silent for {silence}");
     assert!(overdue < prompt, "a deadline is kept {overdue} late");
     assert!(late.len() > 20 && late[late.len() * 95 / 100] < prompt, "{late:?}");
