@@ -26,7 +26,7 @@ const JARS: [&str; 3] = ["zookeeper.jar", "slf4j-log4j12.jar", "log4j-1.2.jar"];
 const INSTALL: &str = "apt-get install --no-install-recommends zookeeper default-jre-headless";
 /// How long a server may take until it serves; it takes about a second where the machine is idle.
 const START_LIMIT: Duration = Duration::from_secs(60);
-const PROBE_LIMIT: Duration = Duration::from_secs(2);
+const PROBE_LIMIT: Duration = Duration::from_secs(10);
 const PROBE_PAUSE: Duration = Duration::from_millis(20);
 const START_TRIES: usize = 5;
 /// Lets `super:secret` change what access lists forbid: the digest of that, as ZooKeeper's tools make it.

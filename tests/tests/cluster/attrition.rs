@@ -11,7 +11,7 @@ use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::neighbour::Neighbour;
 use silverback_tests::place::guest;
 use silverback_tests::soak;
-use silverback_tests::wait::await_that;
+use silverback_tests::wait::{await_that, await_told};
 
 /// Each runs every second.
 const JOBS: usize = 100;
@@ -133,10 +133,10 @@ fn run_each(cluster: &mut Cluster, origin: &str, times: usize) {
     cluster.apply_all(&jobs(origin, true));
     for job in 0..JOBS {
         let Way { outcome, detail, .. } = way(job);
-        let runs = await_that(
+        let runs = await_told(
             "the job's last run to end",
             SOON,
-            || cli.runs(&name(job)).unwrap(),
+            || cli.runs(&name(job)),
             |runs| runs.iter().all(|run| run.outcome.is_some()),
         );
         let ran = |run: &RunRow| run.outcome.as_deref() == Some(*outcome) && run.detail.contains(detail);

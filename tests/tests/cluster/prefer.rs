@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
-use silverback_tests::wait::await_that;
+use silverback_tests::wait::await_told;
 use silverback_tests::witness::Witnesses;
 use silverback_tests::zookeeper::ZooKeeperServer;
 
@@ -19,7 +19,7 @@ fn leadership_moves_to_the_preferred_host_when_it_comes_and_starts_nowhere_in_be
     let first = cluster.await_leader("the only host to lead", JOB, SOON, |_| true);
     witnesses.await_life(&mut cluster, first.token, 5);
     cluster.join("b");
-    await_that("both to stand", SOON, || cluster.cli().contenders(JOB).unwrap().len(), |count| *count == 2);
+    await_told("both to stand", SOON, || cluster.cli().contenders(JOB), |queue| queue.len() == 2);
 
     cluster.join("a");
     let second = cluster.await_leader("the preferred host to lead", JOB, SOON, |leader| leader.identifier == "a");

@@ -8,7 +8,7 @@ use silverback_tests::cli::JobRow;
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
 use silverback_tests::tree::Tree;
-use silverback_tests::wait::{await_that, await_value};
+use silverback_tests::wait::{await_that, await_told, await_value};
 use silverback_tests::zookeeper::ZooKeeperServer;
 
 const TICKER: &str = "acme/ticker";
@@ -154,12 +154,7 @@ fn an_election_that_may_not_be_listed_or_written_is_told_to_its_tenant() {
         assert!(told.starts_with(&expected), "{told}");
         let by_host = cluster.cli().contender_problems(WITNESS);
         assert!(by_host.as_ref().is_ok_and(|rows| rows.len() == 1 && rows[0].0 == "a"), "{by_host:#?}");
-        await_that(
-            "nobody in the queue",
-            SOON,
-            || server.four_letter("dump").unwrap(),
-            |dump| !dump.contains("/elsewhere/"),
-        );
+        await_told("nobody in the queue", SOON, || server.four_letter("dump"), |dump| !dump.contains("/elsewhere/"));
         tree.allow("/elsewhere", "cdrwa");
         cluster.await_leader("a leader once access is granted", WITNESS, SOON, |_| true);
         assert_eq!(cluster.cli().problem(WITNESS), Ok(None));

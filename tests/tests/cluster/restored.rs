@@ -9,7 +9,7 @@ use silverback_tests::cli::{HostRow, RunRow};
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
 use silverback_tests::kazoo::KazooContender;
-use silverback_tests::wait::{await_that, await_value, for_a_while};
+use silverback_tests::wait::{await_that, await_told, await_value, for_a_while};
 use silverback_tests::zookeeper::ZooKeeperServer;
 
 const TICKER: &str = "acme/ticker";
@@ -70,7 +70,7 @@ fn w7_a_restored_ensemble_is_led_only_after_an_operator_confirms() {
     assert!(cluster.host("a").log().contains("this host leads nothing"), "{}", cluster.host("a").log());
     // The contenders that were restored go with their sessions, and no other comes.
     let nobody = |dump: &String| !dump.contains("__lock__");
-    await_that("nobody to stand", SOON, || server.four_letter("dump").unwrap(), nobody);
+    await_told("nobody to stand", SOON, || server.four_letter("dump"), nobody);
     for_a_while(Duration::from_secs(3), || {
         let dump = server.four_letter("dump").unwrap();
         assert!(nobody(&dump), "somebody stands: {dump}");
@@ -141,9 +141,11 @@ fn w7_the_folder_of_another_cluster_is_not_led_with() {
     let (from, to) = (kept(&mut cluster, "a"), kept(&mut elsewhere, "z"));
     std::fs::copy(from, to).unwrap();
     elsewhere.host("z").restart();
-    let hosts = || elsewhere.cli().rows::<HostRow>(&["hosts"]);
-    let rows = await_that("a row", SOON, hosts, |rows| rows.as_ref().is_ok_and(|rows| !rows.is_empty())).unwrap();
-    let told = rows[0].problem.clone().unwrap_or_default();
+    // It is told with a heartbeat, and the host is listed before the first one.
+    let told = await_value("a problem", SOON, || {
+        let rows: Vec<HostRow> = elsewhere.cli().rows(&["hosts"])?;
+        rows.iter().find_map(|row| row.problem.clone()).ok_or(format!("{rows:#?}"))
+    });
     assert!(told.contains("the data folder of this host belongs to cluster"), "{told}");
     drop(server);
 }

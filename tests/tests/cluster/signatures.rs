@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use silverback_tests::cli::RunRow;
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::place::guest;
-use silverback_tests::wait::await_that;
+use silverback_tests::wait::{await_told, await_value};
 
 const TICKER: &str = "acme/ticker";
 const LEADER: &str = "acme/witness";
@@ -63,12 +63,13 @@ fn a_tenant_with_signers_runs_what_one_of_them_signed_and_nothing_else() {
 /// The leader job leads nothing, and the ticks of the other are accounted for with the reason.
 fn await_refusal(cluster: &mut Cluster, what: &str) {
     let cli = cluster.cli();
-    let newest = |job| cli.runs(job).unwrap().into_iter().next().unwrap();
     let refused =
         |run: &RunRow| run.outcome.as_deref() == Some("skipped") && run.detail.contains("has to be signed by one of");
-    await_that(&format!("a skipped tick: {what}"), SOON, || newest(TICKER), refused);
-    let contenders = || cli.contenders(LEADER).unwrap();
-    await_that(&format!("no leader: {what}"), SOON, contenders, |contenders| contenders.is_empty());
+    await_value(&format!("a skipped tick: {what}"), SOON, || {
+        let newest = cli.runs(TICKER)?.into_iter().next();
+        if newest.as_ref().is_some_and(refused) { Ok(()) } else { Err(format!("{newest:#?}")) }
+    });
+    await_told(&format!("no leader: {what}"), SOON, || cli.contenders(LEADER), Vec::is_empty);
 }
 
 fn await_acceptance(cluster: &mut Cluster, what: &str) {
