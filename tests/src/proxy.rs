@@ -375,7 +375,7 @@ mod tests {
         let proxy = Proxy::start(echo()).unwrap();
         let stream = TcpStream::connect(proxy.address()).unwrap();
         assert_eq!(call(&stream, b"hello").unwrap(), b"hello");
-        let delay = Duration::from_millis(50);
+        let delay = Duration::from_secs(1);
         proxy.set(Mode::Delay(delay));
         let begin = Instant::now();
         write_frame(&mut &stream, b"slow").unwrap();

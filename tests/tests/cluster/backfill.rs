@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use silverback_tests::chores::Chore;
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
 use silverback_tests::wait::await_value;
@@ -22,7 +23,9 @@ const YEARLY: &str = "0 0 1 1 *";
 fn a_span_is_filled_in_once_also_where_its_leader_is_killed() {
     let server = ZooKeeperServer::start().unwrap();
     let mut cluster = Cluster::start(&server.connect_string(), Duration::from_secs(4), &["a", "b"]);
-    cluster.apply(&job::ticking_witness("0 * * * *"));
+    // Each run takes a moment: whoever is to kill the leader has to see it in the middle.
+    let chore = Chore::new("acme", "ticker", "schedule = \"0 * * * *\"").with("[config]\ntakes-ms = \"50\"");
+    cluster.apply(&chore.toml());
     let leader = cluster.await_leader("a leader", JOB, SOON, |_| true).identifier;
     let other = if leader == "a" { "b" } else { "a" };
     let first: Timestamp = FROM.parse().unwrap();
@@ -34,7 +37,7 @@ fn a_span_is_filled_in_once_also_where_its_leader_is_killed() {
     assert!(again.code == Some(1) && again.err.contains(&format!("`{to}` are being filled in")), "{again:?}");
     let ran_before = await_value("the first ticks to have run", SOON, || {
         let count = cluster.cli().state(JOB, "count").ok_or("no key `count`")?;
-        let count: usize = count.trim().parse().expect("the witness keeps a number");
+        let count: usize = count.trim().parse().expect("the chore keeps a number");
         if count >= BEFORE { Ok(count) } else { Err(format!("{count} runs")) }
     });
     cluster.host(&leader).kill9();

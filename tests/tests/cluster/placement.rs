@@ -132,16 +132,21 @@ fn a_host_that_is_back_gets_its_groups_again_and_no_tick_is_lost_or_doubled_by_i
             let over = |run: &RunRow| run.tick.is_some_and(|tick| tick > settled) && run.outcome.is_some();
             if runs.iter().any(over) { Ok(runs) } else { Err(format!("{runs:#?}")) }
         });
-        each_tick_succeeded(&runs, started, settled);
+        each_tick_is_there_once(&runs, started, settled);
     }
 }
 
-/// Exactly once, each second between these times.
+/// Of each second between these times. If a run takes longer, as it may on a busy machine, the tick after it is skipped.
 #[track_caller]
-fn each_tick_succeeded(runs: &[RunRow], from: Timestamp, to: Timestamp) {
+fn each_tick_is_there_once(runs: &[RunRow], from: Timestamp, to: Timestamp) {
     for second in from.as_second() + 1..=to.as_second() {
         let at = |run: &&RunRow| run.tick.is_some_and(|tick| tick.as_second() == second);
-        let outcomes: Vec<_> = runs.iter().filter(at).map(|run| (run.outcome.as_deref(), run.attempt)).collect();
-        assert_eq!(outcomes, [(Some("succeeded"), 1)], "second {second} of {runs:#?}");
+        let fine = |run: &RunRow| match run.outcome.as_deref() {
+            Some("succeeded") => run.attempt == 1,
+            Some("skipped") => run.detail.contains("the run before was still under way"),
+            _ => false,
+        };
+        let of_second: Vec<&RunRow> = runs.iter().filter(at).collect();
+        assert!(of_second.len() == 1 && fine(of_second[0]), "second {second}: {of_second:#?} of {runs:#?}");
     }
 }

@@ -84,7 +84,7 @@ async fn w6_a_session_is_opened_where_all_addresses_moved_to() {
     let server = ZooKeeperServer::start().unwrap();
     let (old, new) = (Proxy::start(server.address()).unwrap(), Proxy::start(server.address()).unwrap());
     let names = Names::new(&[old.address()]);
-    let coordinator = Arc::new(named("zk", Duration::from_secs(1), &names));
+    let coordinator = Arc::new(named("zk", T, &names));
     let sessions = Sessions::open(coordinator, PATIENCE).await.unwrap();
     let first = sessions.now().unwrap().id();
     names.set(&[new.address()]);

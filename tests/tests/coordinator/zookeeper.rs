@@ -136,7 +136,7 @@ async fn a_silent_server_is_an_unknown_outcome() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_session_is_lost_with_all_that_waits_on_it() {
-    let Behind { proxy, session, witness, server: _server } = Behind::start(Duration::from_secs(1)).await;
+    let Behind { proxy, session, witness, server: _server } = Behind::start(T).await;
     session.create("/e", b"", CreateMode::Ephemeral).await.unwrap();
     let (_, mut gone) = witness.stat_and_watch("/e").await.unwrap();
     let (_, mut own) = session.stat_and_watch("/other").await.unwrap();

@@ -384,7 +384,8 @@ async fn a_group_is_stood_for_while_it_has_a_job() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_is_led_on_without_a_place_in_it_and_left_after_the_lead() {
-    let place = Place::new(Duration::from_secs(1), false).await;
+    let timeout = Duration::from_secs(4);
+    let place = Place::new(timeout, false).await;
     let trigger = Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: KeptPolicies::default() };
     place.apply(trigger, guest(OK)).await;
     let group = place.layout.group(0);
@@ -401,7 +402,7 @@ async fn a_group_is_led_on_without_a_place_in_it_and_left_after_the_lead() {
     let seats = place.seats.clone();
     soon("the placement", seats.subscribe().wait_for(|seats| seats.placement.hosts().len() == 4)).await.unwrap();
     assert!(!seats.borrow().placement.has(0, "a"));
-    tokio::time::sleep(Duration::from_secs(1) * LINGER_TIMEOUTS + LOOK * 3).await;
+    tokio::time::sleep(timeout * LINGER_TIMEOUTS + LOOK * 3).await;
     assert_eq!(place.until(&group, |_| true).await[0].token, token, "it leads, and nobody took it over");
 
     assert!(soon("the resignation", place.standing.resign(&Post::Group(0))).await);

@@ -220,12 +220,13 @@ async fn the_end_of_the_lease_stops_a_guest_though_nobody_says_a_word() {
         assert!(bench.runtime.prepared(&digest.clone().into()).is_some());
         let clock = clock::system();
         let lease = Lease::new(clock.clone());
-        lease.extend(clock.boot() + Duration::from_millis(50));
+        // Ample for the guest to be started in.
+        lease.extend(clock.boot() + Duration::from_secs(1));
         let (session, token) = (bench.gate.session().clone(), bench.gate.token());
         bench.gate = Gate::new(session, "/c".to_owned(), token, "a".to_owned(), lease.clone());
         let run = bench.start(&component);
         // A heartbeat moves the end on, so the first one must not count.
-        let stop_at = clock.boot() + Duration::from_millis(150);
+        let stop_at = clock.boot() + Duration::from_millis(1200);
         lease.extend(stop_at);
         assert_eq!(tokio::time::timeout(HANGS, run.ended()).await.unwrap().end, End::LostLeadership);
         assert!(clock.boot() >= stop_at, "it was stopped before the lease's end");

@@ -221,8 +221,10 @@ fn ghsa_2hw9_mc66_jc2q_a_bulk_operation_is_not_preempted() {
 fn astrid_633_the_ticker_was_never_started() {
     gives_back(async || {
         let mut bench = Bench::new(4, HANGS);
+        let ample = bench.limits.time_ms;
         bench.limits.time_ms = Some(300);
         let spinner = bench.start(&guest("(loop $again (br $again)) (unreachable)"));
+        bench.limits.time_ms = ample;
         let sleeper = bench.start(&waiting_guest(&format!("(drop (call $sleep (i64.const 100))) {OK}")));
         assert_eq!(sleeper.ended().await.end, End::Returned(vec![0]));
         assert_eq!(spinner.ended().await.end, End::TimedOut { limit_ms: 300 });

@@ -10,7 +10,8 @@ async fn each_tick_runs_once() {
     let state = place.until(&job, |state| count(state, Outcome::Succeeded) >= 3).await;
     led.drain().await;
     assert_eq!(state.active, []);
-    assert_eq!(count(&state, Outcome::Succeeded), state.outcomes.len());
+    // On a machine that stands still for a second, the ticks of that second are skipped.
+    assert_eq!(count(&state, Outcome::Succeeded) + count(&state, Outcome::Skipped), state.outcomes.len());
     for (later, earlier) in state.outcomes.iter().zip(state.outcomes.iter().skip(1)) {
         let gap = later.of.tick().unwrap().duration_since(earlier.of.tick().unwrap());
         assert_eq!(gap.as_secs(), 1, "{:?}", ring(&state));
@@ -78,7 +79,8 @@ async fn a_jittered_run_begins_late_under_its_nominal_time() {
 async fn ticks_that_come_during_a_run_are_skipped_with_the_reason() {
     let clock = SetClock::at(at("2026-01-01T09:59:55Z"));
     let place = Place::new(clock.clone()).await;
-    let limits = Limits { time_ms: Some(200), ..Limits::SCHEDULED };
+    // It must go on until the clock is set.
+    let limits = Limits { time_ms: Some(2000), ..Limits::SCHEDULED };
     let job = place.apply_with("report", "@every 10s", endless(), limits).await;
     clock.set(at("2026-01-01T10:00:00Z"));
     let led = place.lead("a").await;
@@ -89,7 +91,7 @@ async fn ticks_that_come_during_a_run_are_skipped_with_the_reason() {
     let mut outcomes: Vec<_> = state.outcomes.iter().map(|kept| (kept.outcome.to_string(), &*kept.detail)).collect();
     outcomes.sort();
     let skipped = ("skipped".to_owned(), "the run before was still under way");
-    let timed_out = ("timed-out".to_owned(), "ran longer than its limit of 200 ms");
+    let timed_out = ("timed-out".to_owned(), "ran longer than its limit of 2000 ms");
     assert_eq!(outcomes, [skipped.clone(), skipped, timed_out]);
     assert_eq!(state.cursor, Some(at("2026-01-01T10:00:20Z")));
     led.drain().await;
