@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use silverback_tests::cli::{Answer, JobRow};
+use jiff::Timestamp;
+use silverback_tests::cli::{Answer, JobRow, RunRow};
 use silverback_tests::cluster::SOON;
 use silverback_tests::host::{Host, HostSettings};
 use silverback_tests::job;
@@ -27,21 +28,18 @@ fn host_that_ticks(zookeeper: Option<String>) -> (TempDir, Host) {
     let file = dir.path().join("job.toml");
     fs::write(&file, job::ticking_witness("@every 1s")).unwrap();
     host.cli().ok(&["apply", file.to_str().unwrap()]);
-    await_new_success(&host);
+    await_success_from_now_on(&host);
     (dir, host)
 }
 
-/// Waits for a run that succeeds and that isn't there yet.
+/// Waits for a run that succeeds and whose tick is yet to come. The host may be unable to tell of its runs at first.
 #[track_caller]
-fn await_new_success(host: &Host) {
-    let before = host.cli().runs(TICKER).unwrap_or_default();
-    await_value("another run that succeeds", SOON, || {
+fn await_success_from_now_on(host: &Host) {
+    let now = Timestamp::now();
+    await_value("a run that succeeds from now on", SOON, || {
         let runs = host.cli().runs(TICKER)?;
-        let is_new = |run: &&_| !before.contains(run);
-        match runs.iter().filter(is_new).any(|run| run.outcome.as_deref() == Some("succeeded")) {
-            true => Ok(()),
-            false => Err(format!("{runs:#?}")),
-        }
+        let is_new = |run: &RunRow| run.tick > Some(now) && run.outcome.as_deref() == Some("succeeded");
+        if runs.iter().any(is_new) { Ok(()) } else { Err(format!("{runs:#?}")) }
     });
 }
 
@@ -73,7 +71,7 @@ fn w5_an_embedded_host_goes_on_when_its_disk_has_room_again() {
     assert!(told("ERROR") && told("WARN"), "{}", host.log());
 
     host.disk().free();
-    await_new_success(&host);
+    await_success_from_now_on(&host);
     assert_eq!(host.cli().state(TICKER, "kept").as_deref(), Some("before"));
     let jobs: Vec<JobRow> = host.cli().rows(&["jobs"]).unwrap();
     assert_eq!(jobs.len(), 1);
@@ -108,11 +106,11 @@ fn w5_a_host_on_zookeeper_keeps_its_history_over_a_full_disk() {
         if log.contains("the history store failed") && log.contains(FULL) { Ok(()) } else { Err(log) }
     });
     for _ in 0..3 {
-        await_new_success(&host);
+        await_success_from_now_on(&host);
     }
     let meanwhile = host.cli().runs(TICKER).unwrap();
     host.disk().free();
-    await_new_success(&host);
+    await_success_from_now_on(&host);
     // What ended while the disk was full was written when it had room, and nothing is gone that was there before.
     let journal = host.disk().path("store/journal/solo");
     let all = before.iter().chain(&meanwhile).filter(|run| run.outcome.is_some());
@@ -134,7 +132,7 @@ fn w11_a_first_start_on_a_full_disk_spoils_no_later_start() {
     let before = "for room in 0 8 40; do \
                       cat /dev/zero >\"$folder/ballast\"; \
                       truncate -s -${room}K \"$folder/ballast\"; \
-                      \"$@\"; [ $? = 1 ] || exit 3; \
+                      setpriv --pdeathsig KILL -- \"$@\"; [ $? = 1 ] || exit 3; \
                       rm \"$folder/ballast\"; \
                   done && ";
     let args = ["up", "--listen", &format!("127.0.0.1:{}", free_port()), "--data", data.to_str().unwrap()];
