@@ -170,7 +170,8 @@ fn up_needs_no_arguments() {
 
 #[test]
 fn a_host_that_is_not_there_is_named_with_the_remedy() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Port 1 of loopback: nobody listens, and no parallel test is given it.
+    let closed = "127.0.0.1:1";
     let client = Client::new(&format!("http://{closed}/")).unwrap();
     let error = client.get::<serde_json::Value>("/v1/jobs").unwrap_err().to_string();
     let remedy = "start one with `silverback up`, or name another with --server";

@@ -9,13 +9,28 @@ use crate::clock::system;
 use crate::coordinator::{CreateMode, Op, SessionState};
 
 const PATIENCE: Duration = Duration::from_secs(5);
+const HANGS: Duration = Duration::from_secs(20);
 
 fn in_memory() -> Embedded {
     Embedded::in_memory(system(), PATIENCE)
 }
 
+/// Opens what is in `dir`, also if it was in use a moment ago: a process that a parallel test starts holds a copy of the
+/// descriptor until it runs its program.
+async fn reopened(dir: &Path) -> Result<Embedded, OpenError> {
+    let until_free = async {
+        loop {
+            match Embedded::open(dir, system()) {
+                Err(OpenError::InUse { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+                opened => return opened,
+            }
+        }
+    };
+    tokio::time::timeout(HANGS, until_free).await.expect("it is in use for ever")
+}
+
 async fn open(dir: &Path) -> (Embedded, Arc<dyn Session>) {
-    let embedded = Embedded::open(dir, system()).unwrap();
+    let embedded = reopened(dir).await.unwrap();
     let session = embedded.connect(PATIENCE).await.unwrap();
     (embedded, session)
 }

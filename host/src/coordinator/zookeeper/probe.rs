@@ -175,7 +175,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         assert_eq!(probe(address, PATIENCE).await, Answer::Mute);
-        drop(listener);
-        assert_eq!(probe(address, PATIENCE).await, Answer::Refused);
+        // Port 1 of loopback: nobody listens, and no parallel test is given it.
+        assert_eq!(probe("127.0.0.1:1".parse().unwrap(), PATIENCE * 50).await, Answer::Refused);
     }
 }

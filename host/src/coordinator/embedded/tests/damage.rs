@@ -27,7 +27,7 @@ async fn a_damaged_page_is_never_taken_for_another_tree() {
         let mut bytes = whole.clone();
         bytes[page * PAGE..(page + 1) * PAGE].fill(0);
         fs::write(store::file_in(dir.path()), &bytes).unwrap();
-        match Embedded::open(dir.path(), system()) {
+        match reopened(dir.path()).await {
             Err(OpenError::Damaged { file, .. }) => {
                 assert_eq!(file, store::file_in(dir.path()));
                 refused += 1;

@@ -1,6 +1,7 @@
 //! Sessions with ensembles of which a part, or all, does not answer. The servers are small fakes: what a real one says is
 //! tried in the tests of the workspace.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,6 +20,9 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(800);
 /// Ample for what answers at all; what doesn't is waited for as long.
 const AMPLE: Duration = Duration::from_secs(6);
+
+/// Port 1 of loopback: nobody listens, and no parallel test is given it.
+const CLOSED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// A listener that accepts connections and never says a word.
 async fn silent() -> (TcpListener, SocketAddr) {
@@ -122,8 +126,8 @@ async fn w6_a_slow_ensemble_is_waited_for_although_a_server_is_gone() {
                 });
             }
         });
-        // Nobody listens at port 1; the other is left out once it is known to be silent.
-        let gone = if reachable { "127.0.0.1:1".to_owned() } else { mute.to_string() };
+        // The other is left out once it is known to be silent.
+        let gone = if reachable { CLOSED } else { mute };
         zookeeper(&format!("{gone},{address}"), LONG, |_| None).connect(PATIENCE).await.unwrap();
     }
 }
@@ -157,11 +161,9 @@ async fn w6_names_are_resolved_anew_for_each_session_and_round() {
     let (first, second) = (serving(true).await, serving(true).await);
     let asked = Arc::new(AtomicU32::new(0));
     let counted = asked.clone();
-    let (listener, gone) = silent().await;
-    drop(listener);
     let moves = zookeeper("zk", LONG, move |_| match counted.fetch_add(1, Ordering::Relaxed) {
         0 => Some(vec![first]),
-        1 => Some(vec![gone]),
+        1 => Some(vec![CLOSED]),
         _ => Some(vec![second]),
     });
     moves.connect(PATIENCE).await.unwrap();
@@ -172,8 +174,7 @@ async fn w6_names_are_resolved_anew_for_each_session_and_round() {
 #[tokio::test]
 async fn w8_an_error_names_each_server_with_what_it_answered() {
     let (_listener, mute) = silent().await;
-    let (listener, refuses) = silent().await;
-    drop(listener);
+    let refuses = CLOSED;
     let (closing, closes) = silent().await;
     tokio::spawn(async move { while closing.accept().await.is_ok() {} });
     let servers = format!("zk,{refuses},nowhere:1,{closes}");
