@@ -1,6 +1,6 @@
 """What an operator, or a clean-up tool, does to ZooKeeper's nodes by hand.
 
-    tree.py delete SERVERS PATH              deletes a node and all below it
+    tree.py delete SERVERS PATH              deletes a node and all below it; fails if it isn't gone at any moment
     tree.py names SERVERS PATH               the names of its children, as a JSON list
     tree.py set SERVERS PATH VALUE           sets its value
     tree.py allow SERVERS PATH PERMISSIONS   lets everybody have these of cdrwa on it, made where it is missing
@@ -12,17 +12,32 @@ import json
 import sys
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NotEmptyError
+from kazoo.exceptions import NoNodeError
 from kazoo.security import ACL, Id
 
+TRIES = 1000
 
 def delete(client, path):
-    """What hosts make again meanwhile may stay."""
-    for _ in range(20):
+    """In one transaction: it is gone at some moment, though hosts may make it again right then."""
+    if not client.exists(path):
+        sys.exit("there is no such node")
+    for _ in range(TRIES):
         try:
-            return client.delete(path, recursive=True)
-        except NotEmptyError:
-            pass
+            transaction = client.transaction()
+            for node in all_below(client, path):
+                transaction.delete(node)
+        except NoNodeError:
+            continue
+        if not any(isinstance(result, Exception) for result in transaction.commit()):
+            return
+    sys.exit(f"it was not gone at any moment: in {TRIES} tries, something changed below it before")
+
+
+def all_below(client, path):
+    """With the node itself, children first."""
+    for name in client.get_children(path):
+        yield from all_below(client, f"{path}/{name}")
+    yield path
 
 
 def allow(client, path, letters):

@@ -48,24 +48,32 @@ impl Place {
         });
     }
 
-    fn logs(&mut self) -> String {
-        self.cluster.hosts().iter().map(|host| host.log()).collect()
+    /// How much each host has logged so far.
+    fn logged(&mut self) -> Vec<usize> {
+        self.cluster.hosts().iter().map(|host| host.log().len()).collect()
+    }
+
+    /// What they have logged since then.
+    fn log_since(&mut self, logged: &[usize]) -> String {
+        let hosts = self.cluster.hosts().iter().zip(logged);
+        hosts.map(|(host, from)| host.log().get(*from..).unwrap_or_default().to_owned()).collect()
     }
 
     /// Deletes a node, and waits until all is as before and it was told at warn.
     #[track_caller]
     fn survives_without(&mut self, node: &str) {
         let path = format!("/silverback/{node}");
-        self.tree.delete(path.trim_end_matches('/'));
+        let path = path.trim_end_matches('/');
+        let logged = self.logged();
+        self.tree.delete(path);
         self.await_fresh_runs();
-        let _made = await_that(
-            "the node to be made again",
-            AUDITED,
-            || self.tree.names(path.trim_end_matches('/')),
-            Option::is_some,
-        );
-        let log = self.logs();
-        assert!(log.lines().any(|line| line.contains("WARN") && line.contains("made again")), "{node}: {log}");
+        let _made = await_that("the node to be made again", AUDITED, || self.tree.names(path), Option::is_some);
+        // It, or what was made again below it.
+        let tells = |line: &str| ["WARN", "made again", path].iter().all(|word| line.contains(word));
+        await_value("the log to tell of it", SOON, || {
+            let log = self.log_since(&logged);
+            if log.lines().any(tells) { Ok(()) } else { Err(format!("{node}: {log}")) }
+        });
         let _over =
             await_that("the problem to be over", SOON, || self.cluster.cli().problem(TICKER), |told| *told == Ok(None));
     }
