@@ -31,6 +31,7 @@ pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod queues;
+pub mod refusal;
 pub mod scribe;
 pub mod small_disk;
 pub mod soak;

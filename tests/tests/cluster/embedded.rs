@@ -1,9 +1,8 @@
 //! One host on the embedded coordinator: a small installation that is real, and keeps what it was given.
 
-use std::process::Command;
-
-use silverback_tests::cli::{Answer, JobRow, RunRow};
+use silverback_tests::cli::{JobRow, RunRow};
 use silverback_tests::cluster::{Cluster, SOON};
+use silverback_tests::refusal::refusal_of;
 use silverback_tests::wait::await_that;
 use silverback_tests::witness::Witnesses;
 use silverback_tests::{job, place};
@@ -52,15 +51,10 @@ fn a_host_says_one_line_when_it_is_ready_and_ends_well_when_told_to() {
 #[test]
 fn a_listener_for_strangers_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(place::silverback())
-        .args(["up", "--name", "open", "--listen", "0.0.0.0:17070", "--data"])
-        .arg(dir.path())
-        .output()
-        .unwrap();
-    let answer = Answer::from(output);
-    assert!(answer.code.is_some_and(|code| code != 0), "{answer:#?}");
-    assert!(answer.err.contains("0.0.0.0:17070") && answer.err.contains("loopback"), "{answer:#?}");
-    assert!(answer.out.is_empty(), "{answer:#?}");
+    let data = dir.path().to_str().unwrap();
+    let up = ["up", "--name", "open", "--listen", "0.0.0.0:17070", "--data", data];
+    let said = refusal_of(&place::silverback(), &up);
+    assert!(said.err.contains("0.0.0.0:17070") && said.err.contains("loopback"), "{said:#?}");
 }
 
 fn counted(cluster: &mut Cluster) -> u64 {

@@ -3,12 +3,12 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use silverback_tests::cli::Answer;
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::place::silverback;
-use silverback_tests::process::Process;
+use silverback_tests::refusal::{last_line, refusal, refusal_of};
 use silverback_tests::wait::await_value;
 use silverback_tests::zookeeper::ZooKeeperServer;
 use silverback_tests::{job, place};
@@ -16,23 +16,7 @@ use tempfile::TempDir;
 
 const TICKER: &str = "acme/ticker";
 const WITNESS: &str = "acme/witness";
-/// How long a start may take that is refused.
-const REFUSAL_LIMIT: Duration = Duration::from_secs(60);
 const NOBODY: u32 = 65534;
-
-/// A start that is refused, by what it says.
-#[track_caller]
-fn refusal(args: &[&str]) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let all = ["up", "--listen", "127.0.0.1:0"].into_iter().chain(args.iter().copied());
-    let all: Vec<String> = all.map(str::to_owned).collect();
-    let mut process = Process::start("refused", &silverback(), &all, dir.path());
-    let status = process.wait(REFUSAL_LIMIT);
-    assert_eq!(status.code(), Some(1), "{args:?}: {}", process.log());
-    let said = process.log();
-    assert!(!said.contains("panicked"), "{said}");
-    said.lines().last().unwrap_or_default().to_owned()
-}
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -51,6 +35,20 @@ fn foreign(path: PathBuf, otherwise: &str) -> PathBuf {
     match chown(&path, Some(NOBODY), None) {
         Ok(()) => path,
         Err(_) => otherwise.into(),
+    }
+}
+
+/// A key file that this user can read and that belongs to another one, and what the program is started with to see it so. If
+/// this user may not give the key away, it is a file of the system's in a user namespace that knows no other user.
+fn foreign_key(key: PathBuf) -> (PathBuf, Vec<&'static str>) {
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| text(&silverback()).to_owned());
+    match chown(&key, Some(NOBODY), None) {
+        Ok(()) => (key, vec![&PROGRAM]),
+        // Death with the test is asked for again: new credentials forget it.
+        Err(_) => {
+            let alone = ["unshare", "--map-root-user", "setpriv", "--pdeathsig", "KILL", "--", &PROGRAM];
+            ("/etc/passwd".into(), alone.to_vec())
+        }
     }
 }
 
@@ -126,15 +124,14 @@ fn s14_a_key_file_of_another_user_is_refused() {
     let said = refusal(&["--data", text(&data), "--secrets-key", text(&key)]);
     assert!(said.contains("secrets-key: `") && said.contains("`chmod 600 "), "{said}");
     set_mode(&key, 0o600);
-    // Without the right to give it away, there is no key of another user that this one could read.
-    if chown(&key, Some(NOBODY), None).is_ok() {
-        let said = refusal(&["--data", text(&data), "--secrets-key", text(&key)]);
-        assert!(said.contains(&format!("belongs to user {NOBODY}")), "{said}");
-        let component = place::guest("nothing");
-        let sign = ["sign", text(&component), "--output", text(&data), "--key", text(&key)];
-        let output = std::process::Command::new(silverback()).args(sign).output().unwrap();
-        let said = Answer::from(output);
-        assert!(said.code == Some(1) && said.err.contains(&format!("belongs to user {NOBODY}")), "{said:#?}");
+    let (key, started) = foreign_key(key);
+    let component = place::guest("nothing");
+    let up = ["up", "--listen", "127.0.0.1:0", "--data", text(&data), "--secrets-key", text(&key)];
+    let sign = ["sign", text(&component), "--output", text(&data), "--key", text(&key)];
+    for command in [&up[..], &sign] {
+        let words = [&started[..], command].concat();
+        let said = refusal_of(Path::new(words[0]), &words[1..]);
+        assert!(last_line(&said).contains(&format!("belongs to user {NOBODY}")), "{said:#?}");
     }
 }
 

@@ -1,15 +1,15 @@
 //! What an operator, or a job's own rules, may do with leadership: delay it, bound it, hand it over, take it away.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use silverback::registry::{DEFAULT_GROUPS, JobId, group_of};
 use silverback_tests::chores::Chore;
-use silverback_tests::cli::{Answer, Cli, ContenderRow, HostRow, RunRow};
+use silverback_tests::cli::{Cli, ContenderRow, HostRow, RunRow};
 use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
 use silverback_tests::kazoo::KazooContender;
 use silverback_tests::place;
+use silverback_tests::refusal::{last_line, refusal_of};
 use silverback_tests::wait::{await_that, await_told, await_value};
 use silverback_tests::witness::Witnesses;
 use silverback_tests::zookeeper::ZooKeeperServer;
@@ -184,16 +184,14 @@ fn a_foreign_contender_is_evicted_by_its_identifier() {
 
 #[test]
 fn settings_that_leave_no_lease_are_refused_at_start_with_the_numbers() {
-    // Nobody listens there: what is refused before a session is opened is refused at once.
+    // Nobody listens there: a host that opened a session first would try for ever.
     for (settings, said) in [
         ("--session-timeout 3s", ["3000 ms", "2000 ms"]),
         ("--clock-drift 101", ["101 per mille", "100 per mille"]),
         ("--lease-margin 5s", ["5000 ms", "6000 ms"]),
         ("--stop-budget 4s", ["4000 ms", "6000 ms"]),
     ] {
-        let asked = Instant::now();
         assert_refused("127.0.0.1:1", settings, &said);
-        assert!(asked.elapsed() < Duration::from_secs(10), "{settings}: {:?}", asked.elapsed());
     }
     // What was asked for is fine, and the server doesn't grant it.
     let server = ZooKeeperServer::start().unwrap();
@@ -204,14 +202,13 @@ fn settings_that_leave_no_lease_are_refused_at_start_with_the_numbers() {
 #[track_caller]
 fn assert_refused(servers: &str, settings: &str, said: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(place::silverback())
-        .args(["up", "--listen", "127.0.0.1:0", "--zookeeper", servers, "--data"])
-        .arg(dir.path().join("data"))
-        .args(settings.split(' '))
-        .output()
-        .unwrap();
-    let answer = Answer::from(output);
-    assert!(answer.code == Some(1) && said.iter().all(|number| answer.err.contains(number)), "{settings}: {answer:#?}");
+    let data = dir.path().join("data");
+    let options = ["--zookeeper", servers, "--data", data.to_str().unwrap()];
+    let settings: Vec<&str> = settings.split(' ').collect();
+    let up = [&["up", "--listen", "127.0.0.1:0"], &options[..], &settings].concat();
+    // The ZooKeeper library may panic before, in the thread whose session is dropped: what counts is the line at the end.
+    let why = last_line(&refusal_of(&place::silverback(), &up));
+    assert!(said.iter().all(|number| why.contains(number)), "{settings:?}: {why}");
 }
 
 /// The run of this token, once it has ended.

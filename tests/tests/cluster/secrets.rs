@@ -7,6 +7,7 @@ use std::process::Command;
 
 use silverback_tests::cluster::Cluster;
 use silverback_tests::place::{guest, silverback};
+use silverback_tests::refusal::refusal;
 
 const JOB: &str = "acme/chore";
 const SECRET: &str = "correct horse battery staple";
@@ -70,11 +71,7 @@ fn a_host_without_a_safe_key_file_takes_no_secret() {
     let data = home.path().join("data");
     let up = |mode: u32, keys_text: &str| {
         write(&keys, keys_text, mode);
-        let mut up = Command::new(silverback());
-        up.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(&data).arg("--secrets-key").arg(&keys);
-        let output = up.output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
-        String::from_utf8(output.stderr).unwrap()
+        refusal(&["--data", data.to_str().unwrap(), "--secrets-key", keys.to_str().unwrap()])
     };
     let said = up(0o644, &new_key());
     assert!(said.contains("has mode 644, with which other users can use it: `chmod 600 "), "{said}");
