@@ -23,14 +23,19 @@ pub fn measure(subjects: &[(&str, Measure)], wanted: &[String], begin: impl Fn(&
     for (name, measure) in subjects {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             begin(name);
-            rows.extend(match catch_unwind(AssertUnwindSafe(measure)) {
-                Ok(Ok(measured)) => measured,
-                Ok(Err(error)) => vec![Row::failed(*name, &format!("{error:#}"))],
-                Err(panic) => vec![Row::failed(*name, &format!("it panicked: {}", message(panic.as_ref())))],
-            });
+            rows.extend(rows_of(name, measure));
         }
     }
     Ok(rows)
+}
+
+/// Measures one subject, or a part of one that is to cost the other parts nothing if it fails.
+pub fn rows_of(name: &str, measure: impl FnOnce() -> Result<Vec<Row>>) -> Vec<Row> {
+    match catch_unwind(AssertUnwindSafe(measure)) {
+        Ok(Ok(measured)) => measured,
+        Ok(Err(error)) => vec![Row::failed(name, &format!("{error:#}"))],
+        Err(panic) => vec![Row::failed(name, &format!("it panicked: {}", message(panic.as_ref())))],
+    }
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -7,11 +7,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use silverback::clock;
 use silverback::coordinator::{Coordinator as _, ZooKeeper};
 use silverback::registry::{Build, Digest};
 use silverback::runtime::{GuestThreads, Runtime, RuntimeSettings, terms_mapped};
+use silverback_tests::child::find_program;
 use silverback_tests::figure::{Row, Target};
 use silverback_tests::lone_term::LoneTerm;
 use silverback_tests::place::guest;
@@ -37,6 +38,7 @@ const HANGS: Duration = Duration::from_secs(120);
 /// coordinator in memory would keep their state in this process.
 pub(crate) fn measure() -> Result<Vec<Row>> {
     let leaders = LEADERS.min(terms_mapped(1)? / AT_ONCE * AT_ONCE);
+    ensure!(leaders > 0, "the kernel has no mappings for {AT_ONCE} terms of a process: raise vm.max_map_count");
     let [resident, proportional] = apart("beats", leaders)?;
     let [more_resident, more_proportional] = apart("witness", leaders)?;
     let name = |what: &str| format!("{what}, of {leaders} in Rust");
@@ -52,7 +54,10 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
 
 /// The two figures of a guest, of a process of its own: what another has left would serve its leaders for free.
 fn apart(name: &str, leaders: u32) -> Result<[f64; 2]> {
-    let ended = Command::new(std::env::current_exe()?).args([CHILD, name, &leaders.to_string()]).output()?;
+    // It ends with this process, however that ends.
+    let mut command = Command::new(find_program("setpriv")?);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(std::env::current_exe()?);
+    let ended = command.args([CHILD, name, &leaders.to_string()]).output()?;
     let told = String::from_utf8_lossy(&ended.stdout);
     let figures: Vec<f64> = told.split_whitespace().map(str::parse).collect::<Result<_, _>>().unwrap_or_default();
     <[f64; 2]>::try_from(figures)
