@@ -6,6 +6,7 @@
 
 mod allotment;
 mod berth;
+mod edition;
 mod holder;
 mod posts;
 mod roster;
@@ -25,6 +26,7 @@ use tracing::{info, warn};
 
 use self::allotment::Allotment;
 use self::berth::Berth;
+use self::edition::Edition;
 use self::posts::Posts;
 use self::roster::Roster;
 pub(super) use self::standings::Standings;
@@ -32,7 +34,7 @@ use super::timeline::TimelineKeeper;
 use super::withdrawal::Withdrawal;
 use crate::candidacy::{ClockState, JoinError, PresenceValue, Seats, follow_hosts};
 use crate::coordinator::{Coordinator, MAX_WATCHED_BYTES, Sessions};
-use crate::registry::{Job, JobId, JobSpec, Trigger, group_of};
+use crate::registry::{JobId, JobSpec, Trigger, group_of};
 use crate::runtime::Components;
 use crate::scheduler::Scheduling;
 
@@ -57,9 +59,6 @@ pub(super) enum Post {
     Group(u32),
 }
 
-/// A change of the job makes its post another one; a group's never changes.
-type Edition = i64;
-
 /// How a post is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
@@ -74,8 +73,6 @@ enum Wish {
 struct Want {
     edition: Edition,
     wish: Wish,
-    /// A leader job; None for a group.
-    job: Option<Arc<Job>>,
     /// The path of its election.
     election: String,
 }
@@ -226,7 +223,7 @@ impl Elections {
         };
         let groups = posts.groups.iter().filter(|_| in_time).filter_map(|group| {
             let (wish, election) = (wish(*group)?, self.scheduling.layout.group(*group));
-            Some((Post::Group(*group), Want { edition: 0, wish, job: None, election }))
+            Some((Post::Group(*group), Want { edition: Edition::of_group(), wish, election }))
         });
         posts.jobs.clone().into_iter().chain(groups).collect()
     }

@@ -13,7 +13,7 @@ use super::follow::{Generation, Job};
 use super::listing::Listing;
 use super::news::ChangeKind;
 use super::store::{Registry, RegistryError, children};
-use super::stored::encode;
+use super::stored::encode_again;
 use super::tenants::TenantSettings;
 use super::{JobId, JobMap, news};
 use crate::config::Layout;
@@ -251,12 +251,6 @@ impl<'a> Missing<'a> {
     pub(super) fn is_empty(&self) -> bool {
         self.jobs.is_empty() && self.tenants.is_empty()
     }
-}
-
-/// Returns the value of a job that is made again: it ticks from where it did before, so that what came while it was gone counts
-/// as missed.
-fn encode_again(job: &Job) -> Vec<u8> {
-    encode(&job.spec, Some(job.ticks_from_ms.unwrap_or(job.mtime_ms)), Some(job.born))
 }
 
 /// Splits what is lost into portions of which the registry's own node tells all, and whose multis stay within half of the limits.

@@ -47,6 +47,9 @@ struct Remembered {
     ticks_from_ms: Option<i64>,
     #[serde(default)]
     born: Option<i64>,
+    /// Only of a node that was made again: when the job was last changed before that, in milliseconds since 1970.
+    #[serde(default)]
+    changed_ms: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -57,12 +60,25 @@ struct Stored<'a> {
     ticks_from_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     born: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_ms: Option<i64>,
 }
 
 /// Returns a node's value. `born` is [`Job::born`] of the job that is changed or made again, None for a new job.
 pub(super) fn encode(spec: &JobSpec, ticks_from_ms: Option<i64>, born: Option<i64>) -> Vec<u8> {
-    serde_json::to_vec(&Stored { spec, ticks_from_ms, born })
-        .expect("a spec has string keys only, which is all that JSON asks")
+    value(&Stored { spec, ticks_from_ms, born, changed_ms: None })
+}
+
+/// Returns the value of a job's node that is made again. That is no change of the job: it counts as changed when it was before,
+/// and it ticks from where it did before, so that what came while it was gone counts as missed.
+pub(super) fn encode_again(job: &Job) -> Vec<u8> {
+    // For hosts of a release that doesn't know `changed_ms`: they take the node's own time for that of a change.
+    let ticks_from_ms = Some(job.ticks_from_ms.unwrap_or(job.mtime_ms));
+    value(&Stored { spec: &job.spec, ticks_from_ms, born: Some(job.born), changed_ms: Some(job.mtime_ms) })
+}
+
+fn value(stored: &Stored<'_>) -> Vec<u8> {
+    serde_json::to_vec(stored).expect("a spec has string keys only, which is all that JSON asks")
 }
 
 /// Reads a job's node. It doesn't look at the job's schedule: a job whose schedule this version refuses is still a job, and
@@ -74,8 +90,43 @@ pub(super) fn decode(id: &JobId, data: &[u8], stat: Stat) -> Result<Job, Registr
         return Err(corrupt(format!("it calls itself `{}`", spec.id)));
     }
     spec.validate_without_schedule().map_err(|error| corrupt(error.to_string()))?;
-    let Remembered { ticks_from_ms, born } =
+    let Remembered { ticks_from_ms, born, changed_ms } =
         serde_json::from_slice(data).map_err(|error| corrupt(error.to_string()))?;
-    let born = born.unwrap_or(stat.czxid);
-    Ok(Job { spec, version: stat.version, born, mzxid: stat.mzxid, mtime_ms: stat.mtime_ms, ticks_from_ms })
+    let (born, mtime_ms) = (born.unwrap_or(stat.czxid), changed_ms.unwrap_or(stat.mtime_ms));
+    Ok(Job { spec, version: stat.version, born, mzxid: stat.mzxid, mtime_ms, ticks_from_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Digest, KeptPolicies, Limits, ScheduleSpec};
+
+    fn stat(zxid: i64, mtime_ms: i64) -> Stat {
+        let (version, ephemeral_owner, num_children) = (0, 0, 0);
+        Stat { czxid: zxid, mzxid: zxid, ctime_ms: mtime_ms, mtime_ms, version, ephemeral_owner, num_children }
+    }
+
+    #[test]
+    fn w2_a_node_that_is_made_again_is_no_change_of_its_job() {
+        let id = JobId::new("acme", "nightly").unwrap();
+        let spec = JobSpec {
+            id: id.clone(),
+            component: Digest::of(b""),
+            trigger: Trigger::Schedule { times: ScheduleSpec::new("@every 1h"), policies: KeptPolicies::default() },
+            limits: Limits::SCHEDULED,
+            config: Default::default(),
+            secrets: Default::default(),
+            http: Default::default(),
+            paused: None,
+        };
+        let made = decode(&id, &encode(&spec, None, None), stat(3, 1000)).unwrap();
+        let again = decode(&id, &encode_again(&made), stat(7, 5000)).unwrap();
+        assert_eq!((again.born, again.mzxid, again.mtime_ms), (made.born, 7, 1000));
+        assert_eq!(again.ticks_from_ms, Some(1000));
+        // Nor is it one the second time.
+        let third = decode(&id, &encode_again(&again), stat(9, 6000)).unwrap();
+        assert_eq!(third, Job { mzxid: 9, ..again.clone() });
+        let changed = decode(&id, &encode(&spec, None, Some(third.born)), stat(9, 8000)).unwrap();
+        assert_eq!((changed.born, changed.mtime_ms), (made.born, 8000));
+    }
 }

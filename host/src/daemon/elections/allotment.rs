@@ -72,7 +72,7 @@ impl Allotment {
 /// What its candidate may watch at once, in bytes of paths.
 fn watched_bytes(want: &Want) -> usize {
     let contender = want.election.len() + CONTENDER_BYTES;
-    let trigger = want.job.as_ref().map(|job| &job.spec.trigger);
+    let trigger = want.edition.job().map(|job| &job.spec.trigger);
     let makes_way = trigger.is_none_or(|trigger| match trigger {
         Trigger::Leader { rules, .. } => !rules.prefer.is_empty(),
         Trigger::Schedule { .. } => true,
@@ -84,12 +84,12 @@ fn watched_bytes(want: &Want) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::Wish;
+    use super::super::{Edition, Wish};
     use super::*;
     use crate::registry::{Digest, Job, JobId, JobSpec, Limits, Names, OnReturn, TermRules};
 
     fn wanted(groups: &[u32]) -> Wanted {
-        let want = || Want { edition: 0, wish: Wish::Stand, job: None, election: "/e".repeat(11) };
+        let want = || Want { edition: Edition::of_group(), wish: Wish::Stand, election: "/e".repeat(11) };
         groups.iter().map(|group| (Post::Group(*group), want())).collect()
     }
 
@@ -137,8 +137,8 @@ mod tests {
             http: Default::default(),
             paused: None,
         };
-        let job = Some(Arc::new(Job { spec, version: 0, born: 0, mzxid: 0, mtime_ms: 0, ticks_from_ms: None }));
-        (Post::Job(id), Want { edition: 0, wish: Wish::Stand, job, election: "/e".repeat(22) })
+        let job = Arc::new(Job { spec, version: 0, born: 0, mzxid: 0, mtime_ms: 0, ticks_from_ms: None });
+        (Post::Job(id), Want { edition: Edition::of_job(job), wish: Wish::Stand, election: "/e".repeat(22) })
     }
 
     #[test]

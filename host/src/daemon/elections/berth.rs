@@ -177,13 +177,13 @@ impl Term<'_> {
     }
 
     fn stand_for_missing(&mut self, wanted: Wanted) {
-        for (post, Want { edition, wish, job, election }) in wanted {
+        for (post, Want { edition, wish, election }) in wanted {
             let returned = self.returned.get(&post) == Some(&edition);
             if wish != Wish::Stand || self.held.contains_key(&post) || returned {
                 continue;
             }
             let (leave, left) = watch::channel(Leave::No);
-            self.held.insert(post.clone(), Held { edition, leave });
+            self.held.insert(post.clone(), Held { edition: edition.clone(), leave });
             let holder = Holder {
                 member: self.member.clone(),
                 components: self.elections.components.clone(),
@@ -197,7 +197,7 @@ impl Term<'_> {
             };
             let counted = self.elections.withdrawal.count();
             self.tasks.spawn(async move {
-                let ended = holder.hold(job, left).await;
+                let ended = holder.hold(edition.job().cloned(), left).await;
                 drop(counted);
                 (post, edition, ended)
             });

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Post, Want, Wanted, Wish, election_of};
+use super::{Edition, Post, Want, Wanted, Wish, election_of};
 use crate::registry::{GroupJobs, Jobs, Trigger, group_of};
 use crate::scheduler::Scheduling;
 
@@ -48,7 +48,7 @@ impl Posts {
                     Trigger::Leader { .. } if job.spec.paused.is_some() => {}
                     Trigger::Leader { .. } => {
                         let election = election_of(&job.spec, scheduling);
-                        let want = Want { edition: job.mzxid, wish: Wish::Stand, job: Some(job.clone()), election };
+                        let want = Want { edition: Edition::of_job(job.clone()), wish: Wish::Stand, election };
                         let post = Post::Job(job.spec.id.clone());
                         part.leaders.push(post.clone());
                         self.jobs.insert(post, want);

@@ -1,5 +1,7 @@
 //! One host's elections, on a coordinator in memory, with real guests.
 
+mod returned;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 
@@ -16,8 +18,8 @@ use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, ensure_path};
 use crate::history::{History, RunState};
 use crate::registry::{
-    Digest, JobSpec, Jobs, KeptPolicies, Limits, MissingJobs, Names, OnReturn, Problems, Registry, ScheduleSpec,
-    Secrets, TermRules,
+    Digest, Followed, JobSpec, Jobs, KeptPolicies, Limits, MissingJobs, Names, OnReturn, Problems, Registry,
+    ScheduleSpec, Secrets, TermRules,
 };
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
@@ -48,6 +50,7 @@ struct Place {
     layout: Layout,
     registry: Registry,
     jobs: watch::Receiver<Jobs>,
+    missing: MissingJobs,
     standing: Arc<Standings>,
     withdrawal: Arc<Withdrawal>,
     seats: watch::Sender<Arc<Seats>>,
@@ -77,7 +80,7 @@ impl Place {
         }
         let sessions = Sessions::open(coordinator.clone(), HANGS).await.unwrap();
         let registry = Registry::new(sessions.clone(), layout.clone());
-        let jobs = registry.follow().await;
+        let Followed { missing, jobs, .. } = registry.follow_all().await;
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
         let artifacts = Artifacts::new(store.clone());
@@ -95,7 +98,7 @@ impl Place {
             turns: Turns::new(8, watch::channel(Default::default()).1, clock::system(), Handle::current()),
             history: History::new(store, "a", clock::system()),
             jobs: jobs.clone(),
-            missing: MissingJobs::ignored(),
+            missing: missing.clone(),
             problems: Problems::default(),
             timeline: Timeline::unkept(),
             handle: Handle::current(),
@@ -138,6 +141,7 @@ impl Place {
             layout,
             registry,
             jobs,
+            missing,
             standing,
             withdrawal,
             seats,
@@ -293,21 +297,6 @@ async fn a_job_is_led_led_anew_after_an_edit_and_left_after_its_deletion() {
     place.registry.delete(&job).await.unwrap();
     place.until(&place.election(), <[QueueEntry]>::is_empty).await;
     place.until_nothing().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_that_returned_for_good_is_stood_for_again_only_when_it_changes() {
-    let place = Place::standing().await;
-    place.apply(leader(OnReturn::Stop), guest(OK)).await;
-    let first = place.token_of_the_last_term().await;
-    place.until_nothing().await;
-    // Nor is it on another session.
-    place.embedded.expire(place.sessions.now().unwrap().id()).await.unwrap();
-    place.until_member_again().await;
-    place.apply(leader(OnReturn::Requeue), patient()).await;
-    place.token_above(first).await;
-    let stood = place.onlooker.list(&place.election()).await.unwrap();
-    assert!(stood.len() == 1 && stood[0].ends_with("0000000001"), "there was another in between: {stood:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

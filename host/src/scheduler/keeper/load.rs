@@ -26,7 +26,6 @@ pub(in crate::scheduler) struct Loaded {
     version: Option<i32>,
     /// Of the job's node.
     mzxid: i64,
-    changed_at: Timestamp,
 }
 
 impl Keeper {
@@ -57,19 +56,12 @@ impl Keeper {
             Ok(_) => return self.rest(&Setback::JobChanged, desk),
             Err(setback) => return self.rest(&setback, desk),
         };
-        let ticks_from = self.job.ticks_from_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        if ticks_from.is_some() && self.changed.at != loaded.changed_at {
+        let Some(changed) = self.last_change(desk) else { return self.rest(&Setback::JobChanged, desk) };
+        if self.job.ticks_from_ms.is_some() && self.changed.at != changed.at {
             // What came before was missed, also where this term kept the job then and was not to run it.
             self.term.since = desk.now();
         }
-        let restored = desk.scheduling.timeline.resumed_at().filter(|at| *at > loaded.changed_at);
-        self.changed = match restored {
-            // What its run state says is older than what has happened: none of it is to happen again.
-            Some(at) => Changed { at, ticks_from: at, restored: true },
-            None => {
-                Changed { at: loaded.changed_at, ticks_from: ticks_from.unwrap_or(loaded.changed_at), restored: false }
-            }
-        };
+        self.changed = changed;
         match (loaded.version, self.version) {
             (None, Some(_)) => self.restore_state(desk),
             (None, None) => self.begin_anew(desk),
@@ -78,6 +70,18 @@ impl Keeper {
                 self.settle(desk);
             }
         }
+    }
+
+    /// Returns when the job was last changed and from when on it ticks. Not by its node's own time: the node may have been made
+    /// again since.
+    fn last_change(&self, desk: &Desk) -> Option<Changed> {
+        let at = Timestamp::from_millisecond(self.job.mtime_ms).ok()?;
+        let ticks_from = self.job.ticks_from_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        Some(match desk.scheduling.timeline.resumed_at().filter(|resumed_at| *resumed_at > at) {
+            // What its run state says is older than what has happened: none of it is to happen again.
+            Some(resumed_at) => Changed { at, ticks_from: resumed_at, restored: true },
+            None => Changed { at, ticks_from: ticks_from.unwrap_or(at), restored: false },
+        })
     }
 
     /// Writes the run state again as this term knows it, because somebody deleted it.
@@ -153,13 +157,12 @@ impl Keeper {
 async fn read(session: &dyn Session, state: &str, job: &str) -> Result<Loaded, Setback> {
     let (value, stat) = tokio::join!(repeat(session, || session.get(state)), repeat(session, || session.stat(job)));
     let stat = stat.map_err(setback)?.ok_or(Setback::JobMissing)?;
-    let changed_at = Timestamp::from_millisecond(stat.mtime_ms).map_err(|_| Setback::JobChanged)?;
     let (state, version) = match value {
         Ok((value, stat)) => (parse(state, &value), Some(stat.version)),
         Err(Error::NoNode { .. }) => (JobState::default(), None),
         Err(other) => return Err(setback(other)),
     };
-    Ok(Loaded { state, version, mzxid: stat.mzxid, changed_at })
+    Ok(Loaded { state, version, mzxid: stat.mzxid })
 }
 
 fn parse(path: &str, value: &[u8]) -> JobState {

@@ -23,7 +23,8 @@ pub struct Backfill {
     /// The last.
     #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
     pub last: Timestamp,
-    /// When it was asked for: it ends with a change of its job.
+    /// When it was asked for: it ends with a change of its job, because its ticks are others then, or if the ensemble is restored
+    /// from an older state.
     #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
     pub asked: Timestamp,
 }
@@ -122,11 +123,11 @@ impl Draft<'_> {
         span.next
     }
 
-    /// The job was changed at `at`: its ticks are others now.
-    pub(super) fn end_backfill(&mut self, at: Timestamp) {
+    /// Ends a span that was asked for by then.
+    pub(super) fn end_backfill(&mut self, at: Timestamp, reason: Reason) {
         if let Some(Backfill { next, last, .. }) = self.state.backfill.take_if(|span| span.asked <= at) {
             let what = Skipped::Backfill { first: next, before: later(last, SignedDuration::from_secs(1)) };
-            self.skips.push(Skip { what, reason: Reason::Changed });
+            self.skips.push(Skip { what, reason });
         }
     }
 }

@@ -95,9 +95,11 @@ impl Draft<'_> {
 pub struct Changed {
     /// When, by the ensemble's clock.
     pub at: Timestamp,
-    /// It ticks from here on. The same as `at`, or a time before: what came since then was missed, and is not passed over.
+    /// It ticks from here on. The same as `at`; or a time before, because what came since then was missed and is not passed over;
+    /// or a time after, if the ensemble was `restored` then.
     pub ticks_from: Timestamp,
-    /// It is no change of the job: the ensemble was restored from an older state, and an operator let the cluster go on.
+    /// Since this change the ensemble was restored from an older state, and an operator let the cluster go on at `ticks_from`. That
+    /// is no change of the job.
     pub restored: bool,
 }
 
@@ -111,6 +113,9 @@ impl Changed {
 /// The job was made, changed or resumed: it ticks from then on, not before (kubernetes#63371) unless that was asked for, and
 /// goes on where it had paused itself. What was to come before and nobody has decided is told as skipped. The same again
 /// changes nothing; None where nothing changes.
+///
+/// Where the ensemble was restored, nothing of before that is begun: it may have run already, also what was being filled in. A
+/// job that had paused itself stays so.
 pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, change: Changed, now: Timestamp) -> Option<Decision> {
     let Changed { at, ticks_from, restored } = change;
     let from = rules.schedule.cursor_at(ticks_from);
@@ -129,7 +134,10 @@ pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, change: Changed
         draft.skip(tick, reason);
     }
     draft.give_up_waiting(reason, |of| matches!(of, Occasion::Tick(tick) if *tick <= from));
-    draft.end_backfill(at);
+    draft.end_backfill(at, Reason::Changed);
+    if restored {
+        draft.end_backfill(ticks_from, Reason::Restored);
+    }
     draft.state.cursor = Some(state.cursor.map_or(from, |cursor| cursor.max(from)));
     draft.state.next = draft.state.cursor.and_then(|cursor| rules.schedule.next_after(cursor));
     if draft.state == *state { None } else { Some(draft.decide(None)) }

@@ -5,6 +5,7 @@ mod commit;
 mod handover;
 mod jobs;
 mod policies;
+mod removed;
 mod ticks;
 mod turns;
 
@@ -30,8 +31,8 @@ use crate::config::Layout;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Session, Sessions, ensure_path};
 use crate::history::{History, Outcome, RunRecord};
 use crate::registry::{
-    Digest, JobId, JobSpec, Jobs, KeptPolicies, Limits, MissingJobs, PassedOver, Problems, Registry, ScheduleSpec,
-    Secrets, Trigger,
+    Digest, Followed, JobId, JobSpec, Jobs, KeptPolicies, Limits, MissingJobs, PassedOver, Problems, Registry,
+    ScheduleSpec, Secrets, Trigger,
 };
 use crate::runtime::tests::{OK, guest, waiting_guest};
 use crate::runtime::{Components, Runtime, RuntimeSettings};
@@ -73,6 +74,7 @@ struct Place {
     layout: Layout,
     registry: Registry,
     jobs: watch::Receiver<Jobs>,
+    missing: MissingJobs,
     runtime: Arc<Runtime>,
     folder: TempDir,
 }
@@ -84,13 +86,13 @@ impl Place {
         let sessions = Sessions::open(coordinator, HANGS).await.unwrap();
         let layout = Layout::new("/zoo");
         let registry = Registry::new(sessions, layout.clone());
-        let jobs = registry.follow().await;
+        let Followed { missing, jobs, .. } = registry.follow_all().await;
         let settings = RuntimeSettings { max_runs: 8, ..RuntimeSettings::default() };
         let runtime = Runtime::new(settings, Handle::current(), clock::system()).unwrap();
         let onlooker = embedded.connect(HANGS).await.unwrap();
         ensure_path(onlooker.as_ref(), &layout.group(0)).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        Place { clock, embedded, onlooker, layout, registry, jobs, runtime, folder }
+        Place { clock, embedded, onlooker, layout, registry, jobs, missing, runtime, folder }
     }
 
     fn store(&self) -> Arc<LocalFileSystem> {
@@ -161,7 +163,7 @@ impl Place {
             turns: Turns::new(8, watch::channel(Default::default()).1, self.clock.clone(), Handle::current()),
             history: History::new(self.store(), host, self.clock.clone()),
             jobs: self.jobs.clone(),
-            missing: MissingJobs::ignored(),
+            missing: self.missing.clone(),
             problems: Problems::default(),
             timeline: Timeline::unkept(),
             handle: Handle::current(),

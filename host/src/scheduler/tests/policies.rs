@@ -7,7 +7,7 @@ use crate::scheduler::TriggerError;
 use crate::scheduler::plan::{Active, Phase};
 
 /// A job with policies, and the clock that it is kept by.
-async fn kept(policies: PolicySpec, component: Vec<u8>) -> (Place, Arc<SetClock>, JobId) {
+pub(super) async fn kept(policies: PolicySpec, component: Vec<u8>) -> (Place, Arc<SetClock>, JobId) {
     kept_every("1h", policies, component).await
 }
 
@@ -21,7 +21,7 @@ async fn kept_every(time: &str, policies: PolicySpec, component: Vec<u8>) -> (Pl
 }
 
 /// Fails by a trap.
-fn failing() -> Vec<u8> {
+pub(super) fn failing() -> Vec<u8> {
     guest("(unreachable)")
 }
 

@@ -53,6 +53,21 @@ fn a_change_of_the_job_ends_a_span_and_another_host_does_not() {
     desk.has_skipped(&[("00:00:10..00:00:31 filled in", Reason::Changed)]);
 }
 
+/// Its ticks may have run in what the ensemble has forgotten.
+#[test]
+fn w7_a_span_ends_for_the_right_reason_when_the_ensemble_was_restored() {
+    let mut desk = Desk::new("@every 10s", PolicySpec::default());
+    desk.state.cursor = Some(at("01:00:00"));
+    fill_in(&mut desk, "00:00:10", "00:00:30", "01:00:01").unwrap();
+    let restored = Changed { at: at("00:00:00"), ticks_from: at("01:00:03"), restored: true };
+    let decision = changed(&desk.state, &desk.rules(), &desk.term, restored, at("01:00:04")).unwrap();
+    desk.write(decision);
+    desk.has_skipped(&[("00:00:10..00:00:31 filled in", Reason::Restored)]);
+    // One that is asked for after that goes on.
+    fill_in(&mut desk, "00:00:10", "00:00:30", "01:00:05").unwrap();
+    assert_eq!(changed(&desk.state, &desk.rules(), &desk.term, restored, at("01:00:06")), None);
+}
+
 #[test]
 fn a_retry_of_what_is_filled_in_is_not_too_old_for_anything() {
     let retry = Some(RetrySpec { count: 1, ..RetrySpec::default() });

@@ -108,6 +108,25 @@ fn after_so_many_failures_a_job_pauses_itself_until_it_is_resumed() {
     assert_eq!(desk.state.failures, 0);
 }
 
+#[test]
+fn w7_a_job_that_had_paused_itself_stays_so_when_the_ensemble_was_restored() {
+    let mut desk = Desk::new("@every 10s", PolicySpec { pause_after_failures: Some(1), ..PolicySpec::default() });
+    desk.begins("00:00:10", &["00:00:10"]);
+    desk.ends("00:00:11", FAILED);
+    let restored = |changed| Changed { at: at(changed), ticks_from: at("00:01:00"), restored: true };
+    let decision = changed(&desk.state, &desk.rules(), &desk.term, restored("00:00:00"), at("00:01:01")).unwrap();
+    let stays = desk.clone();
+    desk.write(decision);
+    assert_eq!((desk.state.paused.is_some(), desk.state.failures), (true, 1));
+    desk.has_skipped(&[("00:00:20..00:01:10", Reason::Restored)]);
+    // Unless it was resumed before that, and nobody has seen to it.
+    let mut desk = stays;
+    let decision = changed(&desk.state, &desk.rules(), &desk.term, restored("00:00:30"), at("00:01:01")).unwrap();
+    desk.write(decision);
+    assert_eq!((desk.state.paused.clone(), desk.state.failures), (None, 0));
+    desk.begins("00:01:10", &["00:01:10"]);
+}
+
 /// dkron#1296: runs that stayed "running" for ever.
 #[test]
 fn a_run_that_goes_on_past_its_deadline_is_stopped() {
