@@ -28,7 +28,7 @@ impl Keeper {
                 if to.as_millisecond() > now.as_millisecond() {
                     drop(answer.send(Err(TriggerError::Future { to, now })));
                 } else {
-                    let decision = plan::cursor_set(&self.state, &self.rules(), &self.term, to, now);
+                    let decision = plan::cursor_set(&self.state, &self.rules(), &self.term, self.changed, to, now);
                     // What comes now was not missed, also where it is from before this term.
                     self.term.since = self.term.since.min(to);
                     self.write(decision, Then::CursorSet { to, answer }, desk);

@@ -20,6 +20,7 @@
 //! | after finish | nothing |
 
 mod admit;
+mod ahead;
 mod arrivals;
 mod backfill;
 mod end;
@@ -33,12 +34,13 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use ahead::{Ahead, ahead, cursor_set};
 pub use backfill::{Backfill, BackfillError, MAX_BACKFILL, backfilled};
 pub use end::{End, ended};
 pub use skip::{Reason, Skip, Skipped};
 pub use state::{Active, Holder, JobState, Kept, MAX_STATE_BYTES, Occasion, Paused, Phase};
 pub use step::{Answer, Step, StopReason, Turn, UnderWay, has_room, next_step, ordered};
-pub use takeover::{Abandoned, Changed, TakenOver, changed, cursor_set, taken_over};
+pub use takeover::{Abandoned, Changed, TakenOver, changed, taken_over};
 
 use crate::registry::{Policies, Schedule};
 

@@ -47,6 +47,10 @@ pub struct JobState {
     /// Paused by itself, until the job is changed or resumed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
+    /// The time of the job's last change, if it is settled by more than what its time says: because that was yet to come then, or
+    /// because an operator set the cursor since.
+    #[serde(skip_serializing_if = "Option::is_none", with = "jiff::fmt::serde::timestamp::millisecond::optional")]
+    pub settled: Option<Timestamp>,
     /// The last outcomes, newest first: as many as there is room for.
     pub outcomes: VecDeque<Kept>,
     /// How many of them, the newest, are the holder's own.

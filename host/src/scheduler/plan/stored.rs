@@ -28,6 +28,8 @@ pub(super) struct Stored {
     failures: u32,
     #[serde(default)]
     paused: Option<Paused>,
+    #[serde(default, with = "jiff::fmt::serde::timestamp::millisecond::optional")]
+    settled: Option<Timestamp>,
     #[serde(default)]
     outcomes: VecDeque<serde_json::Value>,
     #[serde(default)]
@@ -48,6 +50,7 @@ impl From<Stored> for JobState {
             backfill: stored.backfill,
             failures: stored.failures,
             paused: stored.paused,
+            settled: stored.settled,
             // An outcome is for people: one that can't be read is no reason to lose the cursor.
             outcomes: stored.outcomes.into_iter().filter_map(outcome).collect(),
             own: stored.own,

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::admit::Draft;
+use super::ahead::is_ahead;
 use super::end::over;
 use super::skip::{Reason, Skip, Skipped};
 use super::state::{Active, Holder, JobState, Occasion, Phase};
@@ -108,18 +109,31 @@ impl Changed {
     pub fn from_now_on(at: Timestamp) -> Self {
         Changed { at, ticks_from: at, restored: false }
     }
+
+    /// Returns the time by which a run state names it as settled.
+    pub(super) fn name(&self) -> Timestamp {
+        self.at.max(self.ticks_from)
+    }
 }
 
 /// The job was made, changed or resumed: it ticks from then on, not before (kubernetes#63371) unless that was asked for, and
 /// goes on where it had paused itself. What was to come before and nobody has decided is told as skipped. The same again
 /// changes nothing; None where nothing changes.
 ///
+/// A change that is yet to come by this host's clock was made while another clock was ahead: the job ticks from now on. The state
+/// names it as settled, so that it isn't settled again later, when `now` is another.
+///
 /// Where the ensemble was restored, nothing of before that is begun: it may have run already, also what was being filled in. A
 /// job that had paused itself stays so.
 pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, change: Changed, now: Timestamp) -> Option<Decision> {
     let Changed { at, ticks_from, restored } = change;
-    let from = rules.schedule.cursor_at(ticks_from);
+    if state.settled == Some(change.name()) {
+        return None;
+    }
     let mut draft = Draft::of(state, rules, term, now);
+    draft.state.settled = Some(change.name()).filter(|name| is_ahead(*name, now));
+    let ticks_from = if draft.state.settled.is_some() { ticks_from.min(now) } else { ticks_from };
+    let from = rules.schedule.cursor_at(ticks_from);
     let paused = draft.state.paused.take_if(|paused| paused.at <= at).is_some();
     let reason = match (restored, paused) {
         (true, _) => Reason::Restored,
@@ -141,17 +155,6 @@ pub fn changed(state: &JobState, rules: &Rules<'_>, term: &Term, change: Changed
     draft.state.cursor = Some(state.cursor.map_or(from, |cursor| cursor.max(from)));
     draft.state.next = draft.state.cursor.and_then(|cursor| rules.schedule.next_after(cursor));
     if draft.state == *state { None } else { Some(draft.decide(None)) }
-}
-
-/// Counts the ticks up to `to` as decided and those after it as not, as an operator asks for. What waits in the queue goes on
-/// waiting only if it is not after `to`: a later tick comes again by the schedule.
-pub fn cursor_set(state: &JobState, rules: &Rules<'_>, term: &Term, to: Timestamp, now: Timestamp) -> Decision {
-    let mut draft = Draft::of(state, rules, term, now);
-    let cursor = rules.schedule.cursor_at(to);
-    draft.state.queue.retain(|tick| *tick <= cursor);
-    draft.state.cursor = Some(cursor);
-    draft.state.next = rules.schedule.next_after(cursor);
-    draft.decide(None)
 }
 
 impl Draft<'_> {

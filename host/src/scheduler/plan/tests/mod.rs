@@ -1,5 +1,6 @@
 //! One job on a desk: its state goes through its bytes at each step, as it would through the coordinator.
 
+mod ahead;
 mod backfill;
 mod crashes;
 mod ends;
