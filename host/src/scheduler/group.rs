@@ -1,15 +1,13 @@
 //! The duty of leading a group: keep the schedule of each of its jobs. What all groups of a host share.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use silverback_election::Report;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::order::{Order, TriggerError};
+use super::led::Led;
 use super::pipeline::Pipelines;
 use super::runner::Runner;
 use super::term::Term;
@@ -19,7 +17,7 @@ use crate::capability::Gate;
 use crate::clock::Clock;
 use crate::config::Layout;
 use crate::history::History;
-use crate::registry::{JobId, Jobs, MissingJobs, Problems, Secrets, group_of};
+use crate::registry::{Jobs, MissingJobs, Problems, Secrets};
 
 /// How many orders may wait for a group to hear them.
 const ORDERS: usize = 16;
@@ -58,64 +56,6 @@ pub struct Scheduling {
     pub led: Led,
 }
 
-/// The groups that are led here now.
-#[derive(Default)]
-pub struct Led(Mutex<HashMap<u32, mpsc::Sender<Told>>>);
-
-/// An order for one job.
-#[derive(Debug)]
-pub(super) struct Told {
-    pub(super) job: JobId,
-    pub(super) order: Order,
-}
-
-impl Led {
-    fn groups(&self) -> MutexGuard<'_, HashMap<u32, mpsc::Sender<Told>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Scheduling {
-    /// Runs a job now, beside its schedule. Gives the run's id once it is begun.
-    ///
-    /// # Errors
-    /// [`TriggerError::NotHere`] where this host doesn't lead the job's group.
-    pub async fn trigger(&self, job: &JobId) -> Result<String, TriggerError> {
-        self.tell(job, Order::Run).await
-    }
-
-    /// Runs the ticks of a job from `from` to `to`, both included, one after another beside its schedule. Gives how many they
-    /// are.
-    ///
-    /// # Errors
-    /// [`TriggerError::NotHere`] where this host doesn't lead the job's group, [`TriggerError::Backfill`] where the span can't
-    /// be filled in.
-    pub async fn backfill(&self, job: &JobId, from: Timestamp, to: Timestamp) -> Result<usize, TriggerError> {
-        self.tell(job, |answer| Order::Backfill { from, to, answer }).await
-    }
-
-    /// Counts a job's ticks up to `to` as decided and those after it as not. Gives the time back once that is written.
-    ///
-    /// # Errors
-    /// [`TriggerError::NotHere`] where this host doesn't lead the job's group, [`TriggerError::Future`] for a time that is yet to
-    /// come.
-    pub async fn set_cursor(&self, job: &JobId, to: Timestamp) -> Result<Timestamp, TriggerError> {
-        self.tell(job, |answer| Order::SetCursor { to, answer }).await
-    }
-
-    async fn tell<T>(
-        &self,
-        job: &JobId,
-        order: impl FnOnce(oneshot::Sender<Result<T, TriggerError>>) -> Order,
-    ) -> Result<T, TriggerError> {
-        let led = self.led.groups().get(&group_of(job, self.groups)).cloned();
-        let (answer, answered) = oneshot::channel();
-        let told = Told { job: job.clone(), order: order(answer) };
-        led.ok_or(TriggerError::NotHere)?.send(told).await.map_err(|_| TriggerError::NotHere)?;
-        answered.await.unwrap_or(Err(TriggerError::NotHere))
-    }
-}
-
 /// Leads one group.
 pub struct GroupDuty {
     /// Which.
@@ -128,14 +68,10 @@ pub struct GroupDuty {
 impl Duty for GroupDuty {
     async fn serve(&self, gate: Arc<Gate>) -> Served {
         let (orders, received) = mpsc::channel(ORDERS);
-        self.scheduling.led.groups().insert(self.group, orders.clone());
+        self.scheduling.led.begins(self.group, orders.clone());
         let term = Term::new(self.group, self.scheduling.clone(), gate, received);
         let served = self.scheduling.handle.spawn(term.serve()).await;
-        let mut led = self.scheduling.led.groups();
-        if led.get(&self.group).is_some_and(|now| now.same_channel(&orders)) {
-            led.remove(&self.group);
-        }
-        drop(led);
+        self.scheduling.led.is_over(self.group, &orders);
         if let Err(panicked) = served {
             std::panic::resume_unwind(panicked.into_panic());
         }

@@ -11,6 +11,7 @@ mod desk;
 mod due;
 mod group;
 mod keeper;
+mod led;
 mod order;
 mod pipeline;
 pub mod plan;
@@ -22,7 +23,8 @@ mod tests;
 mod turns;
 mod way;
 
-pub use group::{GroupDuty, Led, Scheduling};
+pub use group::{GroupDuty, Scheduling};
+pub use led::Led;
 pub use order::TriggerError;
 pub use pipeline::Pipelines;
 pub use records::{kept, told_again};

@@ -32,8 +32,11 @@ pub(super) enum Order {
 /// Why an order is not carried out. Nothing was begun.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TriggerError {
-    /// Another host leads the job's group.
-    #[error("this host does not lead the job's group")]
+    /// Another host leads the job's group, or none does, or this one can't keep the job.
+    #[error(
+        "this host does not lead the job's group, or does not keep its schedule yet; try again in a moment, and see \
+         `silverback jobs` for what is in the way"
+    )]
     NotHere,
     /// It runs already, and has no room for another run.
     #[error("a run of this job is under way")]

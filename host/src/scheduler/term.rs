@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, watch};
 use tracing::error;
 
 use super::desk::{Desk, Event, Key};
-use super::group::{Scheduling, Told};
+use super::group::Scheduling;
 use super::keeper::{Keeper, Retire};
+use super::led::Told;
 use super::order::TriggerError;
 use super::pipeline::Settled;
 use super::turns::Turn;
@@ -43,6 +44,9 @@ pub(super) struct Term {
     settled: mpsc::UnboundedReceiver<Settled>,
     turns: mpsc::UnboundedReceiver<(Key, Turn)>,
     orders: mpsc::Receiver<Told>,
+    /// Those that no keeper has taken yet: this host may not have heard of the job, or of its resumption. Whoever gave them
+    /// withdraws them after a while.
+    waiting: Vec<Told>,
     way: Way,
     next_key: Key,
     /// The latest time that the wall clock has shown.
@@ -80,6 +84,7 @@ impl Term {
             settled,
             turns,
             orders,
+            waiting: Vec::new(),
             way: Way::Kept,
             next_key: 0,
             latest: Timestamp::MIN,
@@ -100,6 +105,7 @@ impl Term {
                     None => break,
                 }
             }
+            self.hand_out();
             while let Some(key) = self.desk.ring() {
                 self.with(key, |keeper, _| keeper.rung());
             }
@@ -157,11 +163,22 @@ impl Term {
             }
             Heard::Event(key, event) => self.with(key, |keeper, desk| keeper.hear(event, desk)),
             Heard::Turn(key, turn) => self.with(key, |keeper, desk| keeper.given(turn, desk)),
-            Heard::Order(told) => match self.by_job.get(&told.job).copied() {
-                Some(key) => self.with(key, |keeper, _| keeper.order(told.order)),
-                None => told.order.refuse(TriggerError::NotHere),
-            },
+            Heard::Order(told) => self.waiting.push(told),
             Heard::Time => {}
+        }
+    }
+
+    /// Gives the orders that wait to the keepers of their jobs. Each is taken once, unless it was withdrawn.
+    fn hand_out(&mut self) {
+        for told in std::mem::take(&mut self.waiting) {
+            let key = self.by_job.get(&told.job).copied();
+            let keeps = |key: &Key| self.keepers.get(key).is_some_and(|keeper| keeper.retire == Retire::No);
+            match key.filter(keeps) {
+                _ if self.desk.closing => told.order.refuse(TriggerError::NotHere),
+                Some(key) if told.claim.take() => self.with(key, |keeper, _| keeper.order(told.order)),
+                None if told.claim.is_open() => self.waiting.push(told),
+                Some(_) | None => {}
+            }
         }
     }
 

@@ -5,6 +5,9 @@ use crate::registry::PauseOrder;
 use crate::scheduler::TriggerError;
 use crate::scheduler::plan::Occasion;
 
+/// For orders that are refused however long they wait.
+const BRIEFLY: Duration = Duration::from_millis(50);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_is_new_or_was_edited_does_not_fire_for_what_was_before() {
     let clock = SetClock::at(at("2026-01-01T09:30:00Z"));
@@ -49,7 +52,7 @@ async fn a_run_of_a_job_that_was_paused_is_settled_where_its_host_dies() {
     assert_eq!(ring(&state), [(Some(at("2026-01-01T10:00:00Z")), Outcome::Unknown)]);
     let record = next.ended(&job, "acme/report/2026-01-01T10:00:00Z").await;
     assert_eq!((record.outcome, record.host.as_str()), (Some(Outcome::Unknown), "a"));
-    assert_eq!(next.scheduling.trigger(&job).await, Err(TriggerError::NotHere));
+    assert_eq!(next.scheduling.trigger_within(&job, BRIEFLY).await, Err(TriggerError::NotHere));
     clock.set(at("2026-01-01T12:00:00Z"));
     next.drain().await;
     assert_eq!(place.state(&job).await, state, "nothing of it was begun");
@@ -115,10 +118,10 @@ async fn a_triggered_run_is_one_beside_the_schedule_and_does_not_overlap() {
     assert_eq!(place.state(&job).await.active[0].of, of, "told before it was begun");
     assert_eq!(led.scheduling.trigger(&job).await, Err(TriggerError::UnderWay));
     let other = JobId::new("acme", "other").unwrap();
-    assert_eq!(led.scheduling.trigger(&other).await, Err(TriggerError::NotHere));
+    assert_eq!(led.scheduling.trigger_within(&other, BRIEFLY).await, Err(TriggerError::NotHere));
     let scheduling = led.scheduling.clone();
     led.drain().await;
-    assert_eq!(scheduling.trigger(&job).await, Err(TriggerError::NotHere));
+    assert_eq!(scheduling.trigger_within(&job, BRIEFLY).await, Err(TriggerError::NotHere));
     let state = place.state(&job).await;
     assert_eq!(ring(&state), [(None, Outcome::Succeeded)]);
     assert_eq!(state.cursor, Some(at("2026-01-01T09:30:00Z")), "it moved the schedule");
@@ -147,7 +150,7 @@ async fn a_paused_job_does_not_tick_and_a_resumed_one_does() {
     soon("the pause", place.jobs.clone().wait_for(paused)).await.unwrap();
     clock.set(at("2026-01-01T10:10:00Z"));
     let led = place.lead("a").await;
-    assert_eq!(led.scheduling.trigger(&job).await, Err(TriggerError::NotHere));
+    assert_eq!(led.scheduling.trigger_within(&job, BRIEFLY).await, Err(TriggerError::NotHere));
     place.until(&job, |state| state.cursor == Some(at("2026-01-01T09:30:00Z"))).await;
     place.registry.resume(&job, PassedOver::Skipped).await.unwrap();
     let resumed = at("2026-01-01T10:10:00Z");
@@ -313,7 +316,7 @@ async fn b3_a_stored_schedule_that_is_refused_stops_its_job_alone() {
     for job in [&edited, &report] {
         place.until(job, |state| count(state, Outcome::Succeeded) == 1).await;
     }
-    assert_eq!(led.scheduling.trigger(&refused).await, Err(TriggerError::NotHere));
+    assert_eq!(led.scheduling.trigger_within(&refused, BRIEFLY).await, Err(TriggerError::NotHere));
     place.apply("edited", "0 0 31 2 *", quick()).await;
     clock.set(at("2026-01-01T11:00:00Z"));
     // Whatever the group hears of, it looks at the time too. Mended, the first one ticks.
@@ -325,6 +328,6 @@ async fn b3_a_stored_schedule_that_is_refused_stops_its_job_alone() {
     let stored = place.jobs.borrow()[&edited].clone();
     assert_eq!(stored.spec.schedule().unwrap().unwrap_err().reason, "it never ticks");
     assert_eq!(count(&place.state(&edited).await, Outcome::Succeeded), 1);
-    assert_eq!(led.scheduling.trigger(&edited).await, Err(TriggerError::NotHere));
+    assert_eq!(led.scheduling.trigger_within(&edited, BRIEFLY).await, Err(TriggerError::NotHere));
     led.drain().await;
 }

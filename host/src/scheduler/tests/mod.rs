@@ -4,6 +4,7 @@ mod bugs;
 mod commit;
 mod handover;
 mod jobs;
+mod orders;
 mod policies;
 mod removed;
 mod ticks;
@@ -144,6 +145,12 @@ impl Place {
 
     /// Leads the group as this host, until it is told to stop.
     async fn lead(&self, host: &str) -> Led {
+        self.lead_with(self.scheduling(host, self.jobs.clone())).await
+    }
+
+    /// As [`Self::lead`], on a host whose API may have been asked something before.
+    async fn lead_with(&self, scheduling: Arc<Scheduling>) -> Led {
+        let host = scheduling.host.as_str();
         let session = self.embedded.connect(HANGS).await.unwrap();
         let contender = format!("{}/{host}__lock__", self.layout.group(0));
         let contender = session.create(&contender, host.as_bytes(), CreateMode::EphemeralSequential).await.unwrap();
@@ -151,9 +158,17 @@ impl Place {
         let lease = Lease::new(clock::system());
         lease.extend(clock::system().boot() + AMPLE);
         let gate = Gate::new(session.clone(), contender, token, host.to_owned(), lease);
+        let duty = GroupDuty { group: 0, scheduling: scheduling.clone() };
+        let served = gate.clone();
+        let serving = tokio::spawn(async move { duty.serve(served).await });
+        Led { session, gate, scheduling, serving }
+    }
+
+    /// A host that leads nothing yet, and knows these jobs.
+    fn scheduling(&self, host: &str, jobs: watch::Receiver<Jobs>) -> Arc<Scheduling> {
         let artifacts = Artifacts::new(self.store());
         let nobody = Arc::new(|_| Box::pin(async { None }) as futures::future::BoxFuture<'static, _>);
-        let scheduling = Arc::new(Scheduling {
+        Arc::new(Scheduling {
             host: host.to_owned(),
             groups: 1,
             layout: self.layout.clone(),
@@ -162,18 +177,14 @@ impl Place {
             runner: Arc::new(Components::new(self.runtime.clone(), artifacts, nobody)),
             turns: Turns::new(8, watch::channel(Default::default()).1, self.clock.clone(), Handle::current()),
             history: History::new(self.store(), host, self.clock.clone()),
-            jobs: self.jobs.clone(),
+            jobs,
             missing: self.missing.clone(),
             problems: Problems::default(),
             timeline: Timeline::unkept(),
             handle: Handle::current(),
             led: LedGroups::default(),
             pipelines: Pipelines::default(),
-        });
-        let duty = GroupDuty { group: 0, scheduling: scheduling.clone() };
-        let served = gate.clone();
-        let serving = tokio::spawn(async move { duty.serve(served).await });
-        Led { session, gate, scheduling, serving }
+        })
     }
 }
 
