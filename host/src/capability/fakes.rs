@@ -123,6 +123,8 @@ pub(crate) struct FakeSession {
     cuts: Mutex<VecDeque<Cut>>,
     before_multi: Mutex<VecDeque<(String, Vec<u8>)>>,
     watches_full: AtomicBool,
+    /// How many multis were refused; None while they are not.
+    refusals: watch::Sender<Option<usize>>,
     reads: AtomicUsize,
     /// What reads see of a server that lags behind.
     stale: Mutex<Option<Tree>>,
@@ -143,6 +145,7 @@ impl FakeSession {
             cuts: Mutex::default(),
             before_multi: Mutex::default(),
             watches_full: AtomicBool::new(false),
+            refusals: watch::channel(None).0,
             reads: AtomicUsize::new(0),
             stale: Mutex::default(),
         })
@@ -204,6 +207,17 @@ impl FakeSession {
     /// Refuses values and listings with a watch from now on.
     pub(crate) fn fill_watches(&self) {
         self.watches_full.store(true, Ordering::Relaxed);
+    }
+
+    /// Refuses multis from now on, as a server does that denies writes. Gives how many it has refused.
+    pub(crate) fn refuse_multis(&self) -> watch::Receiver<Option<usize>> {
+        self.refusals.send_replace(Some(0));
+        self.refusals.subscribe()
+    }
+
+    /// Takes multis again.
+    pub(crate) fn accept_multis(&self) {
+        self.refusals.send_replace(None);
     }
 
     fn room_for_a_watch(&self, path: &str) -> Result<(), Error> {
@@ -338,6 +352,10 @@ impl Session for FakeSession {
     }
 
     async fn multi(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, MultiError> {
+        let refuses = self.refusals.send_if_modified(|refusals| refusals.as_mut().map(|count| *count += 1).is_some());
+        if refuses {
+            return Err(MultiError::Whole(Error::Refused { detail: "writes are denied".to_owned() }));
+        }
         let race = self.before_multi.lock().unwrap().pop_front();
         race.inspect(|(path, data)| self.put(path, data));
         let cut = self.cuts.lock().unwrap().pop_front();

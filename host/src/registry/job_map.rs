@@ -99,7 +99,7 @@ impl JobMap {
     }
 
     /// Puts a job in place of the one of its name.
-    pub(super) fn insert(&mut self, job: Arc<Job>) {
+    pub(crate) fn insert(&mut self, job: Arc<Job>) {
         Arc::make_mut(&mut self.0[place(&job.spec.id)]).0.replace(ByName(job));
     }
 

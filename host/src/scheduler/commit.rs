@@ -156,13 +156,12 @@ impl<K: Send + Sync> Batch<K> {
     async fn restore_state(&self, change: &mut Change) -> Result<(), Setback> {
         if change.version.is_some() {
             change.recreate();
-            warn!(node = change.path, "a job's run state was deleted, and is made again if the job exists");
             return Ok(());
         }
         let Some((directory, _)) = change.path.rsplit_once('/') else { return Err(Setback::StateChanged) };
         let session = self.session.as_ref();
         repeat(session, || ensure_path(session, directory)).await.map_err(setback)?;
-        warn!(node = directory, "the directory of run states was deleted, and is made again");
+        warn!(node = directory, "the directory of run states was missing, and is made again");
         Ok(())
     }
 
@@ -266,7 +265,15 @@ impl<K: Send + Sync> Batch<K> {
     }
 
     fn made(&mut self, piece: Vec<Entry<K>>) {
-        let made = |entry: Entry<K>| (entry.whose, Ok(Written { version: entry.change.next_version() }));
+        let made = |entry: Entry<K>| {
+            if entry.change.recreates {
+                warn!(
+                    node = entry.change.path,
+                    "a job's run state was missing, and is made again with all that it held"
+                );
+            }
+            (entry.whose, Ok(Written { version: entry.change.next_version() }))
+        };
         self.settled.extend(piece.into_iter().map(made));
     }
 

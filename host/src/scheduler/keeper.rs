@@ -5,6 +5,7 @@
 
 mod load;
 mod orders;
+mod problems;
 mod runs;
 mod writes;
 
@@ -12,10 +13,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use tracing::warn;
+use jiff::Timestamp;
 
 pub(super) use self::load::Loaded;
+use self::problems::KeeperProblems;
 use self::runs::{Ended, Live};
 use self::writes::Then;
 pub(super) use self::writes::Under;
@@ -26,11 +27,8 @@ use super::records::Scribe;
 use super::runner::Start;
 use super::turns::{Asked, Ticket, Turn};
 use crate::history::Stored;
-use crate::registry::{About, Build, Job, JobId, Policies, Raised, Schedule, Trigger};
+use crate::registry::{Build, Job, JobId, Policies, Schedule, Trigger};
 use crate::runtime::ComponentError;
-
-/// By how much a cursor may be ahead of this host's clock without a word: more than clocks of hosts that may lead differ.
-const CURSOR_AHEAD: SignedDuration = SignedDuration::from_secs(10);
 
 /// Whether a keeper should go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +52,15 @@ enum Stage {
     Writing,
     /// It knows how things stand.
     Ready,
+}
+
+/// What is known of a run state that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// All that it held.
+    Known,
+    /// Nothing.
+    Unknown,
 }
 
 /// How far a job is on its way to its next begin.
@@ -97,20 +104,11 @@ pub(super) struct Keeper {
     /// When its present chance was asked for.
     asked: Option<Timestamp>,
     alarm: Option<Timestamp>,
-    /// How many setbacks there were in a row.
+    /// How many setbacks there were since something was written, or nothing was left to write.
     setbacks: u32,
+    /// The run state was missing, and is made again by the next write.
+    missing: Option<Missing>,
     problems: KeeperProblems,
-}
-
-/// What keeps the job from going on, each until it is over.
-#[derive(Default)]
-struct KeeperProblems {
-    /// Its run state can't be read or written.
-    setback: Option<Raised>,
-    /// Its component can't be had.
-    component: Option<Raised>,
-    /// Its ticks are decided up to a time that is yet to come.
-    cursor: Option<Raised>,
 }
 
 /// Returns what a job says of its ticks and runs, or why this host can't keep it.
@@ -152,6 +150,7 @@ impl Keeper {
             asked: None,
             alarm: None,
             setbacks: 0,
+            missing: None,
             problems: KeeperProblems::default(),
         };
         keeper.load(desk);
@@ -167,6 +166,10 @@ impl Keeper {
         }
         let rules = rules_of(&job);
         self.stale = true;
+        if job.spec.build() != self.job.spec.build() {
+            // Whether the new one can run turns out when it is asked for.
+            self.problems.component = None;
+        }
         // What was made ready, or waits, may be another component.
         self.take_chance();
         self.retire(if job.spec.paused.is_some() || rules.is_err() { Retire::AfterRuns } else { Retire::No });
@@ -244,6 +247,7 @@ impl Keeper {
             if let Some(ended) = self.ended.pop_front() {
                 self.write_end(ended, desk);
             } else if self.retire != Retire::No || desk.closing {
+                self.nothing_to_write();
                 break;
             } else if desk.held_back {
                 return;
@@ -268,7 +272,8 @@ impl Keeper {
     /// False where nothing is to be done now.
     fn take_step(&mut self, desk: &mut Desk) -> bool {
         let (now, nonce) = (desk.now(), desk.nonce());
-        self.look_at_cursor(desk);
+        let ahead = self.look_ahead(desk);
+        let sooner = |wake: Option<Timestamp>| wake.into_iter().chain(ahead).min();
         let turn = plan::Turn { asked: self.asked.unwrap_or(now), answer: self.chance.answer() };
         match next_step(&self.state, &self.rules(), &self.term, turn, now, nonce) {
             Step::Write(mut decision) => {
@@ -285,15 +290,16 @@ impl Keeper {
                 true
             }
             Step::Ask(wake) => {
-                desk.alarm(self.key, &mut self.alarm, wake);
+                desk.alarm(self.key, &mut self.alarm, sooner(wake));
                 self.asked.get_or_insert(now);
                 self.ask(desk)
             }
             Step::Wait(wake) => {
+                self.nothing_to_write();
                 if self.orders.is_empty() {
                     self.take_chance();
                 }
-                desk.alarm(self.key, &mut self.alarm, wake);
+                desk.alarm(self.key, &mut self.alarm, sooner(wake));
                 false
             }
         }
@@ -348,10 +354,7 @@ impl Keeper {
             }
             Err(error) => {
                 let reason = if error.may_pass() { Reason::OutOfReach } else { Reason::Unavailable };
-                let (about, text) = (self.about(), format!("its component can't run: {error}"));
-                if desk.scheduling.problems.set(&mut self.problems.component, about, desk.now(), &text) {
-                    warn!(job = %self.id(), %error, "a job's component can't run");
-                }
+                self.component_fails(&error, desk);
                 self.chance = Chance::Refused { reason, why: Some(error.to_string()) };
             }
         }
@@ -382,25 +385,6 @@ impl Keeper {
 
     fn id(&self) -> &JobId {
         &self.job.spec.id
-    }
-
-    fn about(&self) -> About {
-        About::Job(self.id().clone())
-    }
-
-    /// Tells whether the ticks are decided up to a time that is yet to come: then none runs until that has passed.
-    fn look_at_cursor(&mut self, desk: &Desk) {
-        let now = desk.now();
-        let ahead = |cursor: &Timestamp| cursor.duration_since(now) > CURSOR_AHEAD;
-        let Some(cursor) = self.state.cursor.filter(ahead) else { return self.problems.cursor = None };
-        let (id, about) = (self.id(), self.about());
-        let text = format!(
-            "its ticks until {cursor} count as decided, because the clock of a host was ahead: none runs before that; \
-             `silverback set-cursor {id}` lets it tick from now on"
-        );
-        if desk.scheduling.problems.set(&mut self.problems.cursor, about, now, &text) {
-            warn!(job = %self.id(), %cursor, "a job's ticks are decided up to a time that is yet to come: none runs before that");
-        }
     }
 
     /// How many whole records of its runs are kept.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tracing::{debug, warn};
 
 use super::writes::Then;
-use super::{Keeper, Stage};
+use super::{Keeper, Missing, Stage};
 use crate::coordinator::{Error, Session, repeat};
 use crate::scheduler::change::{Setback, setback};
 use crate::scheduler::desk::{Desk, Event};
@@ -66,6 +66,7 @@ impl Keeper {
             (None, Some(_)) => self.restore_state(desk),
             (None, None) => self.begin_anew(desk),
             (Some(_), _) => {
+                self.missing = None;
                 (self.state, self.version) = (loaded.state, loaded.version);
                 self.settle(desk);
             }
@@ -86,17 +87,18 @@ impl Keeper {
 
     /// Writes the run state again as this term knows it, because somebody deleted it.
     fn restore_state(&mut self, desk: &mut Desk) {
-        warn!(job = %self.id(), "the run state of this job was deleted, and is made again");
+        self.missing = Some(Missing::Known);
         self.version = None;
         let (next, value) = (self.state.clone(), self.state.to_bytes());
         let decision = Decision { next, value, skips: Vec::new(), begin: None };
         self.write(decision, Then::Settle { abandoned: Vec::new() }, desk);
     }
 
-    /// Every job has a run state from the beginning, so somebody deleted it. Which ticks have run is not known any more: the job
-    /// ticks from now on, so that none of them runs twice.
+    /// Every job has a run state from the beginning. So somebody deleted it by hand, or a deletion of the job that it was applied
+    /// again during; or an earlier release stored the job. Which ticks have run is not known: the job ticks from now on, so that
+    /// none of them runs twice.
     fn begin_anew(&mut self, desk: &mut Desk) {
-        warn!(job = %self.id(), "the run state of this job was deleted: it ticks from now on, and what was due before does not run");
+        self.missing = Some(Missing::Unknown);
         self.changed = Changed::from_now_on(desk.now());
         (self.state, self.version) = (JobState::default(), None);
         self.settle(desk);
@@ -118,8 +120,22 @@ impl Keeper {
     /// Things are known again.
     pub(super) fn ready(&mut self) {
         self.stage = Stage::Ready;
-        self.setbacks = 0;
-        self.problems.setback = None;
+    }
+
+    /// Tells of a run state that was missing, once it is made again.
+    pub(super) fn tell_missing(&mut self) {
+        match self.missing.take() {
+            None => {}
+            Some(Missing::Known) => warn!(
+                job = %self.id(),
+                "the run state of this job was missing, and is made again with all that it held"
+            ),
+            Some(Missing::Unknown) => warn!(
+                job = %self.id(),
+                "the run state of this job was missing, and a new one is made: the job ticks from now on, and what was due before \
+                 does not run"
+            ),
+        }
     }
 
     /// Reads everything anew in a moment.
@@ -139,10 +155,7 @@ impl Keeper {
         if passes {
             debug!(job = %self.id(), %setback, "a schedule can't be kept now, trying again");
         } else {
-            let (about, text) = (self.about(), format!("its schedule can't be kept: {setback}"));
-            if desk.scheduling.problems.set(&mut self.problems.setback, about, desk.now(), &text) {
-                warn!(job = %self.id(), %setback, "a schedule can't be kept, trying again");
-            }
+            self.set_back(setback, desk);
             // Whoever ordered something is not kept waiting for a time that may never come.
             self.orders.drain(..).for_each(|order| order.refuse(TriggerError::Refused(setback.to_string())));
         }

@@ -119,6 +119,8 @@ impl Keeper {
                 self.state = under.next;
                 self.version = Some(written.version);
                 self.ready();
+                self.nothing_to_write();
+                self.tell_missing();
                 self.made(under.skips, under.then, desk);
             }
             Err(setback) => self.not_made(under.then, setback, desk),

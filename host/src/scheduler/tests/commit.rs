@@ -6,6 +6,7 @@ use crate::coordinator::{Error, MAX_VALUE_BYTES};
 use crate::runtime::StateWrite;
 use crate::scheduler::change::{Change, Setback, Unchanged, Written};
 use crate::scheduler::commit::{Entry, commit};
+use crate::telemetry::tests::Captured;
 
 const KEYS: &str = "/zoo/state/acme/report";
 
@@ -143,6 +144,8 @@ async fn w2_a_deleted_state_is_made_again_unless_its_job_is_deleted_too() {
     many.commit(vec![begin(0, "begun"), begin(1, "begun"), begin(2, "begun")]).await;
     (0..3).for_each(|job| many.session.remove(&state_path(job)));
     many.session.remove(&job_path(1));
+    let captured = Captured::default();
+    let _capturing = captured.start();
     let changes = vec![finish(0, "0", vec![write("k", Some(b"1"))]), finish(1, "1", vec![]), finish(2, "2", vec![])];
     let settled = many.commit(changes).await;
     assert!(matches!(settled[&0], Ok(Written { version: 0 })), "{settled:?}");
@@ -150,6 +153,10 @@ async fn w2_a_deleted_state_is_made_again_unless_its_job_is_deleted_too() {
     assert!(matches!(settled[&2], Ok(Written { version: 0 })), "{settled:?}");
     assert_eq!((many.kept(0).as_deref(), many.key("k")), (Some("0"), Some(b"1".into())));
     assert_eq!((many.kept(1), many.kept(2).as_deref()), (None, Some("2")));
+    // Only what was done is logged.
+    let log = captured.text();
+    let told = [0, 1, 2].map(|job| log.lines().filter(|line| line.contains(&state_path(job))).count());
+    assert_eq!(told, [1, 0, 1], "{log}");
     // Its next change goes on from there.
     let next = Change { version: Some(0), ..finish(0, "again", vec![]).1 };
     assert!(matches!(many.commit(vec![(0, next)]).await[&0], Ok(Written { version: 1 })));

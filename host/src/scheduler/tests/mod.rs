@@ -6,6 +6,7 @@ mod handover;
 mod jobs;
 mod orders;
 mod policies;
+mod problems;
 mod removed;
 mod ticks;
 mod turns;
