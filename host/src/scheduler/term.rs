@@ -49,8 +49,8 @@ pub(super) struct Term {
     waiting: Vec<Told>,
     way: Way,
     next_key: Key,
-    /// The latest time that the wall clock has shown.
-    latest: Timestamp,
+    /// What the wall clock showed at the last look.
+    last_look: Timestamp,
 }
 
 /// What a term hears.
@@ -87,7 +87,7 @@ impl Term {
             waiting: Vec::new(),
             way: Way::Kept,
             next_key: 0,
-            latest: Timestamp::MIN,
+            last_look: Timestamp::MIN,
         }
     }
 
@@ -118,7 +118,7 @@ impl Term {
     /// A wall clock that was set back leaves alarms, and ticks that count as decided, ahead of it: every keeper looks at them.
     fn look_at_clock(&mut self) {
         let now = self.desk.now();
-        if now.duration_since(std::mem::replace(&mut self.latest, now)) < -CLOCK_STEP {
+        if now.duration_since(std::mem::replace(&mut self.last_look, now)) < -CLOCK_STEP {
             self.keys().into_iter().for_each(|key| self.with(key, |_, _| {}));
         }
     }
