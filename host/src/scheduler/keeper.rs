@@ -106,6 +106,8 @@ pub(super) struct Keeper {
     alarm: Option<Timestamp>,
     /// How many setbacks there were since something was written, or nothing was left to write.
     setbacks: u32,
+    /// The last of them was that something could not be read.
+    unread: bool,
     /// The run state was missing, and is made again by the next write.
     missing: Option<Missing>,
     problems: KeeperProblems,
@@ -150,6 +152,7 @@ impl Keeper {
             asked: None,
             alarm: None,
             setbacks: 0,
+            unread: false,
             missing: None,
             problems: KeeperProblems::default(),
         };
@@ -247,7 +250,7 @@ impl Keeper {
             if let Some(ended) = self.ended.pop_front() {
                 self.write_end(ended, desk);
             } else if self.retire != Retire::No || desk.closing {
-                self.nothing_to_write();
+                self.setback_over();
                 break;
             } else if desk.held_back {
                 return;
@@ -295,7 +298,7 @@ impl Keeper {
                 self.ask(desk)
             }
             Step::Wait(wake) => {
-                self.nothing_to_write();
+                self.setback_over();
                 if self.orders.is_empty() {
                     self.take_chance();
                 }

@@ -57,6 +57,9 @@ impl Keeper {
             Err(setback) => return self.rest(&setback, desk),
         };
         let Some(changed) = self.last_change(desk) else { return self.rest(&Setback::JobChanged, desk) };
+        if std::mem::take(&mut self.unread) {
+            self.setback_over();
+        }
         if self.job.ticks_from_ms.is_some() && self.changed.at != changed.at {
             // What came before was missed, also where this term kept the job then and was not to run it.
             self.term.since = desk.now();
@@ -64,6 +67,8 @@ impl Keeper {
         self.changed = changed;
         match (loaded.version, self.version) {
             (None, Some(_)) => self.restore_state(desk),
+            // That was tried, and refused.
+            (None, None) if self.missing == Some(Missing::Known) => self.restore_state(desk),
             (None, None) => self.begin_anew(desk),
             (Some(_), _) => {
                 self.missing = None;
@@ -141,6 +146,7 @@ impl Keeper {
     /// Reads everything anew in a moment.
     pub(super) fn rest(&mut self, setback: &Setback, desk: &mut Desk) {
         self.setbacks += 1;
+        self.unread = self.stage == Stage::Loading;
         let passes = match setback {
             Setback::Refused(_) => false,
             Setback::JobMissing => {

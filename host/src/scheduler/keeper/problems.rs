@@ -42,9 +42,9 @@ impl Keeper {
         }
     }
 
-    /// Something was written, or all that is to be written is: whatever was refused before is over. That something could be read
-    /// says less: where only writes are refused, each try reads first.
-    pub(super) fn nothing_to_write(&mut self) {
+    /// Something was written, or all that is to be written is; or something was read where that had failed. That something could be
+    /// read is not enough where a write was refused: each try of that reads first.
+    pub(super) fn setback_over(&mut self) {
         self.setbacks = 0;
         self.problems.setback = None;
     }

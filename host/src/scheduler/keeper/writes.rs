@@ -119,7 +119,7 @@ impl Keeper {
                 self.state = under.next;
                 self.version = Some(written.version);
                 self.ready();
-                self.nothing_to_write();
+                self.setback_over();
                 self.tell_missing();
                 self.made(under.skips, under.then, desk);
             }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::capability::fakes::{FakeSession, term};
+use crate::coordinator::Stat;
 use crate::registry::{CatchUpRule, Job, JobMap, PolicySpec};
 use crate::telemetry::tests::Captured;
 
@@ -89,13 +90,23 @@ async fn w9_a_cursor_that_was_set_stays_so_though_the_job_was_applied_by_a_clock
     led.drain().await;
 }
 
+/// One job, as its node at `path` is.
+async fn jobs_of(spec: JobSpec, session: &FakeSession, path: &str) -> Jobs {
+    let Stat { czxid: born, mzxid, version, .. } = session.stat(path).await.unwrap().unwrap();
+    let mut jobs = JobMap::default();
+    jobs.insert(Arc::new(Job { spec, version, born, mzxid, mtime_ms: 0, ticks_from_ms: None }));
+    Arc::new(jobs)
+}
+
 /// A group of one job, led on a coordinator that may deny writes.
 struct Denied {
     _place: Place,
     scheduling: Arc<Scheduling>,
     session: Arc<FakeSession>,
     gate: Arc<Gate>,
+    job: String,
     run_state: String,
+    jobs: watch::Sender<Jobs>,
 }
 
 impl Denied {
@@ -112,12 +123,17 @@ impl Denied {
             Some(run_state) => session.put(&path, run_state.as_bytes()),
             None => session.put(path.rsplit_once('/').unwrap().0, b""),
         }
-        let mzxid = session.stat(&job).await.unwrap().unwrap().mzxid;
-        let mut jobs = JobMap::default();
-        jobs.insert(Arc::new(Job { spec, version: 0, born: mzxid, mzxid, mtime_ms: 0, ticks_from_ms: None }));
-        let scheduling = place.scheduling("a", watch::Sender::new(Arc::new(jobs)).subscribe());
+        let jobs = watch::Sender::new(jobs_of(spec, &session, &job).await);
+        let scheduling = place.scheduling("a", jobs.subscribe());
         tokio::time::pause();
-        Denied { _place: place, scheduling, session, gate, run_state: path }
+        Denied { _place: place, scheduling, session, gate, job, run_state: path, jobs }
+    }
+
+    /// The job's node is written, and the host hears of it.
+    async fn touch_job(&self) {
+        self.session.put(&self.job, b"spec");
+        let spec = self.jobs.borrow()[&JobId::new("acme", "report").unwrap()].spec.clone();
+        self.jobs.send_replace(jobs_of(spec, &self.session, &self.job).await);
     }
 
     fn lead(&self) -> JoinHandle<Served> {
@@ -151,7 +167,7 @@ impl Denied {
 
 #[tokio::test]
 async fn a_write_that_is_denied_again_and_again_is_one_problem_until_it_is_taken() {
-    let denied = Denied::new(Some(r#"{"cursor":"2026-01-01T09:30:00Z","outcomes":[]}"#)).await;
+    let denied = Denied::new(Some(r#"{"cursor":"2026-01-01T09:30:00Z","next":1767261600,"outcomes":[]}"#)).await;
     let captured = Captured::default();
     let _capturing = captured.start();
     let mut refusals = denied.session.refuse_multis();
@@ -184,6 +200,26 @@ async fn w12_a_run_state_that_is_made_anew_is_logged_once_and_when_it_is_made() 
     denied.until_nothing_is_told().await;
     let log = captured.text();
     assert_eq!(log.matches("the job ticks from now on").count(), 1, "{log}");
+    denied.gate.ask_stop();
+    soon("the end of the duty", serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn w2_a_run_state_that_is_known_is_made_again_as_it_was_though_that_is_refused_at_first() {
+    let denied = Denied::new(Some(r#"{"cursor":"2026-01-01T09:30:00Z","next":1767261600,"outcomes":[]}"#)).await;
+    let captured = Captured::default();
+    let _capturing = captured.start();
+    let serving = denied.lead();
+    let before = denied.until_written().await;
+    let mut refusals = denied.session.refuse_multis();
+    denied.session.remove(&denied.run_state);
+    denied.touch_job().await;
+    soon("refusals", refusals.wait_for(|count| *count >= Some(3))).await.unwrap();
+    denied.session.accept_multis();
+    assert_eq!(denied.until_written().await, before);
+    denied.until_nothing_is_told().await;
+    let log = captured.text();
+    assert_eq!(log.matches("made again with all that it held").count(), 1, "{log}");
     denied.gate.ask_stop();
     soon("the end of the duty", serving).await.unwrap();
 }
