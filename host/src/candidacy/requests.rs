@@ -163,6 +163,7 @@ impl Requests {
             match self.session.stat_and_watch(&path).await {
                 Ok((None, _)) => return Event::WatchFired,
                 Ok((Some(_), mut watch)) => {
+                    self.concern.clear();
                     let _ = tokio::time::timeout(AUDIT, watch.changed()).await;
                     return Event::WatchFired;
                 }
@@ -188,7 +189,10 @@ impl Requests {
             self.lease.vouched().await;
             match self.session.stat(&path).await {
                 Ok(Some(_)) if self.lease.is_over() => {}
-                Ok(stat) => return Event::Verified(stat.map(owner_and_token)),
+                Ok(stat) => {
+                    self.concern.clear();
+                    return Event::Verified(stat.map(owner_and_token));
+                }
                 Err(error) => {
                     if !self.again(&error).await {
                         return Event::SessionLost;
@@ -206,7 +210,8 @@ impl Requests {
         if error.is_unknown() {
             debug!(election = %self.election, %error, "a request is repeated");
         } else {
-            if self.concern.raise(&format!("a request about its election `{}` is refused: {error}", self.election)) {
+            let why = refusal(error);
+            if self.concern.raise(&format!("a request about its election `{}` is refused: {why}", self.election)) {
                 warn!(election = %self.election, %error, "a request is refused and repeated");
             }
             tokio::time::sleep(REFUSED_PAUSE).await;
@@ -216,6 +221,28 @@ impl Requests {
     }
 }
 
+/// Says why a request is refused, in the same words however often it is.
+fn refusal(error: &Error) -> String {
+    match error {
+        Error::TooManyWatches { path, limit, .. } => {
+            format!("a watch on `{path}` is over the limit of {limit} bytes of watched paths of a session")
+        }
+        other => other.to_string(),
+    }
+}
+
 fn owner_and_token(stat: Stat) -> (i64, i64) {
     (stat.ephemeral_owner, stat.czxid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_same_words_whatever_else_the_session_watches() {
+        let full = |size| refusal(&Error::TooManyWatches { path: "/e/c".to_owned(), size, limit: 100 });
+        assert_eq!(full(101), full(102));
+        assert_eq!(full(101), "a watch on `/e/c` is over the limit of 100 bytes of watched paths of a session");
+    }
 }
