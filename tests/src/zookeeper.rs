@@ -3,6 +3,8 @@
 //!
 //! A tick has 500 ms, so a session may ask for a timeout of 1 s to 60 s. Every four-letter word is allowed.
 
+mod backup;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use tempfile::TempDir;
 
+pub use self::backup::Backup;
 use crate::child::{Child, find_program};
 use crate::port::free_port;
 use crate::txn_log::{self, Transaction};
@@ -77,48 +80,6 @@ impl ZooKeeperServer {
         self.0.restart(0)
     }
 
-    /// Kills the server, copies its data, and starts it again.
-    ///
-    /// # Errors
-    /// As [`ZooKeeperServer::start`], or if the data can't be copied.
-    pub fn back_up(&mut self) -> Result<Backup> {
-        self.kill();
-        let copy = tempfile::tempdir()?;
-        copy_files(&self.data(), copy.path())?;
-        self.restart()?;
-        Ok(Backup(copy))
-    }
-
-    /// Kills the server, puts the data of a backup in place of its own, and starts it again: it knows nothing of what came since.
-    ///
-    /// # Errors
-    /// As [`ZooKeeperServer::back_up`].
-    pub fn restore(&mut self, backup: &Backup) -> Result<()> {
-        self.wipe_with(Some(backup.0.path()))
-    }
-
-    /// Kills the server, deletes its data, and starts it again.
-    ///
-    /// # Errors
-    /// As [`ZooKeeperServer::back_up`].
-    pub fn wipe(&mut self) -> Result<()> {
-        self.wipe_with(None)
-    }
-
-    fn wipe_with(&mut self, data: Option<&Path>) -> Result<()> {
-        self.kill();
-        fs::remove_dir_all(self.data())?;
-        fs::create_dir_all(self.data())?;
-        if let Some(data) = data {
-            copy_files(data, &self.data())?;
-        }
-        self.restart()
-    }
-
-    fn data(&self) -> PathBuf {
-        self.0.servers[0].home.join("data/version-2")
-    }
-
     /// The session that an ephemeral node belongs to; None where there is no such node, or the server doesn't answer.
     pub fn owner(&self, path: &str) -> Option<i64> {
         let dump = self.four_letter("dump").ok()?;
@@ -157,18 +118,6 @@ impl ZooKeeperServer {
         let child = self.0.servers[0].child.as_ref().context("it was killed")?;
         heap_bytes(child.pid())
     }
-}
-
-/// A copy of a server's data.
-#[derive(Debug)]
-pub struct Backup(TempDir);
-
-fn copy_files(from: &Path, to: &Path) -> Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
-    }
-    Ok(())
 }
 
 /// Several servers with a quorum between them.
@@ -252,6 +201,16 @@ impl Ensemble {
             }
         }
         bail!("port {} was taken while the server was down", server.port)
+    }
+
+    /// The newest transaction that the leader knows.
+    ///
+    /// # Errors
+    /// If no server leads, or it doesn't say.
+    pub fn newest_transaction(&self) -> Result<i64> {
+        let answer = self.four_letter(self.leader()?, "srvr")?;
+        let zxid = answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).context("a Zxid")?;
+        Ok(i64::from_str_radix(zxid.trim(), 16)?)
     }
 
     /// Which server leads now, counted from 0. The only one does, where there is one.

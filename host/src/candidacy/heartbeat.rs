@@ -81,7 +81,7 @@ impl Membership {
     ) -> Result<Arc<Self>, JoinError> {
         let rule = LeaseRule { timeout: session.timeout(), ..rule };
         rule.check()?;
-        timeline.begin_session(create_presence(session.as_ref(), &path, &value).await?);
+        create_presence(session.as_ref(), &path, &value).await?;
         let lease = Lease::new(clock.clone());
         let beats = Heartbeats::new(rule, session.opening());
         lease.extend(beats.stop_at());
@@ -129,8 +129,8 @@ impl Drop for Membership {
     }
 }
 
-/// Creates the host's node, and returns the transaction that did.
-async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValue) -> Result<i64, JoinError> {
+/// Creates the host's node.
+async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValue) -> Result<(), JoinError> {
     let patience = session.timeout() * 2;
     let name = || path.rsplit('/').next().unwrap_or(path).to_owned();
     let created = tokio::time::timeout(patience, async {
@@ -146,7 +146,7 @@ async fn create_presence(session: &dyn Session, path: &str, value: &PresenceValu
                 Err(other) => return Err(other),
             }
             match session.stat_and_watch(path).await {
-                Ok((Some(stat), _)) if stat.ephemeral_owner == session.id() => return Ok(stat.czxid),
+                Ok((Some(stat), _)) if stat.ephemeral_owner == session.id() => return Ok(()),
                 Ok((Some(_), mut watch)) => {
                     info!(host = name(), "waiting for an earlier session of this host to end");
                     watch.changed().await;
@@ -186,10 +186,11 @@ struct Heard {
 }
 
 impl Heard {
-    fn answered(&mut self, sent: Duration, received: Duration, stat: &Stat) {
+    /// `seen`: the position that this host had seen when it sent the heartbeat.
+    fn answered(&mut self, sent: Duration, received: Duration, seen: i64, stat: &Stat) {
         self.beats.acknowledged(sent, received);
         self.lease.extend(self.beats.stop_at());
-        self.timeline.observe(stat.mzxid);
+        self.timeline.answered(seen, stat.mzxid);
     }
 }
 
@@ -208,11 +209,12 @@ async fn beat(node: Node, mut heard: Heard, clock: Arc<dyn Clock>, rule: LeaseRu
         // Before the request is handed over, and never later: what counts is when the ensemble can have seen it.
         let sent = clock.boot();
         let wall = clock.wall();
+        let seen = heard.timeline.position();
         match session.set(path, &value.value(), None).await {
             Ok(stat) if stat.ephemeral_owner == session.id() => {
                 let received = clock.boot();
                 name_taken = false;
-                heard.answered(sent, received, &stat);
+                heard.answered(sent, received, seen, &stat);
                 value.hear(Answer { wall, sent, received, stamp_ms: stat.mtime_ms });
             }
             // Our node went with our session, or by somebody's hand, and another host of our name made its own.

@@ -38,4 +38,4 @@ pub use preference::Preference;
 pub use queue::{QueueEntry, contenders, for_guests};
 pub use roll::follow_hosts;
 pub use seats::{LiveHosts, Seat, Seats, surplus};
-pub use timeline::{Keep, KnownCluster, Timeline, TimelineState};
+pub use timeline::{Edition, Evidence, Floor, Keep, KnownCluster, Look, Mark, Timeline, TimelineState};

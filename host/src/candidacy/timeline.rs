@@ -1,11 +1,17 @@
 //! Whether the ensemble is still on the timeline that this host has seen.
 //!
 //! A *position* is the cluster's base plus a transaction number; a fencing token is the position of a contender's creation. The
-//! host keeps the highest position that it saw on its disk, beside the cluster's id. An ensemble that answers with a lower one was
-//! restored from an older state: its past is not ours, tokens would be given a second time, and what was done would be done again.
-//! So nothing is led there until an operator lets the cluster go on, which raises the base above all that was seen.
+//! host keeps the highest position that it saw on its disk, beside the cluster's id and its mark in the tree (`mark`). An ensemble
+//! that answers a write with a lower position than was seen before that write was sent, or whose tree has an earlier edition of the
+//! mark, was restored from an older state: its past is not ours, tokens would be given a second time, and what was done would be
+//! done again. So nothing is led there until an operator lets the cluster go on, which raises the base above all that was seen.
 //!
 //! No term begins before its token is on the disk: a host that is started again would not know otherwise that it gave it.
+
+mod mark;
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +19,9 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{error, warn};
 
+pub use self::mark::{Edition, Floor, Mark};
+pub use self::state::{Evidence, TimelineState};
+use crate::coordinator::Stat;
 use crate::registry::ClusterNode;
 
 /// What a host keeps of its cluster.
@@ -24,62 +33,12 @@ pub struct KnownCluster {
     pub birth: i64,
     /// The highest position that was seen.
     pub position: i64,
+    /// This host's mark in the tree; None if it has none yet, or if an operator has let the cluster go on since.
+    pub mark: Option<Mark>,
 }
 
 /// Writes what a host keeps of its cluster, durably. Called on threads that may block.
 pub type Keep = Arc<dyn Fn(&KnownCluster) -> std::io::Result<()> + Send + Sync>;
-
-/// Whether this host may lead.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TimelineState {
-    /// Not known yet: nothing was heard of this session.
-    Unknown,
-    /// It may.
-    Current,
-    /// The ensemble is at a lower position than this host has seen.
-    Behind {
-        /// The highest position that was seen.
-        seen: i64,
-        /// The ensemble's.
-        now: i64,
-    },
-    /// Another host has found the ensemble behind.
-    Held {
-        /// That host.
-        host: String,
-        /// The highest position that it has seen.
-        seen: i64,
-    },
-    /// This is another cluster than the one that this host's folder belongs to.
-    Foreign {
-        /// The id of the folder's cluster.
-        ours: String,
-        /// The id of this one.
-        theirs: String,
-    },
-}
-
-impl TimelineState {
-    /// Returns why nothing is led, for people, with what to do about it; None if this host may lead, or doesn't know yet.
-    pub fn problem(&self) -> Option<String> {
-        let remedy = "`silverback cluster resume-after-restore` lets it go on";
-        match self {
-            TimelineState::Unknown | TimelineState::Current => None,
-            TimelineState::Behind { seen, now } => Some(format!(
-                "nothing is led: the ensemble was restored from an older state, at position {now}, and this host has seen {seen}; \
-                 {remedy}"
-            )),
-            TimelineState::Held { host, seen } => Some(format!(
-                "nothing is led: the ensemble was restored from an older state, and host `{host}` has seen position {seen}; \
-                 {remedy}"
-            )),
-            TimelineState::Foreign { ours, theirs } => Some(format!(
-                "nothing is led here: the data folder of this host belongs to cluster `{ours}`, and this is cluster `{theirs}`; \
-                 give it a folder of its own, or, if this cluster takes the other's place, {remedy}"
-            )),
-        }
-    }
-}
 
 /// One host's view of its cluster's timeline. All its sessions share it.
 pub struct Timeline {
@@ -94,19 +53,29 @@ pub struct Timeline {
 struct View {
     known: Option<KnownCluster>,
     node: Option<(ClusterNode, i64)>,
-    /// The highest transaction since the newest session began.
+    /// The highest transaction of this host that was heard of.
     observed: Option<i64>,
-    /// The position at which the ensemble was found behind. It stays behind although its numbers rise, until its base is raised.
-    found_behind: Option<i64>,
+    mark: Option<Mark>,
+    /// By what the ensemble was found behind. It stays behind, whatever is heard of it later, until its base is raised.
+    found: Option<Evidence>,
+    /// How often the base was raised above all that was seen.
+    resumptions: u64,
     begins_anew: bool,
+    /// How many looks at the cluster's node have begun, and which of them is the newest whose answer is known.
+    looks: u64,
+    newest_look: u64,
 }
+
+/// A look at the cluster's node, in the order in which they began.
+#[derive(Clone, Copy, Debug)]
+pub struct Look(u64);
 
 impl Timeline {
     /// With what the host keeps from before, if anything.
     pub fn new(known: Option<KnownCluster>) -> Arc<Self> {
         let kept = known.as_ref().map_or(i64::MIN, |known| known.position);
         Arc::new(Timeline {
-            view: Mutex::new(View { known, ..View::default() }),
+            view: Mutex::new(View { mark: known.as_ref().and_then(|known| known.mark), known, ..View::default() }),
             state: watch::Sender::new(TimelineState::Unknown),
             wanted: watch::Sender::new(None),
             kept: watch::Sender::new(kept),
@@ -121,7 +90,7 @@ impl Timeline {
         timeline
     }
 
-    /// Of a coordinator that forgets everything, for tests and benches: always current, and nothing is kept.
+    /// Of a coordinator that forgets everything, for tests and benches: current until something else is seen, and nothing is kept.
     pub fn unkept() -> Arc<Self> {
         let timeline = Timeline::new(None);
         timeline.state.send_replace(TimelineState::Current);
@@ -155,26 +124,75 @@ impl Timeline {
         });
     }
 
-    /// The node of the cluster is so now, which was made by the transaction `birth`.
-    pub fn cluster_is(&self, node: ClusterNode, birth: i64) {
+    /// Tells that a look at the cluster's node begins now.
+    pub fn look(&self) -> Look {
         let mut view = self.view();
+        view.looks += 1;
+        Look(view.looks)
+    }
+
+    /// This look found the cluster's node so, which was made by the transaction `birth`. What another look found that began later
+    /// is newer, and stays.
+    pub fn cluster_is(&self, look: Look, node: ClusterNode, birth: i64) {
+        let mut view = self.view();
+        if look.0 < view.newest_look {
+            return;
+        }
+        view.newest_look = look.0;
         view.node = Some((node, birth));
+        if view.is_covered() {
+            view.mark = None;
+            view.resumptions += 1;
+        }
         self.decide(view);
     }
 
-    /// A session has begun whose first write was this transaction. Whatever other sessions have heard, this is where the ensemble
-    /// is now.
-    pub fn begin_session(&self, zxid: i64) {
-        let mut view = self.view();
-        view.observed = Some(zxid);
-        self.decide(view);
-    }
-
-    /// A write was committed by this transaction.
+    /// A write of this host's was committed by this transaction.
     pub fn observe(&self, zxid: i64) {
+        self.answered(i64::MIN, zxid);
+    }
+
+    /// A write of this host's that was sent when it had seen the position `seen` was committed by this transaction. What was heard
+    /// of other sessions since it was sent may be higher; what was seen before may not.
+    pub fn answered(&self, seen: i64, zxid: i64) {
         let mut view = self.view();
-        view.observed = view.observed.max(Some(zxid));
+        let position = view.base().saturating_add(zxid);
+        view.heard(zxid, (position < seen).then_some(Evidence::Position(position)));
         self.decide(view);
+    }
+
+    /// Returns what is seen now, for a write of this host's mark that is about to be sent. None if none is to be sent: this host
+    /// leads nothing here because of what it has seen, which a write would cover up.
+    pub fn floor(&self) -> Option<Floor> {
+        let view = self.view();
+        if view.is_contradicted() {
+            return None;
+        }
+        Some(Floor { position: view.position(), mark: view.mark, resumptions: view.resumptions })
+    }
+
+    /// A write of this host's mark that was sent after `floor` was answered so. `directory` is that of the marks, read since; it may
+    /// be left out if the mark is the node that `floor` knows.
+    pub fn marked(&self, floor: &Floor, stat: &Stat, directory: Option<Edition>) {
+        let mut view = self.view();
+        let found = view.evidence(floor, stat, directory);
+        if found.is_none() {
+            view.remember(floor, Edition::of(stat), directory);
+        }
+        view.heard(stat.mzxid, found);
+        self.conclude(view, Kept::Later);
+    }
+
+    /// This host's mark, looked for after `floor`, is missing. Returns whether that is because the ensemble was restored: then it
+    /// is not to be made again. `directory` is that of the marks, if it is there.
+    pub fn is_taken_back_without_mark(&self, floor: &Floor, directory: Option<Edition>) -> bool {
+        let mut view = self.view();
+        let Some(found) = view.evidence_of_directory(floor, directory) else { return false };
+        view.found = Some(found);
+        // What was heard of it before it was restored.
+        view.observed = None;
+        self.conclude(view, Kept::Later);
+        true
     }
 
     /// A contender with this token was created.
@@ -190,7 +208,7 @@ impl Timeline {
 
     /// Returns the highest position that this host has seen; 0 before it has seen any.
     pub fn position(&self) -> i64 {
-        self.view().known.as_ref().map_or(0, |known| known.position)
+        self.view().position()
     }
 
     /// Returns the cluster's node as it was read last.
@@ -234,23 +252,29 @@ impl Timeline {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Draws the conclusion from what is seen now, and keeps it if it is a new one.
-    fn decide(&self, mut view: MutexGuard<'_, View>) {
+    /// Draws the conclusion from what is seen now, and keeps what was seen.
+    fn decide(&self, view: MutexGuard<'_, View>) {
+        self.conclude(view, Kept::Now);
+    }
+
+    fn conclude(&self, mut view: MutexGuard<'_, View>, kept: Kept) {
         let state = view.state();
-        view.found_behind = if let TimelineState::Behind { now, .. } = state { Some(now) } else { None };
+        view.found = if let TimelineState::Behind { found, .. } = &state { Some(found.clone()) } else { None };
         if state == TimelineState::Current
+            && kept == Kept::Now
             && let Some(known) = view.advanced()
         {
             view.known = Some(known.clone());
             self.wanted.send_replace(Some(known));
         }
-        drop(view);
+        // Before the lock is released: of two conclusions, the later one is published last.
         let changed = self.state.send_if_modified(|now| {
             *now != state && {
                 *now = state.clone();
                 true
             }
         });
+        drop(view);
         if let Some(problem) = state.problem().filter(|_| changed) {
             error!(problem, "this host leads nothing");
         } else if changed && state == TimelineState::Current {
@@ -259,34 +283,98 @@ impl Timeline {
     }
 }
 
+/// When what was concluded is kept on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Now,
+    /// With what the next heartbeat tells.
+    Later,
+}
+
 impl View {
     fn base(&self) -> i64 {
         self.node.as_ref().map_or(0, |(node, _)| node.base)
     }
 
+    fn position(&self) -> i64 {
+        self.known.as_ref().map_or(0, |known| known.position)
+    }
+
+    /// A transaction was heard of. Sessions are heard in any order, so it counts if it is higher than what was heard before, unless
+    /// it proves that the ensemble was restored: then this is where it is now.
+    fn heard(&mut self, zxid: i64, found: Option<Evidence>) {
+        self.observed = if found.is_some() { Some(zxid) } else { self.observed.max(Some(zxid)) };
+        self.found = found.or(self.found.take());
+    }
+
+    /// Whether a base above all that was seen is an operator's word that this cluster goes on from there.
+    fn is_covered(&self) -> bool {
+        let known = self.known.as_ref().zip(self.node.as_ref());
+        known.is_some_and(|(known, (node, _))| node.base >= known.position)
+    }
+
+    /// Whether what this host has seen forbids it to lead here.
+    fn is_contradicted(&self) -> bool {
+        matches!(self.state(), TimelineState::Behind { .. } | TimelineState::Foreign { .. })
+    }
+
     fn state(&self) -> TimelineState {
-        let Some(((node, _), observed)) = self.node.as_ref().zip(self.observed) else { return TimelineState::Unknown };
-        let now = observed.saturating_add(node.base);
-        if let Some(known) = &self.known {
-            // A base above all that was seen is an operator's word that this cluster goes on from there.
-            if known.id != node.id && node.base < known.position {
+        let Some((node, _)) = &self.node else { return TimelineState::Unknown };
+        let now = self.observed.map(|observed| observed.saturating_add(node.base));
+        if let Some(known) = self.known.as_ref().filter(|_| !self.is_covered()) {
+            if known.id != node.id {
                 return TimelineState::Foreign { ours: known.id.clone(), theirs: node.id.clone() };
             }
-            if node.base < known.position && (now < known.position || self.found_behind.is_some()) {
-                return TimelineState::Behind { seen: known.position, now: self.found_behind.unwrap_or(now) };
+            let lower = now.filter(|now| *now < known.position).map(Evidence::Position);
+            if let Some(found) = self.found.clone().or(lower) {
+                return TimelineState::Behind { seen: known.position, found };
             }
         }
         match &node.behind {
+            _ if now.is_none() => TimelineState::Unknown,
             Some(behind) => TimelineState::Held { host: behind.host.clone(), seen: behind.seen },
             None => TimelineState::Current,
         }
+    }
+
+    /// Returns what an answer proves of a restoration.
+    fn evidence(&self, floor: &Floor, stat: &Stat, directory: Option<Edition>) -> Option<Evidence> {
+        let position = stat.mzxid.saturating_add(self.base());
+        if position < floor.position {
+            return Some(Evidence::Position(position));
+        }
+        let (seen, now) = (floor.mark?.node, Edition::before(stat));
+        if floor.resumptions == self.resumptions && seen.is_taken_back_by(now) {
+            return Some(Evidence::Mark { seen: seen.version, now: now.version });
+        }
+        self.evidence_of_directory(floor, directory)
+    }
+
+    fn evidence_of_directory(&self, floor: &Floor, directory: Option<Edition>) -> Option<Evidence> {
+        let (seen, now) = (floor.mark?.directory, directory?);
+        let proven = floor.resumptions == self.resumptions && seen.is_taken_back_by(now);
+        proven.then_some(Evidence::NoMark)
+    }
+
+    /// Remembers the mark. Of two answers that are heard in another order than they were given, the later one counts.
+    fn remember(&mut self, floor: &Floor, node: Edition, directory: Option<Edition>) {
+        if floor.resumptions != self.resumptions {
+            return;
+        }
+        let known = self.mark.filter(|mark| mark.node.czxid == node.czxid);
+        self.mark = match (known, directory) {
+            (Some(mark), _) if mark.node.is_taken_back_by(node) => Some(mark),
+            (Some(mark), _) => Some(Mark { node, ..mark }),
+            (None, Some(directory)) => Some(Mark { node, directory }),
+            (None, None) => self.mark,
+        };
     }
 
     /// Returns what is to be kept now.
     fn advanced(&self) -> Option<KnownCluster> {
         let ((node, birth), observed) = self.node.as_ref().zip(self.observed)?;
         let position = observed.saturating_add(node.base);
-        Some(KnownCluster { id: node.id.clone(), birth: *birth, position })
+        Some(KnownCluster { id: node.id.clone(), birth: *birth, position, mark: self.mark })
     }
 }
 
@@ -297,112 +385,5 @@ impl Drop for Timeline {
         if wanted > kept {
             warn!("the highest position that this host saw is not on its disk");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::registry::Behind;
-
-    fn known(id: &str, position: i64) -> KnownCluster {
-        KnownCluster { id: id.to_owned(), birth: 3, position }
-    }
-
-    fn node(id: &str, base: i64) -> ClusterNode {
-        ClusterNode { id: id.to_owned(), base, ..ClusterNode::new() }
-    }
-
-    fn state(timeline: &Timeline) -> TimelineState {
-        timeline.follow().borrow().clone()
-    }
-
-    #[test]
-    fn nothing_is_known_before_the_node_and_a_transaction_are_seen() {
-        let timeline = Timeline::new(None);
-        assert_eq!(state(&timeline), TimelineState::Unknown);
-        timeline.observe(9);
-        assert_eq!(state(&timeline), TimelineState::Unknown);
-        timeline.cluster_is(node("x", 0), 3);
-        assert_eq!(state(&timeline), TimelineState::Current);
-        assert_eq!(timeline.position(), 9);
-    }
-
-    #[test]
-    fn w7_an_ensemble_that_is_behind_is_led_by_nobody_until_its_base_is_raised() {
-        let timeline = Timeline::new(Some(known("x", 153)));
-        timeline.cluster_is(node("x", 0), 3);
-        timeline.observe(115);
-        assert_eq!(state(&timeline), TimelineState::Behind { seen: 153, now: 115 });
-        // Nor once its numbers have caught up with what was seen.
-        timeline.observe(400);
-        assert_eq!(state(&timeline), TimelineState::Behind { seen: 153, now: 115 });
-        assert_eq!(timeline.position(), 153);
-        timeline.cluster_is(node("x", 153), 3);
-        assert_eq!(state(&timeline), TimelineState::Current);
-        assert!(timeline.token(401) > 153 && timeline.position() == 553);
-    }
-
-    #[test]
-    fn a_host_without_a_past_is_held_by_what_another_has_seen() {
-        let timeline = Timeline::new(None);
-        let held = ClusterNode { behind: Some(Behind { host: "a".to_owned(), seen: 153 }), ..node("x", 0) };
-        timeline.cluster_is(held, 3);
-        timeline.observe(115);
-        assert_eq!(state(&timeline), TimelineState::Held { host: "a".to_owned(), seen: 153 });
-        timeline.cluster_is(node("x", 153), 3);
-        assert_eq!(state(&timeline), TimelineState::Current);
-    }
-
-    #[test]
-    fn the_folder_of_another_cluster_is_refused_until_its_past_is_covered() {
-        let timeline = Timeline::new(Some(known("x", 153)));
-        timeline.cluster_is(node("y", 0), 3);
-        timeline.observe(500);
-        assert!(matches!(state(&timeline), TimelineState::Foreign { .. }));
-        timeline.cluster_is(node("y", 153), 3);
-        assert_eq!(state(&timeline), TimelineState::Current);
-        assert_eq!(timeline.absent().id, "y");
-    }
-
-    #[test]
-    fn a_base_that_went_back_with_the_ensemble_is_seen() {
-        let timeline = Timeline::new(None);
-        timeline.cluster_is(node("x", 100), 3);
-        timeline.observe(500);
-        timeline.cluster_is(node("x", 0), 3);
-        timeline.begin_session(450);
-        assert_eq!(state(&timeline), TimelineState::Behind { seen: 600, now: 500 });
-    }
-
-    #[test]
-    fn a_coordinator_that_begins_anew_counts_on_from_what_was_seen() {
-        let timeline = Timeline::beginning_anew(Some(known("x", 153)));
-        let absent = timeline.absent();
-        assert!(absent.base == 153 && absent.id != "x");
-        timeline.cluster_is(absent, 3);
-        timeline.begin_session(5);
-        assert_eq!((state(&timeline), timeline.position()), (TimelineState::Current, 158));
-    }
-
-    #[tokio::test]
-    async fn a_position_counts_as_kept_once_it_is_written() {
-        let timeline = Timeline::new(None);
-        let (written, mut writes) = tokio::sync::mpsc::unbounded_channel();
-        let fails = Arc::new(std::sync::atomic::AtomicBool::new(true));
-        let now = fails.clone();
-        timeline.keep_with(Arc::new(move |known| {
-            written.send(known.position).unwrap();
-            if now.load(std::sync::atomic::Ordering::SeqCst) { Err(std::io::Error::other("full")) } else { Ok(()) }
-        }));
-        timeline.cluster_is(node("x", 0), 3);
-        timeline.observe(9);
-        assert_eq!(writes.recv().await, Some(9));
-        assert!(tokio::time::timeout(Duration::from_millis(20), timeline.kept(9)).await.is_err());
-        fails.store(false, std::sync::atomic::Ordering::SeqCst);
-        timeline.observe(10);
-        timeline.kept(10).await;
     }
 }

@@ -27,6 +27,7 @@ pub enum KeyError {
 /// | `ROOT/registry` | changes with every change of a job or of a tenant's settings: what hosts watch |
 /// | `ROOT/hosts/NAME` | a live host (ephemeral): address, version |
 /// | `ROOT/sessions/NAME:N` | a live host's further session (ephemeral), where it has more than one |
+/// | `ROOT/marks/NAME` | what a host writes again and again, to see if the tree is taken back |
 /// | `ROOT/tenants/NAME` | what a tenant was set: limits and weight |
 /// | `ROOT/secrets/TENANT/NAME` | a secret of a tenant, sealed |
 /// | `ROOT/jobs/TENANT/JOB` | a job's spec; the znode's version is the job's version |
@@ -79,6 +80,16 @@ impl Layout {
     /// A live host's node on one of its further sessions.
     pub fn further_session(&self, name: &str, number: usize) -> String {
         format!("{}/sessions/{name}:{number}", self.root)
+    }
+
+    /// The directory of the hosts' marks. It is written too, whenever one is made.
+    pub fn marks(&self) -> String {
+        format!("{}/marks", self.root)
+    }
+
+    /// A host's mark.
+    pub fn mark(&self, host: &str) -> String {
+        format!("{}/marks/{host}", self.root)
     }
 
     /// The directory of what tenants were set.
@@ -160,8 +171,8 @@ impl Layout {
     }
 
     /// The directories that every cluster has below its root, whichever tenants and jobs there are.
-    pub fn directories(&self) -> [String; 9] {
-        ["hosts", "sessions", "tenants", "secrets", "jobs", "runs", "groups", "elections", "state"]
+    pub fn directories(&self) -> [String; 10] {
+        ["hosts", "sessions", "marks", "tenants", "secrets", "jobs", "runs", "groups", "elections", "state"]
             .map(|name| format!("{}/{name}", self.root))
     }
 }

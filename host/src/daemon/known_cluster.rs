@@ -1,4 +1,4 @@
-//! What this host keeps of its cluster in its data folder: the cluster's id, and the highest position that it has seen.
+//! What this host keeps of its cluster in its data folder: the cluster's id, the highest position that it has seen, and its mark.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::candidacy::{Keep, KnownCluster};
+use crate::candidacy::{Keep, KnownCluster, Mark};
 use crate::files::{self, Access};
 
 const FILE: &str = "cluster.json";
@@ -26,6 +26,9 @@ struct KeptCluster {
     id: String,
     birth: i64,
     position: i64,
+    /// Missing in a file from before hosts had marks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mark: Option<Mark>,
 }
 
 /// Reads what `data` keeps of the cluster at `root`; None if it keeps nothing.
@@ -37,7 +40,7 @@ pub(super) fn read(data: &Path, root: &str) -> anyhow::Result<Option<KnownCluste
     let remedy =
         "restore it from a backup of the folder, or delete it if no fencing token of this cluster is in use any more";
     let kept = read_file(&path).with_context(|| format!("data: `{}` can't be read: {remedy}", path.display()))?;
-    let cluster = |KeptCluster { id, birth, position }| KnownCluster { id, birth, position };
+    let cluster = |KeptCluster { id, birth, position, mark }| KnownCluster { id, birth, position, mark };
     Ok(kept.clusters.into_iter().find(|(known, _)| known == root).map(|(_, kept)| cluster(kept)))
 }
 
@@ -45,9 +48,9 @@ pub(super) fn read(data: &Path, root: &str) -> anyhow::Result<Option<KnownCluste
 pub(super) fn keep(data: &Path, root: &str) -> Keep {
     let (data, root) = (data.to_owned(), root.to_owned());
     Arc::new(move |known| {
-        let KnownCluster { id, birth, position } = known.clone();
+        let KnownCluster { id, birth, position, mark } = known.clone();
         let mut kept = read_file(&data.join(FILE))?;
-        kept.clusters.insert(root.clone(), KeptCluster { id, birth, position });
+        kept.clusters.insert(root.clone(), KeptCluster { id, birth, position, mark });
         files::replace(&data.join(FILE), &serde_json::to_vec(&kept)?, Access::Private)
     })
 }
@@ -63,9 +66,19 @@ fn read_file(path: &PathBuf) -> io::Result<Kept> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::candidacy::Edition;
 
     fn known(id: &str, position: i64) -> KnownCluster {
-        KnownCluster { id: id.to_owned(), birth: 3, position }
+        let mark = Mark { node: Edition { czxid: 9, version: 500 }, directory: Edition { czxid: 4, version: 2 } };
+        KnownCluster { id: id.to_owned(), birth: 3, position, mark: Some(mark) }
+    }
+
+    #[test]
+    fn a_file_from_before_hosts_had_marks_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = br#"{"clusters":{"/zoo":{"id":"x","birth":3,"position":7}}}"#;
+        fs::write(folder.path().join(FILE), old).unwrap();
+        assert_eq!(read(folder.path(), "/zoo").unwrap(), Some(KnownCluster { mark: None, ..known("x", 7) }));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod folders;
 mod founding;
 mod known_cluster;
 mod machine;
+mod mark;
 mod own_coordinator;
 mod rehearsal;
 mod timeline;
@@ -140,6 +141,10 @@ async fn up(
     let groups = found_cluster(sessions.get(FIRST_SESSION).await?.as_ref(), &timeline).await?.groups;
     tokio::spawn(timeline.clone().follow(sessions.clone()));
     tokio::spawn(timeline.clone().tell(sessions.clone()));
+    // Numbers alone tell of an embedded coordinator that was restored: it has no epochs.
+    if settings.zookeeper.is_some() {
+        tokio::spawn(timeline.clone().keep_marking(sessions.clone(), lease.interval()));
+    }
 
     let secrets = Secrets::new(vault, layout.clone());
     let peers = Peers::new(sessions.clone(), layout.clone(), &settings.name);

@@ -1,5 +1,8 @@
 //! Follows the cluster's node, and tells of an ensemble that was restored from an older state.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ use crate::coordinator::{Session, Sessions, Watch};
 use crate::registry::{About, Behind, ClusterNode, Problems, RegistryError, found_cluster_node, mark_behind};
 
 /// How long a look waits for a session, and between two looks that failed.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// A host's part in telling which timeline its cluster is on.
@@ -32,8 +35,9 @@ impl TimelineKeeper {
     /// # Errors
     /// What the coordinator says, or that the node holds something else.
     pub(super) async fn read(&self, session: &dyn Session) -> Result<ClusterNode, RegistryError> {
+        let look = self.timeline.look();
         let (node, birth) = found_cluster_node(session, &self.layout, &self.timeline.absent()).await?;
-        self.timeline.cluster_is(node.clone(), birth);
+        self.timeline.cluster_is(look, node.clone(), birth);
         Ok(node)
     }
 
@@ -72,7 +76,7 @@ impl TimelineKeeper {
                 None => raised = None,
             }
             let marked = match &now {
-                TimelineState::Behind { seen, .. } => self.mark(&sessions, *seen).await,
+                TimelineState::Behind { seen, .. } => self.hold_all(&sessions, *seen).await,
                 TimelineState::Unknown
                 | TimelineState::Current
                 | TimelineState::Held { .. }
@@ -87,7 +91,7 @@ impl TimelineKeeper {
         }
     }
 
-    async fn mark(&self, sessions: &Sessions, seen: i64) -> Result<(), RegistryError> {
+    async fn hold_all(&self, sessions: &Sessions, seen: i64) -> Result<(), RegistryError> {
         let session = sessions.get(PATIENCE).await?;
         mark_behind(session.as_ref(), &self.layout, &Behind { host: self.host.clone(), seen }).await
     }

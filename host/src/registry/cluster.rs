@@ -83,8 +83,8 @@ impl Default for ClusterNode {
     }
 }
 
-/// Reads the cluster's node, and gives it an id if it has none. If there is no node, creates it as `absent` says. Returns it with
-/// the transaction that made the cluster.
+/// Reads the cluster's node as it is now, whatever the session's server lags behind, and gives it an id if it has none. If there
+/// is no node, creates it as `absent` says. Returns it with the transaction that made the cluster.
 ///
 /// # Errors
 /// What the coordinator says; [`RegistryError::Cluster`] if the node holds something else.
@@ -96,6 +96,7 @@ pub async fn found_cluster_node(
     let path = layout.cluster();
     loop {
         let found = repeat(session, || async {
+            session.sync(&path).await?;
             match session.get(&path).await {
                 Ok(found) => Ok(Some(found)),
                 Err(Error::NoNode { .. }) => Ok(None),

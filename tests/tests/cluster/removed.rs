@@ -97,9 +97,19 @@ fn w2_jobs_run_on_after_the_deletion_of_their_run_states() {
 #[test]
 fn w2_every_other_directory_is_made_again_too() {
     let mut place = ticking(&["a", "b"]);
-    for node in
-        ["state/acme/ticker", "state", "groups", "elections", "secrets", "sessions", "tenants", "registry", "cluster"]
-    {
+    for node in [
+        "state/acme/ticker",
+        "state",
+        "groups",
+        "elections",
+        "secrets",
+        "sessions",
+        "marks/a",
+        "marks",
+        "tenants",
+        "registry",
+        "cluster",
+    ] {
         place.survives_without(node);
     }
 }

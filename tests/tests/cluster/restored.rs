@@ -10,7 +10,7 @@ use silverback_tests::cluster::{Cluster, SOON};
 use silverback_tests::job;
 use silverback_tests::kazoo::KazooContender;
 use silverback_tests::wait::{await_that, await_told, await_value, for_a_while};
-use silverback_tests::zookeeper::ZooKeeperServer;
+use silverback_tests::zookeeper::{Ensemble, ZooKeeperServer};
 
 const TICKER: &str = "acme/ticker";
 const WITNESS: &str = "acme/witness";
@@ -20,10 +20,15 @@ const RESUME: [&str; 2] = ["cluster", "resume-after-restore"];
 
 fn start(names: &[&str]) -> (ZooKeeperServer, Cluster) {
     let server = ZooKeeperServer::start().unwrap();
-    let mut cluster = Cluster::start(&server.connect_string(), TIMEOUT, names);
+    let cluster = start_on(&server.connect_string(), names);
+    (server, cluster)
+}
+
+fn start_on(servers: &str, names: &[&str]) -> Cluster {
+    let mut cluster = Cluster::start(servers, TIMEOUT, names);
     cluster.apply(&format!("{}catch_up = \"all\"\nmax_catch_up = 32\n", job::ticking_witness("@every 1s")));
     cluster.apply(&job::leading_witness(&format!("election = \"{ELECTION}\"\n")));
-    (server, cluster)
+    cluster
 }
 
 /// Waits until this many runs whose tick is after `from` have succeeded.
@@ -50,6 +55,24 @@ fn await_held(cluster: &mut Cluster, hosts: usize) {
 fn ended(runs: &[RunRow]) -> BTreeMap<(String, u32), String> {
     let outcome = |run: &RunRow| Some(((run.run.clone(), run.attempt), run.outcome.clone()?));
     runs.iter().filter_map(outcome).filter(|(_, outcome)| outcome == "succeeded").collect()
+}
+
+/// Lets the cluster go on, and sees that its tokens are above `token`, and that nothing that had `ended` before is told otherwise or
+/// runs again.
+#[track_caller]
+fn goes_on_once_confirmed(cluster: &mut Cluster, token: i64, before: &BTreeMap<(String, u32), String>) {
+    let said = cluster.cli().ok(&RESUME);
+    assert!(said.contains("the cluster goes on"), "{said}");
+    let resumed = Timestamp::now();
+    let next = cluster.await_leader("a leader", WITNESS, SOON, |_| true);
+    assert!(next.token > token, "{next:?} after {token}");
+    let runs = await_runs(cluster, resumed, 3);
+    let after = ended(&runs);
+    let lost: Vec<_> = before.keys().filter(|run| !after.contains_key(*run)).collect();
+    assert!(lost.is_empty(), "records were rewritten: {lost:?} in {runs:#?}");
+    let twice = |run: &&RunRow| before.contains_key(&(run.run.clone(), run.attempt)) && run.started > resumed;
+    let again: Vec<&RunRow> = runs.iter().filter(twice).collect();
+    assert!(again.is_empty(), "what had run ran again: {again:#?}");
 }
 
 #[test]
@@ -80,18 +103,33 @@ fn w7_a_restored_ensemble_is_led_only_after_an_operator_confirms() {
     cluster.host("b").restart();
     await_held(&mut cluster, 3);
 
-    let said = cluster.cli().ok(&RESUME);
-    assert!(said.contains("the cluster goes on"), "{said}");
-    let resumed = Timestamp::now();
-    let next = cluster.await_leader("a leader", WITNESS, SOON, |_| true);
-    assert!(next.token > leader.token, "{next:?} after {leader:?}");
-    let runs = await_runs(&mut cluster, resumed, 3);
-    let after = ended(&runs);
-    let lost: Vec<_> = before.keys().filter(|run| !after.contains_key(*run)).collect();
-    assert!(lost.is_empty(), "records were rewritten: {lost:?} in {runs:#?}");
-    let twice = |run: &&RunRow| before.contains_key(&(run.run.clone(), run.attempt)) && run.started > resumed;
-    let again: Vec<&RunRow> = runs.iter().filter(twice).collect();
-    assert!(again.is_empty(), "what had run ran again: {again:#?}");
+    goes_on_once_confirmed(&mut cluster, leader.token, &before);
+    let answer = cluster.cli().run(&RESUME);
+    assert!(answer.code == Some(1) && answer.err.contains("nothing is to be resumed"), "{answer:#?}");
+}
+
+/// The leader that the servers elect then numbers its transactions from above all that were before.
+#[test]
+fn w7_a_restored_ensemble_whose_numbers_rise_is_led_only_after_an_operator_confirms() {
+    let mut ensemble = Ensemble::start(3).unwrap();
+    let mut cluster = start_on(&ensemble.connect_string(), &["a", "b"]);
+    await_runs(&mut cluster, Timestamp::UNIX_EPOCH, 3);
+    let backup = ensemble.copy_data().unwrap();
+    let runs = await_runs(&mut cluster, Timestamp::now(), 8);
+    cluster.cli().ok(&["resign", WITNESS]);
+    let leader = cluster.await_leader("a leader", WITNESS, SOON, |_| true);
+    let newest = ensemble.newest_transaction().unwrap();
+
+    ensemble.restore(&backup).unwrap();
+    assert!(ensemble.newest_transaction().unwrap() > newest, "its numbers alone tell that it was restored");
+    await_held(&mut cluster, 2);
+    let told = cluster.cli().problem(TICKER).unwrap().unwrap_or_default();
+    assert!(told.contains("the ensemble was restored from an older state"), "{told}");
+    // Nor does a host lead that is started again, or one that has seen nothing.
+    cluster.host("b").restart();
+    cluster.join("c");
+    await_held(&mut cluster, 3);
+    goes_on_once_confirmed(&mut cluster, leader.token, &ended(&runs));
     let answer = cluster.cli().run(&RESUME);
     assert!(answer.code == Some(1) && answer.err.contains("nothing is to be resumed"), "{answer:#?}");
 }

@@ -124,8 +124,14 @@ impl Berth {
             RegistryError::Coordinator(error) => JoinError::Coordinator(error),
             other => JoinError::Cluster(other.to_string()),
         })?;
-        let (clock, node, timeline) = (scheduling.clock.clone(), self.node.clone(), timeline.timeline.clone());
-        Membership::join(session, *lease, clock, node, presence.clone(), timeline).await
+        let (clock, node, told) = (scheduling.clock.clone(), self.node.clone(), timeline.timeline.clone());
+        let member = Membership::join(session.clone(), *lease, clock, node, presence.clone(), told).await?;
+        // Before anything is stood for: whether the ensemble was restored since the session before. If the mark is refused, its
+        // keeper says so, and heartbeats still tell of lower numbers.
+        match timeline.mark(session.as_ref()).await {
+            Err(Error::Lost) => Err(Error::Lost.into()),
+            Ok(()) | Err(_) => Ok(member),
+        }
     }
 }
 
