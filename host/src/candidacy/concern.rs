@@ -20,6 +20,12 @@ impl Concern {
         Concern { problems, about, clock, raised: Arc::default() }
     }
 
+    /// One that nobody is told of, for tests.
+    #[cfg(test)]
+    pub(super) fn untold() -> Self {
+        Concern::new(Problems::default(), About::Cluster, crate::clock::system())
+    }
+
     /// Raises `text`, and returns whether it is another problem than the one that there was.
     pub(super) fn raise(&self, text: &str) -> bool {
         let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);

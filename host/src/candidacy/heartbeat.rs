@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use super::clock_check::Answer;
+use super::concern::Concern;
 use super::timeline::Timeline;
 use crate::capability::Lease;
 use crate::clock::Clock;
@@ -66,7 +67,8 @@ pub struct Membership {
 
 impl Membership {
     /// Creates the host's node at `path` and starts heartbeats from the current tokio runtime. Where the node exists already,
-    /// waits for it to go: this host may have died a moment ago and its session not yet expired.
+    /// waits for it to go: this host may have died a moment ago and its session not yet expired. `concern` is where heartbeats
+    /// that are refused are told.
     ///
     /// # Errors
     /// [`JoinError::NameTaken`] where it stays for more than two session time-outs; [`JoinError::Rule`] where the numbers
@@ -78,6 +80,7 @@ impl Membership {
         path: String,
         value: PresenceValue,
         timeline: Arc<Timeline>,
+        concern: Concern,
     ) -> Result<Arc<Self>, JoinError> {
         let rule = LeaseRule { timeout: session.timeout(), ..rule };
         rule.check()?;
@@ -87,7 +90,7 @@ impl Membership {
         lease.extend(beats.stop_at());
         let anew = Arc::new(Notify::new());
         let node = Node { session: session.clone(), path, value };
-        let heard = Heard { lease: lease.clone(), beats, timeline: timeline.clone() };
+        let heard = Heard { lease: lease.clone(), beats, timeline: timeline.clone(), concern };
         let beat = beat(node, heard, clock.clone(), rule, anew.clone());
         let beating = tokio::spawn(async move {
             let _part = vital::part("a session's heartbeats");
@@ -183,6 +186,7 @@ struct Heard {
     lease: Arc<Lease>,
     beats: Heartbeats,
     timeline: Arc<Timeline>,
+    concern: Concern,
 }
 
 impl Heard {
@@ -191,6 +195,14 @@ impl Heard {
         self.beats.acknowledged(sent, received);
         self.lease.extend(self.beats.stop_at());
         self.timeline.answered(seen, stat.mzxid);
+        self.concern.clear();
+    }
+
+    fn refused(&self, node: &str, error: &Error) {
+        if self.concern.raise(&format!("this host leads nothing: its heartbeats to node `{node}` are refused: {error}"))
+        {
+            warn!(node, %error, "heartbeats are refused: this host leads nothing once its leases have run out");
+        }
     }
 }
 
@@ -225,7 +237,10 @@ async fn beat(node: Node, mut heard: Heard, clock: Arc<dyn Clock>, rule: LeaseRu
             Err(Error::NoNode { .. }) => node.restore().await,
             Err(Error::Lost) => return,
             Err(error) => {
-                debug!(%error, "a heartbeat was not acknowledged");
+                match error.is_unknown() {
+                    true => debug!(%error, "a heartbeat was not acknowledged"),
+                    false => heard.refused(path, &error),
+                }
                 settled(session.as_ref()).await;
             }
         }

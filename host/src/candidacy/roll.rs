@@ -104,7 +104,7 @@ mod tests {
     use silverback_election::LeaseRule;
 
     use super::*;
-    use crate::candidacy::{Membership, Timeline};
+    use crate::candidacy::{Concern, Membership, Timeline};
     use crate::clock;
     use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
 
@@ -148,9 +148,17 @@ mod tests {
         let says = drained.clone();
         let value = Arc::new(move || format!("{{\"drained\": {}}}", says.load(Ordering::SeqCst)).into_bytes());
         let rule = LeaseRule::new(timeout, Duration::ZERO).unwrap();
-        let member = Membership::join(session, rule, clock::system(), layout.host("a"), value, Timeline::unkept())
-            .await
-            .unwrap();
+        let member = Membership::join(
+            session,
+            rule,
+            clock::system(),
+            layout.host("a"),
+            value,
+            Timeline::unkept(),
+            Concern::untold(),
+        )
+        .await
+        .unwrap();
         let sessions = Sessions::open(embedded.clone(), HANGS).await.unwrap();
         let mut live = follow_hosts(sessions, layout);
         let before = until(&mut live, &["a"]).await["a"];

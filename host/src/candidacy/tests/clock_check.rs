@@ -19,9 +19,17 @@ async fn heartbeats_tell_of_a_clock_that_is_set_wrong_and_right_again() {
     assert_eq!(check.state(), ClockState::Unknown);
     let rule = LeaseRule::new(place.timeout, Duration::ZERO).unwrap();
     let value = check.told_by(|| b"here".to_vec());
-    let member = Membership::join(session, rule, clock.clone(), "/zoo/hosts/a".to_owned(), value, Timeline::unkept())
-        .await
-        .unwrap();
+    let member = Membership::join(
+        session,
+        rule,
+        clock.clone(),
+        "/zoo/hosts/a".to_owned(),
+        value,
+        Timeline::unkept(),
+        Concern::untold(),
+    )
+    .await
+    .unwrap();
     for (now, told, sign) in [
         (right + HOUR, ClockState::Wrong, 1),
         (right, ClockState::Right, 0),

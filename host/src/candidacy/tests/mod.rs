@@ -7,6 +7,7 @@ mod hand_back;
 mod leader_job;
 mod prefer;
 mod queue;
+mod refusals;
 mod simulation;
 
 use std::future::Future;
@@ -17,7 +18,9 @@ use async_trait::async_trait;
 use silverback_election::{LeaseRule, OnReturn, Report};
 use tokio::sync::{Notify, mpsc};
 
-use super::{Candidacy, Candidate, Duty, MakesWay, Membership, Preference, Served, Standing, Timeline, contenders};
+use super::{
+    Candidacy, Candidate, Concern, Duty, MakesWay, Membership, Preference, Served, Standing, Timeline, contenders,
+};
 use crate::capability::{Ending, Gate, GateState};
 use crate::clock;
 use crate::coordinator::{Coordinator, CreateMode, Embedded, Op, Session, ensure_path};
@@ -57,8 +60,17 @@ impl Place {
         let path = format!("/zoo/hosts/{name}");
         let value = Arc::new(|| b"here".to_vec());
         let rule = LeaseRule::new(self.timeout, Duration::ZERO).unwrap();
-        let member =
-            Membership::join(session, rule, clock::system(), path.clone(), value, Timeline::unkept()).await.unwrap();
+        let member = Membership::join(
+            session,
+            rule,
+            clock::system(),
+            path.clone(),
+            value,
+            Timeline::unkept(),
+            Concern::untold(),
+        )
+        .await
+        .unwrap();
         soon("a heartbeat", async {
             while let (stat, mut watch) = self.onlooker.stat_and_watch(&path).await.unwrap()
                 && stat.is_some_and(|stat| stat.version == 0)

@@ -10,9 +10,9 @@ use tracing::{error, info, warn};
 
 use super::holder::{Holder, Leave};
 use super::{Edition, Elections, Post, RETRY, Want, Wanted, Wish, told};
-use crate::candidacy::{ClockState, Ended, JoinError, Membership};
+use crate::candidacy::{ClockState, Concern, Ended, JoinError, Membership};
 use crate::coordinator::{Error, Session, SessionState, Sessions};
-use crate::registry::RegistryError;
+use crate::registry::{About, RegistryError};
 
 /// A session, whichever it is at the moment.
 pub(super) struct Berth {
@@ -125,7 +125,8 @@ impl Berth {
             other => JoinError::Cluster(other.to_string()),
         })?;
         let (clock, node, told) = (scheduling.clock.clone(), self.node.clone(), timeline.timeline.clone());
-        let member = Membership::join(session.clone(), *lease, clock, node, presence.clone(), told).await?;
+        let concern = Concern::new(scheduling.problems.clone(), About::Cluster, clock.clone());
+        let member = Membership::join(session.clone(), *lease, clock, node, presence.clone(), told, concern).await?;
         // Before anything is stood for: whether the ensemble was restored since the session before. If the mark is refused, its
         // keeper says so, and heartbeats still tell of lower numbers.
         match timeline.mark(session.as_ref()).await {

@@ -17,7 +17,7 @@ use super::network::Opening;
 use super::session::RemoteSession;
 use super::terms::Terms;
 use super::{ELECTION, HOSTS};
-use crate::candidacy::{Candidacy, Candidate, Ended, JoinError, MakesWay, Membership, Preference, Timeline};
+use crate::candidacy::{Candidacy, Candidate, Concern, Ended, JoinError, MakesWay, Membership, Preference, Timeline};
 use crate::clock::Clock;
 use crate::coordinator::Error;
 use crate::registry::{About, Problems};
@@ -109,7 +109,17 @@ async fn live(host: usize, clock: Arc<HostClock>, shared: Shared, mut orders: mp
         let session = open(host, &clock, &shared).await;
         let member = loop {
             let (path, value) = (format!("{HOSTS}/{host}"), Arc::new(|| b"here".to_vec()));
-            match Membership::join(session.clone(), shared.rule, clock.clone(), path, value, Timeline::unkept()).await {
+            match Membership::join(
+                session.clone(),
+                shared.rule,
+                clock.clone(),
+                path,
+                value,
+                Timeline::unkept(),
+                Concern::untold(),
+            )
+            .await
+            {
                 Ok(member) => break Some(member),
                 Err(JoinError::Coordinator(Error::Lost)) => break None,
                 Err(_) => tokio::time::sleep(RETRY).await,
