@@ -95,10 +95,9 @@ async fn serve(duty: Arc<dyn Duty>, gate: Arc<Gate>, passing: Option<Passing>, t
                 gate.because(Ending::Preferred);
             }
             Course::Unkept => {
-                warn!(
-                    token = gate.token(),
-                    "a term does not begin, because its token can't be kept in the data folder"
-                );
+                let why = timeline.follow_unkept().borrow().clone().unwrap_or_default();
+                warn!(contender = gate.contender(), token = gate.token(), why, "a term does not begin");
+                gate.because(Ending::Unkept);
                 report = Report::Failed;
             }
             Course::Ended => {}
@@ -135,7 +134,11 @@ enum Course {
 /// since then has kept a higher one: it waits only if the contender has just been created. False if it takes too long.
 async fn is_kept(gate: &Gate, timeline: &Timeline) -> bool {
     timeline.observe_token(gate.token());
-    tokio::time::timeout(KEEP_PATIENCE, timeline.kept(gate.token())).await.is_ok()
+    let kept = tokio::time::timeout(KEEP_PATIENCE, timeline.kept(gate.token())).await.is_ok();
+    if !kept && timeline.follow_unkept().borrow().is_none() {
+        timeline.cannot_keep(&format_args!("it takes longer than {} ms", KEEP_PATIENCE.as_millis()));
+    }
+    kept
 }
 
 async fn course(gate: &Gate, Passing { successor, queue }: Passing) -> Course {

@@ -47,6 +47,8 @@ pub struct Timeline {
     /// To be kept, and kept.
     wanted: watch::Sender<Option<KnownCluster>>,
     kept: watch::Sender<i64>,
+    /// Why it can't be kept, for people.
+    unkept: watch::Sender<Option<String>>,
 }
 
 #[derive(Default)]
@@ -78,6 +80,7 @@ impl Timeline {
             view: Mutex::new(View { mark: known.as_ref().and_then(|known| known.mark), known, ..View::default() }),
             state: watch::Sender::new(TimelineState::Unknown),
             wanted: watch::Sender::new(None),
+            unkept: watch::Sender::new(None),
             kept: watch::Sender::new(kept),
         })
     }
@@ -102,7 +105,6 @@ impl Timeline {
     pub fn keep_with(self: &Arc<Self>, keep: Keep) {
         let (mut wanted, timeline) = (self.wanted.subscribe(), Arc::downgrade(self));
         tokio::spawn(async move {
-            let mut fails = false;
             while wanted.changed().await.is_ok() {
                 let Some(known) = wanted.borrow_and_update().clone() else { continue };
                 let (keep, written) = (keep.clone(), known.clone());
@@ -110,15 +112,12 @@ impl Timeline {
                 let Some(timeline) = timeline.upgrade() else { return };
                 match kept {
                     Ok(Ok(())) => {
-                        fails = false;
+                        timeline.unkept.send_if_modified(|unkept| unkept.take().is_some());
                         timeline.kept.send_replace(known.position);
                     }
                     // The next heartbeat asks for it again.
-                    Ok(Err(error)) if !std::mem::replace(&mut fails, true) => {
-                        error!(%error, "the highest position can't be kept in the data folder: no term begins until it can");
-                    }
-                    Ok(Err(_)) => {}
-                    Err(error) => error!(%error, "writing the highest position ended unexpectedly"),
+                    Ok(Err(error)) => timeline.cannot_keep(&error),
+                    Err(error) => timeline.cannot_keep(&error),
                 }
             }
         });
@@ -246,6 +245,27 @@ impl Timeline {
     /// Waits until a position is on the disk.
     pub async fn kept(&self, position: i64) {
         let _ = self.kept.subscribe().wait_for(|kept| *kept >= position).await;
+    }
+
+    /// Follows why positions can't be kept on the disk, for people; None if they can.
+    pub fn follow_unkept(&self) -> watch::Receiver<Option<String>> {
+        self.unkept.subscribe()
+    }
+
+    /// Tells why a position can't be kept: as an error in the log, if that is news.
+    pub(super) fn cannot_keep(&self, why: &dyn std::fmt::Display) {
+        let problem = format!(
+            "no term begins: the highest position can't be kept in the data folder: {why}; make room there, or let the host write \
+             there"
+        );
+        let is_news = self.unkept.send_if_modified(|unkept| {
+            let is_news = unkept.as_ref() != Some(&problem);
+            *unkept = Some(problem.clone());
+            is_news
+        });
+        if is_news {
+            error!(problem, "this host begins no term");
+        }
     }
 
     fn view(&self) -> MutexGuard<'_, View> {

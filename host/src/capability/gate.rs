@@ -104,6 +104,9 @@ pub enum Ending {
     /// The session is over.
     #[error("its session was lost")]
     SessionLost,
+    /// A host that is started again would not know that this token was given.
+    #[error("its token could not be kept in the data folder of its host")]
+    Unkept,
 }
 
 /// The gate of one term.

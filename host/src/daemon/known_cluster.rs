@@ -48,10 +48,13 @@ pub(super) fn read(data: &Path, root: &str) -> anyhow::Result<Option<KnownCluste
 pub(super) fn keep(data: &Path, root: &str) -> Keep {
     let (data, root) = (data.to_owned(), root.to_owned());
     Arc::new(move |known| {
+        let path = data.join(FILE);
         let KnownCluster { id, birth, position, mark } = known.clone();
-        let mut kept = read_file(&data.join(FILE))?;
-        kept.clusters.insert(root.clone(), KeptCluster { id, birth, position, mark });
-        files::replace(&data.join(FILE), &serde_json::to_vec(&kept)?, Access::Private)
+        let written = read_file(&path).and_then(|mut kept| {
+            kept.clusters.insert(root.clone(), KeptCluster { id, birth, position, mark });
+            files::replace(&path, &serde_json::to_vec(&kept)?, Access::Private)
+        });
+        written.map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display())))
     })
 }
 
@@ -101,6 +104,7 @@ mod tests {
         fs::write(folder.path().join(FILE), b"{\"clusters\": {").unwrap();
         let error = format!("{:#}", read(folder.path(), "/zoo").unwrap_err());
         assert!(error.contains("cluster.json` can't be read: restore it from a backup"), "{error}");
-        assert!(keep(folder.path(), "/zoo")(&known("x", 7)).is_err());
+        let error = keep(folder.path(), "/zoo")(&known("x", 7)).unwrap_err().to_string();
+        assert!(error.contains("cluster.json`: "), "{error}");
     }
 }

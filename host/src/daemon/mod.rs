@@ -141,6 +141,7 @@ async fn up(
     let groups = found_cluster(sessions.get(FIRST_SESSION).await?.as_ref(), &timeline).await?.groups;
     tokio::spawn(timeline.clone().follow(sessions.clone()));
     tokio::spawn(timeline.clone().tell(sessions.clone()));
+    tokio::spawn(timeline.clone().tell_unkept());
     // Numbers alone tell of an embedded coordinator that was restored: it has no epochs.
     if settings.zookeeper.is_some() {
         tokio::spawn(timeline.clone().keep_marking(sessions.clone(), lease.interval()));

@@ -91,6 +91,21 @@ impl TimelineKeeper {
         }
     }
 
+    /// Tells tenants and operators that nothing can be kept in the data folder, for as long as that is so.
+    pub(super) async fn tell_unkept(self) {
+        let mut unkept = self.timeline.follow_unkept();
+        let mut raised = None;
+        loop {
+            match unkept.borrow_and_update().clone() {
+                Some(problem) => drop(self.problems.set(&mut raised, About::Cluster, self.clock.wall(), &problem)),
+                None => raised = None,
+            }
+            if unkept.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     async fn hold_all(&self, sessions: &Sessions, seen: i64) -> Result<(), RegistryError> {
         let session = sessions.get(PATIENCE).await?;
         mark_behind(session.as_ref(), &self.layout, &Behind { host: self.host.clone(), seen }).await

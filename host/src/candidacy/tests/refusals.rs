@@ -1,12 +1,17 @@
 //! What is refused, by the coordinator or by the disk, and what is told of it.
 
+use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use silverback_election::Event;
 
 use super::*;
 use crate::candidacy::requests::Requests;
+use crate::candidacy::term::Term;
+use crate::candidacy::{Keep, KnownCluster};
 use crate::coordinator::MAX_VALUE_BYTES;
+use crate::registry::ClusterNode;
 
 fn told(problems: &Problems) -> String {
     problems.list().first().map(|problem| problem.text.clone()).unwrap_or_default()
@@ -61,4 +66,40 @@ async fn heartbeats_that_are_refused_are_told_until_one_is_answered() {
     until_told(&problems, "this host leads nothing: its heartbeats to node `/zoo/hosts/a` are refused").await;
     refused.store(false, Ordering::SeqCst);
     until_told(&problems, "").await;
+}
+
+/// A host that begins a term, and why it does not.
+async fn not_begun(keep: Keep) -> (Option<Ending>, String) {
+    let place = Place::new(CALM).await;
+    let host = place.host("a").await;
+    let (duty, mut ear) = FakeDuty::new(&place, Manner::Obeys);
+    let timeline = Timeline::new(None);
+    timeline.keep_with(keep);
+    timeline.cluster_is(timeline.look(), ClusterNode::new(), 3);
+    let (session, lease) = (host.member.session().clone(), host.member.lease().clone());
+    let gate = Gate::new(session, format!("{ELECTION}/c"), 7, "a".to_owned(), lease);
+    let granted_at = clock::system().boot();
+    let _term = Term::begin(duty, gate, granted_at, None, timeline.clone());
+    let ending = ear.not_begun().await;
+    let why = timeline.follow_unkept().borrow().clone().unwrap_or_default();
+    (ending, why)
+}
+
+#[tokio::test]
+async fn a_term_whose_token_cannot_be_kept_does_not_begin_and_it_is_told_why() {
+    let (ending, why) = not_begun(Arc::new(|_| Err(io::Error::other("`/data/cluster.json`: full")))).await;
+    assert_eq!(ending, Some(Ending::Unkept));
+    assert!(
+        why.starts_with("no term begins: ") && why.contains("`/data/cluster.json`: full; make room there"),
+        "{why}"
+    );
+
+    // A disk that says nothing.
+    let (let_go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let stuck = move |_: &KnownCluster| wait.lock().unwrap().recv().map_err(io::Error::other);
+    let (ending, why) = not_begun(Arc::new(stuck)).await;
+    assert_eq!(ending, Some(Ending::Unkept));
+    assert!(why.contains("it takes longer than 2000 ms"), "{why}");
+    drop(let_go);
 }

@@ -105,10 +105,14 @@ async fn a_position_counts_as_kept_once_it_is_written() {
     cluster_is(&timeline, node("x", 0), 3);
     timeline.observe(9);
     assert_eq!(writes.recv().await, Some(9));
+    let mut unkept = timeline.follow_unkept();
+    let told = unkept.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    assert!(told.contains("can't be kept in the data folder: full; make room there"), "{told}");
     assert!(tokio::time::timeout(Duration::from_millis(20), timeline.kept(9)).await.is_err());
     fails.store(false, std::sync::atomic::Ordering::SeqCst);
     timeline.observe(10);
     timeline.kept(10).await;
+    assert_eq!(*unkept.borrow(), None);
 }
 
 #[test]

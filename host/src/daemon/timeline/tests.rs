@@ -37,3 +37,40 @@ async fn a_server_that_lags_behind_is_no_ensemble_that_was_restored() {
     keeper.read(session.as_ref()).await.unwrap();
     assert_eq!((state(&keeper), keeper.timeline.position()), (TimelineState::Current, 150));
 }
+
+/// Waits until the only problem is told, or none if this is empty.
+async fn until_told(problems: &Problems, wanted: &str) {
+    let awaited = async {
+        loop {
+            let told = problems.list().first().map(|problem| problem.text.clone());
+            if told.as_ref().map_or(wanted.is_empty(), |told| !wanted.is_empty() && told.contains(wanted)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), awaited).await.unwrap_or_else(|_| panic!("`{wanted}` is not told"));
+}
+
+#[tokio::test]
+async fn a_data_folder_that_keeps_nothing_is_a_problem_until_it_does() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let keeper = keeper(Timeline::new(None));
+    let full = Arc::new(AtomicBool::new(true));
+    let now = full.clone();
+    keeper.timeline.keep_with(Arc::new(move |_| match now.load(Ordering::SeqCst) {
+        true => Err(std::io::Error::other("`/data/cluster.json`: no space left")),
+        false => Ok(()),
+    }));
+    tokio::spawn(keeper.clone().tell_unkept());
+    keeper.timeline.cluster_is(keeper.timeline.look(), ClusterNode::new(), 3);
+    keeper.timeline.observe(9);
+    until_told(
+        &keeper.problems,
+        "no term begins: the highest position can't be kept in the data folder: `/data/cluster.json`",
+    )
+    .await;
+    full.store(false, Ordering::SeqCst);
+    keeper.timeline.observe(10);
+    until_told(&keeper.problems, "").await;
+}
