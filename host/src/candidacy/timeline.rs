@@ -221,14 +221,22 @@ impl Timeline {
         Timestamp::from_millisecond(resumed_at_ms).ok()
     }
 
+    /// Returns what the cluster's node held when it was read last, if it was, for a node that is to hold it again.
+    pub fn remembered(&self) -> Option<ClusterNode> {
+        let view = self.view();
+        view.node.as_ref().map(|(node, birth)| ClusterNode { birth: Some(*birth), ..node.clone() })
+    }
+
     /// Returns what a cluster's node is made of if it is missing: the cluster that this host knows, or a new one.
     pub fn absent(&self) -> ClusterNode {
+        if let Some(remembered) = self.remembered() {
+            return remembered;
+        }
         let view = self.view();
-        match (&view.node, &view.known) {
-            (Some((node, birth)), _) => ClusterNode { birth: Some(*birth), ..node.clone() },
-            (None, Some(known)) if view.begins_anew => ClusterNode { base: known.position, ..ClusterNode::new() },
-            (None, Some(known)) => ClusterNode { id: known.id.clone(), birth: Some(known.birth), ..ClusterNode::new() },
-            (None, None) => ClusterNode::new(),
+        match &view.known {
+            Some(known) if view.begins_anew => ClusterNode { base: known.position, ..ClusterNode::new() },
+            Some(known) => ClusterNode { id: known.id.clone(), birth: Some(known.birth), ..ClusterNode::new() },
+            None => ClusterNode::new(),
         }
     }
 

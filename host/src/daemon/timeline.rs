@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::candidacy::{Timeline, TimelineState};
 use crate::clock::Clock;
 use crate::config::Layout;
-use crate::coordinator::{Session, Sessions, Watch};
+use crate::coordinator::{Error, Session, Sessions, Watch};
 use crate::registry::{About, Behind, ClusterNode, Problems, RegistryError, found_cluster_node, mark_behind};
 
 /// How long a look waits for a session, and between two looks that failed.
@@ -29,26 +29,39 @@ pub(super) struct TimelineKeeper {
 }
 
 impl TimelineKeeper {
-    /// Reads the cluster's node, which is made if it is missing, and tells the timeline. A session is told before anything is
-    /// concluded from its transactions.
+    /// Reads the cluster's node, which is made if it is missing or if somebody put something else in its place, and tells the
+    /// timeline. A session is told before anything is concluded from its transactions.
     ///
     /// # Errors
-    /// What the coordinator says, or that the node holds something else.
+    /// What the coordinator says, or that the node holds something else and this host doesn't know what it held before.
     pub(super) async fn read(&self, session: &dyn Session) -> Result<ClusterNode, RegistryError> {
         let look = self.timeline.look();
-        let (node, birth) = found_cluster_node(session, &self.layout, &self.timeline.absent()).await?;
+        let remembered = self.timeline.remembered();
+        let absent = self.timeline.absent();
+        let (node, birth) = found_cluster_node(session, &self.layout, &absent, remembered.as_ref()).await?;
         self.timeline.cluster_is(look, node.clone(), birth);
         Ok(node)
     }
 
     /// Follows the cluster's node for as long as the host runs.
     pub(super) async fn follow(self, sessions: Sessions) {
+        let (mut told, mut raised) = (String::new(), None);
         loop {
             match self.look(&sessions).await {
                 // Also fires when the session is lost; the next look then waits for another.
-                Ok(mut watch) => watch.changed().await,
+                Ok(mut watch) => {
+                    told.clear();
+                    raised = None;
+                    watch.changed().await;
+                }
                 Err(error) => {
-                    warn!(%error, "the cluster's node can't be read, trying again");
+                    if !passes_with_the_session(&error) {
+                        let text = format!("the node of the cluster can't be followed: {error}");
+                        self.problems.set(&mut raised, About::Cluster, self.clock.wall(), &text);
+                    }
+                    if is_news(&mut told, &error) {
+                        warn!(%error, "the cluster's node can't be read, trying again");
+                    }
                     tokio::time::sleep(RETRY).await;
                 }
             }
@@ -58,17 +71,17 @@ impl TimelineKeeper {
     async fn look(&self, sessions: &Sessions) -> Result<Watch, RegistryError> {
         let session = sessions.get(PATIENCE).await?;
         let (found, watch) = session.get_and_watch(&self.layout.cluster()).await?;
-        if found.is_none() {
-            warn!(node = self.layout.cluster(), "the cluster's node was deleted, and is made again");
-        }
         self.read(session.as_ref()).await?;
+        if found.is_none() {
+            warn!(node = self.layout.cluster(), "somebody deleted the cluster's node; it is made again");
+        }
         Ok(watch)
     }
 
     /// Tells tenants, operators and the other hosts why nothing is led, for as long as that is so.
     pub(super) async fn tell(self, sessions: Sessions) {
         let mut state = self.timeline.follow();
-        let mut raised = None;
+        let (mut told, mut raised) = (String::new(), None);
         loop {
             let now = state.borrow_and_update().clone();
             match now.problem() {
@@ -83,7 +96,9 @@ impl TimelineKeeper {
                 | TimelineState::Foreign { .. } => Ok(()),
             };
             if let Err(error) = marked {
-                warn!(%error, "the other hosts can't be told that the ensemble is behind, trying again");
+                if is_news(&mut told, &error) {
+                    warn!(%error, "the other hosts can't be told that the ensemble is behind, trying again");
+                }
                 tokio::time::sleep(RETRY).await;
             } else if state.changed().await.is_err() {
                 return;
@@ -110,4 +125,22 @@ impl TimelineKeeper {
         let session = sessions.get(PATIENCE).await?;
         mark_behind(session.as_ref(), &self.layout, &Behind { host: self.host.clone(), seen }).await
     }
+}
+
+/// Whether it is over as soon as there is a session again.
+fn passes_with_the_session(error: &RegistryError) -> bool {
+    matches!(
+        error,
+        RegistryError::Coordinator(
+            Error::Lost | Error::Unavailable { .. } | Error::OutcomeUnknown { .. } | Error::Unusable { .. }
+        )
+    )
+}
+
+/// Whether it is another error than the one that was told last.
+fn is_news(told: &mut String, error: &RegistryError) -> bool {
+    let text = error.to_string();
+    let is_news = *told != text;
+    *told = text;
+    is_news
 }

@@ -6,6 +6,7 @@
 //! tokens that any host has seen.
 
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{DEFAULT_GROUPS, RegistryError};
@@ -84,14 +85,16 @@ impl Default for ClusterNode {
 }
 
 /// Reads the cluster's node as it is now, whatever the session's server lags behind, and gives it an id if it has none. If there
-/// is no node, creates it as `absent` says. Returns it with the transaction that made the cluster.
+/// is no node, creates it as `absent` says; if somebody wrote something else there, writes what this host has `remembered`. Returns it
+/// with the transaction that made the cluster.
 ///
 /// # Errors
-/// What the coordinator says; [`RegistryError::Cluster`] if the node holds something else.
+/// What the coordinator says; [`RegistryError::Cluster`] if the node holds something else, and nothing is remembered.
 pub async fn found_cluster_node(
     session: &dyn Session,
     layout: &Layout,
     absent: &ClusterNode,
+    remembered: Option<&ClusterNode>,
 ) -> Result<(ClusterNode, i64), RegistryError> {
     let path = layout.cluster();
     loop {
@@ -110,14 +113,23 @@ pub async fn found_cluster_node(
                 Err(error) => return Err(error.into()),
             }
         };
-        let mut node = ClusterNode::parse(&value).map_err(|detail| corrupt(&path, detail))?;
-        if !node.id.is_empty() {
-            let birth = node.birth.unwrap_or(stat.czxid);
-            return Ok((node, birth));
-        }
-        node.id.clone_from(&absent.id);
-        match session.set(&path, &node.to_bytes(), Some(stat.version)).await {
-            Ok(_) | Err(Error::BadVersion { .. } | Error::NoNode { .. }) => {}
+        let (next, what) = match (ClusterNode::parse(&value), remembered) {
+            (Ok(node), _) if !node.id.is_empty() => {
+                let birth = node.birth.unwrap_or(stat.czxid);
+                return Ok((node, birth));
+            }
+            (Ok(node), _) => (ClusterNode { id: absent.id.clone(), ..node }, None),
+            (Err(detail), Some(remembered)) => (remembered.clone(), Some(detail)),
+            (Err(detail), None) => return Err(corrupt(&path, &detail)),
+        };
+        match session.set(&path, &next.to_bytes(), Some(stat.version)).await {
+            Ok(_) => what.into_iter().for_each(|what| {
+                warn!(
+                    node = path,
+                    what, "somebody wrote something else into the cluster's node; what it held is written again"
+                );
+            }),
+            Err(Error::BadVersion { .. } | Error::NoNode { .. }) => {}
             Err(error) if error.is_unknown() => {}
             Err(error) => return Err(error.into()),
         }
@@ -175,7 +187,7 @@ async fn change(
     loop {
         repeat(session, || session.sync(&path)).await?;
         let (value, stat) = repeat(session, || session.get(&path)).await?;
-        let node = ClusterNode::parse(&value).map_err(|detail| corrupt(&path, detail))?;
+        let node = ClusterNode::parse(&value).map_err(|detail| corrupt(&path, &detail))?;
         if written.as_ref() == Some(&node) {
             return Ok(written);
         }
@@ -190,7 +202,9 @@ async fn change(
     }
 }
 
-fn corrupt(path: &str, detail: String) -> RegistryError {
+/// A host that knows what the node held writes it again, so this is said where none runs that does.
+fn corrupt(path: &str, detail: &str) -> RegistryError {
+    let detail = format!("{detail}; delete the node, and a host makes it again");
     RegistryError::Cluster { path: path.to_owned(), detail }
 }
 
@@ -221,7 +235,7 @@ mod tests {
     impl Place {
         async fn node(&self) -> ClusterNode {
             let absent = ClusterNode::new();
-            found_cluster_node(self.session.as_ref(), &self.layout, &absent).await.unwrap().0
+            found_cluster_node(self.session.as_ref(), &self.layout, &absent, None).await.unwrap().0
         }
     }
 
@@ -245,6 +259,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_somebody_wrote_over_the_node_is_replaced_by_what_is_remembered() {
+        for lost in 0..4 {
+            let place = place().await;
+            let remembered = ClusterNode { groups: 7, base: 99, birth: Some(3), ..place.node().await };
+            place.session.set(&place.layout.cluster(), b"x", None).await.unwrap();
+            place.embedded.lose_replies(place.session.id(), lost).await.unwrap();
+            let absent = ClusterNode::new();
+            let found = found_cluster_node(place.session.as_ref(), &place.layout, &absent, Some(&remembered)).await;
+            assert_eq!(found.unwrap(), (remembered.clone(), 3), "{lost} lost");
+            assert_eq!(place.node().await, remembered);
+        }
+    }
+
+    #[tokio::test]
     async fn numbers_of_groups_that_no_host_can_lay_out_are_refused() {
         let place = place().await;
         for groups in ["0", "4294967295", "-1", "\"many\""] {
@@ -253,8 +281,10 @@ mod tests {
         }
         let value = b"{\"groups\": 4294967295}";
         place.session.create(&place.layout.cluster(), value, CreateMode::Persistent).await.unwrap();
-        let error = found_cluster_node(place.session.as_ref(), &place.layout, &ClusterNode::new()).await.unwrap_err();
-        let told = "what is stored as node `/zoo/cluster` is no cluster: groups `4294967295` is not valid: it must be 1 to 65536";
+        let error =
+            found_cluster_node(place.session.as_ref(), &place.layout, &ClusterNode::new(), None).await.unwrap_err();
+        let told = "what is stored as node `/zoo/cluster` is no cluster: groups `4294967295` is not valid: it must be 1 to 65536; \
+                    delete the node, and a host makes it again";
         assert_eq!(error.to_string(), told);
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::capability::fakes::{FakeSession, term};
 use crate::clock;
+use crate::coordinator::{Coordinator, CreateMode, Embedded, ensure_path};
 
 fn keeper(timeline: Arc<Timeline>) -> TimelineKeeper {
     TimelineKeeper {
@@ -50,6 +51,40 @@ async fn until_told(problems: &Problems, wanted: &str) {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), awaited).await.unwrap_or_else(|_| panic!("`{wanted}` is not told"));
+}
+
+#[tokio::test]
+async fn what_somebody_wrote_over_the_clusters_node_is_replaced_by_a_host_that_knows_it_and_told_by_others() {
+    let embedded = Arc::new(Embedded::in_memory(clock::system(), Duration::from_secs(6)));
+    let sessions = Sessions::open(embedded.clone(), Duration::from_secs(20)).await.unwrap();
+    let session = embedded.connect(Duration::from_secs(20)).await.unwrap();
+    ensure_path(session.as_ref(), "/zoo").await.unwrap();
+    session.create("/zoo/cluster", b"x", CreateMode::Persistent).await.unwrap();
+    // A host that never read the node can only tell.
+    let (new, old) = (keeper(Timeline::new(None)), keeper(Timeline::new(None)));
+    let following = tokio::spawn(new.clone().follow(sessions.clone()));
+    let told =
+        "what is stored as node `/zoo/cluster` is no cluster: expected value at line 1 column 1; delete the node";
+    until_told(&new.problems, told).await;
+    session.delete("/zoo/cluster", None).await.unwrap();
+    until_told(&new.problems, "").await;
+    following.abort();
+    let _ = following.await;
+    // One that knows it writes it again.
+    let node = old.read(session.as_ref()).await.unwrap();
+    session.set("/zoo/cluster", b"x", None).await.unwrap();
+    let following = tokio::spawn(old.clone().follow(sessions.clone()));
+    let written = async {
+        while let (value, mut watch) = session.get_and_watch("/zoo/cluster").await.unwrap()
+            && ClusterNode::parse(&value.unwrap().0).is_err()
+        {
+            watch.changed().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), written).await.expect("the node is written again");
+    let again = new.read(session.as_ref()).await.unwrap();
+    assert_eq!((again.id, again.groups, old.problems.list().len()), (node.id, node.groups, 0));
+    following.abort();
 }
 
 #[tokio::test]
