@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
-use silverback::candidacy::{Candidacy, Candidate, Duty, Ended, MakesWay, Membership, Served, Timeline};
+use silverback::candidacy::{Candidacy, Candidate, Concern, Duty, Ended, MakesWay, Membership, Served, Timeline};
 use silverback::capability::Gate;
 use silverback::clock;
 use silverback::coordinator::{Coordinator as _, ZooKeeper, ensure_path};
@@ -61,8 +61,9 @@ impl Candidates {
         ensure_path(session.as_ref(), "/bench/hosts").await?;
         let path = "/bench/hosts/a".to_owned();
         let rule = LeaseRule::new(SESSION_TIMEOUT, TICK)?;
-        let member =
-            Membership::join(session, rule, clock::system(), path, Arc::new(Vec::new), Timeline::unkept()).await?;
+        let (clock, value, timeline) = (clock::system(), Arc::new(Vec::new), Timeline::unkept());
+        let concern = Concern::new(Problems::default(), About::Cluster, clock.clone());
+        let member = Membership::join(session, rule, clock, path, value, timeline, concern).await?;
         Ok(Candidates { member })
     }
 
