@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{sleep, timeout_at};
 
 use super::group::Scheduling;
 use super::order::{Order, TriggerError};
@@ -128,7 +128,7 @@ impl Scheduling {
         patience: Duration,
         order: impl Fn(oneshot::Sender<Result<T, TriggerError>>) -> Order,
     ) -> Result<T, TriggerError> {
-        let deadline = Instant::now() + patience;
+        let deadline = sleep(patience).deadline();
         let group = group_of(job, self.groups);
         loop {
             let Ok(orders) = timeout_at(deadline, self.led.orders(group)).await else {
@@ -150,8 +150,8 @@ impl Scheduling {
                 Err(_) => answered.await,
             };
             match answer {
-                // Nothing was begun.
-                Ok(Err(TriggerError::NotHere)) if Instant::now() < deadline => {}
+                // Nothing was begun. The next try ends at once if the time is over.
+                Ok(Err(TriggerError::NotHere)) => {}
                 // It went with its term, and no keeper had it.
                 Err(_) if claim.take() => {}
                 Err(_) => return Err(TriggerError::NotHere),
