@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::news::{self, ChangeKind, Changed};
 use super::repair::{Missing, ensure_directories};
@@ -188,7 +188,7 @@ struct Seen {
 impl Follower {
     fn new(registry: Registry) -> Self {
         let (jobs, tenants) = (JobMap::default(), Known::default());
-        let next_audit = Instant::now();
+        let next_audit = sleep(Duration::ZERO).deadline();
         Follower { registry, seen: None, jobs, tenants, suspects: false, next_audit, failed_audits: 0 }
     }
 
@@ -284,7 +284,7 @@ impl Follower {
                 self.failed_audits += 1;
             }
         }
-        self.next_audit = Instant::now() + (RETRY * 2_u32.pow(self.failed_audits.min(10))).min(AUDIT);
+        self.next_audit = sleep((RETRY * 2_u32.pow(self.failed_audits.min(10))).min(AUDIT)).deadline();
     }
 
     /// Reads again what alone has changed. What is not there although nobody deleted it in order is kept, and an audit makes it
