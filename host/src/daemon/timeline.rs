@@ -100,7 +100,10 @@ impl TimelineKeeper {
                     warn!(%error, "the other hosts can't be told that the ensemble is behind, trying again");
                 }
                 tokio::time::sleep(RETRY).await;
-            } else if state.changed().await.is_err() {
+                continue;
+            }
+            told.clear();
+            if state.changed().await.is_err() {
                 return;
             }
         }

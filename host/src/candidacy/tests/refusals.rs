@@ -17,9 +17,11 @@ fn told(problems: &Problems) -> String {
     problems.list().first().map(|problem| problem.text.clone()).unwrap_or_default()
 }
 
+/// Waits until this is told, or nothing if it is empty.
 async fn until_told(problems: &Problems, wanted: &str) {
+    let is_told = |told: String| told.contains(wanted) && wanted.is_empty() == told.is_empty();
     soon(&format!("`{wanted}`"), async {
-        while if wanted.is_empty() { told(problems) != "" } else { !told(problems).contains(wanted) } {
+        while !is_told(told(problems)) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
