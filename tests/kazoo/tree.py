@@ -12,15 +12,23 @@ import json
 import sys
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoNodeError
+from kazoo.exceptions import NoNodeError, NotEmptyError
 from kazoo.security import ACL, Id
 
+SWEEPS = 20
 TRIES = 1000
 
+
 def delete(client, path):
-    """In one transaction: it is gone at some moment, though hosts may make it again right then."""
+    """Node by node, as tools do it. If hosts make nodes again in between for too long, in one transaction: it is gone at some
+    moment, though it may be there again right then."""
     if not client.exists(path):
         sys.exit("there is no such node")
+    for _ in range(SWEEPS):
+        try:
+            return client.delete(path, recursive=True)
+        except NotEmptyError:
+            pass
     for _ in range(TRIES):
         try:
             transaction = client.transaction()
