@@ -142,6 +142,6 @@ mod tests {
         let told: Vec<_> = rows.iter().map(|row| (row.identifier.as_str(), row.znode.is_some())).collect();
         assert_eq!(told, [("b", true), ("a", false), ("c", false)]);
         let since = "(since 1970-01-01T00:00:00Z)";
-        assert_eq!(rows[0].problem, Some(format!("no component {since}; denied {since}")));
+        assert_eq!(rows[0].problem, Some(format!("denied {since}; no component {since}")));
     }
 }
