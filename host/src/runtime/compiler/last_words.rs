@@ -81,7 +81,8 @@ mod tests {
         );
         assert_eq!(told("\x1b[31mred\x07"), "\u{fffd}[31mred\u{fffd}");
         let long = told(&"ä".repeat(5_000));
-        assert!(long.len() <= MAX_SHOWN_BYTES + '…'.len_utf8() && long.ends_with('…'));
+        assert_eq!(long, format!("{}… (10000 bytes)", "ä".repeat(MAX_SHOWN_BYTES / 2)));
+        assert_eq!(told("\u{202e}evil"), "\u{fffd}evil");
     }
 
     #[tokio::test]
