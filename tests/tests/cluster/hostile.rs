@@ -74,7 +74,10 @@ fn misbehave(cluster: &mut Cluster, witnesses: &mut Witnesses) {
         assert!(usage.cpu_us > 0, "{behave}: {run:#?}");
         assert!(!behave.starts_with("keep") || usage.host_calls > 1, "{behave}: {run:#?}");
         assert_eq!(usage.fuel.is_some(), limits.contains("fuel"), "{behave}: {run:#?}");
-        assert!(behave != "flood-log" || usage.log_lines_dropped > 0, "{behave}: {run:#?}");
+        // 2 000 lines at once and 200 a second are taken. On a machine under full load a guest may not get to so many.
+        let taken = 2_000 + 200 * (usage.wall_us / 1_000_000 + 1);
+        let floods = behave == "flood-log" && usage.host_calls > 2 * taken;
+        assert!(!floods || usage.log_lines_dropped > 0, "{behave}: {run:#?}");
     }
 }
 
