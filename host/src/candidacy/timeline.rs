@@ -160,8 +160,8 @@ impl Timeline {
         self.decide(view);
     }
 
-    /// Returns what is seen now, for a write of this host's mark that is about to be sent. None if none is to be sent: this host
-    /// leads nothing here because of what it has seen, which a write would cover up.
+    /// Returns the position and the mark that this host knows, to compare the answer to its next mark write with. None if this host
+    /// must not write its mark because it has found a restoration: a write would hide the evidence.
     pub fn floor(&self) -> Option<Floor> {
         let view = self.view();
         if view.is_contradicted() {
@@ -280,7 +280,7 @@ impl Timeline {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Draws the conclusion from what is seen now, and keeps what was seen.
+    /// Publishes the state that follows from the view, and has the view kept on the disk if this host may lead.
     fn decide(&self, view: MutexGuard<'_, View>) {
         self.conclude(view, Kept::Now);
     }
@@ -329,7 +329,7 @@ impl View {
     }
 
     /// A transaction was heard of. Sessions are heard in any order, so it counts if it is higher than what was heard before, unless
-    /// it proves that the ensemble was restored: then this is where it is now.
+    /// it proves that the ensemble was restored: then it replaces what was heard before.
     fn heard(&mut self, zxid: i64, found: Option<Evidence>) {
         self.observed = if found.is_some() { Some(zxid) } else { self.observed.max(Some(zxid)) };
         self.found = found.or(self.found.take());

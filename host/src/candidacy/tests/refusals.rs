@@ -1,4 +1,4 @@
-//! What is refused, by the coordinator or by the disk, and what is told of it.
+//! The problems that a host raises when the coordinator or the disk refuses a request.
 
 use std::io;
 use std::sync::Mutex;

@@ -139,8 +139,8 @@ impl Store {
         }
     }
 
-    /// Returns whether the file was removed since it was opened, or another one put in its place: what is written to it then goes
-    /// with this process.
+    /// Returns whether somebody has removed or replaced the file since this host opened it. If so, writes to the open file are lost
+    /// when this process ends.
     pub(super) fn is_gone(&self) -> bool {
         match identity(&self.path) {
             Ok(now) => self.identity.is_some_and(|opened| opened != now),
@@ -255,7 +255,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns the device and the inode of what is at `path`.
+/// Returns the device and the inode number of the file at `path`.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let found = fs::symlink_metadata(path)?;
     Ok((found.dev(), found.ino()))

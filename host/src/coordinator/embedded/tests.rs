@@ -15,8 +15,8 @@ fn in_memory() -> Embedded {
     Embedded::in_memory(system(), PATIENCE)
 }
 
-/// Opens what is in `dir`, also if it was in use a moment ago: a process that a parallel test starts holds a copy of the
-/// descriptor until it runs its program.
+/// Opens the coordinator in `dir`, and retries while it is in use, because a child process that a parallel test forks holds a
+/// copy of the descriptor until it calls exec.
 async fn reopened(dir: &Path) -> Result<Embedded, OpenError> {
     let until_free = async {
         loop {

@@ -149,8 +149,8 @@ fn unresolved(address: SocketAddr) -> String {
     }
 }
 
-/// Makes one attempt with all `endpoints`, which are those of the addresses without the ones `left_out`. If it takes long, asks
-/// the addresses what is wrong while it goes on.
+/// Makes one attempt with all `endpoints`, which belong to the addresses that are not `left_out`. If the attempt takes longer than
+/// [`ATTEMPT`], probes all addresses while the attempt continues.
 async fn round(
     zookeeper: &ZooKeeper,
     endpoints: &[String],
@@ -220,7 +220,7 @@ async fn ask_all(addresses: &[SocketAddr], patience: Duration) -> Answers {
     join_all(addresses.iter().map(ask)).await.into_iter().collect()
 }
 
-/// Says what is wrong with the names that have no address, and with the addresses in `which`, for people.
+/// Returns a message that names each server without an address and each address in `which`, with its error or answer.
 fn report(found: &[Resolved], answers: &Answers, which: &BTreeSet<SocketAddr>) -> String {
     let mut lines = Vec::new();
     for Resolved { server, addresses } in found {

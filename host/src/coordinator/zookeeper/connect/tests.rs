@@ -118,7 +118,7 @@ async fn w6_a_slow_ensemble_is_waited_for_although_a_server_is_gone() {
                     if first == *b"srvr" {
                         asked.send_modify(|count| *count += 1);
                     } else {
-                        // Until long after everybody was asked: whoever gives up then never gets a session.
+                        // Answers only after the client has probed: a client that gives up at that point never gets a session.
                         let _ = was_asked.wait_for(|count| *count > 0).await;
                         sleep(Duration::from_secs(1)).await;
                     }
